@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() {
-  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+  uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
     --custom-compile-command ./requirements/lock.sh "$@"
 }
 compile pyproject.toml requirements/build.in --extra generate --extra slurm --group dev --output-file requirements/dev.txt "${@}"
