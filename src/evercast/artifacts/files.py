@@ -1,0 +1,205 @@
+"""Files written whole or not at all, their digests, and strict JSON."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from evercast.errors import EnvironmentUnfit, IntegrityError, NumericalFailure
+
+__all__ = [
+    "atomic_write_bytes",
+    "atomic_write_json",
+    "canonical_json",
+    "disk_errors",
+    "flush_to_disk",
+    "read_json",
+    "sha256_file",
+]
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the disk errors of the block into `EnvironmentUnfit` that names `path`.
+
+    Raises:
+        EnvironmentUnfit: ``disk.full`` (no space, quota, file size limit), ``disk.read-only`` (no permission) or
+            ``disk.handles`` (too many open files); every other `OSError` passes through.
+    """
+    try:
+        yield
+    except OSError as err:
+        if err.errno in _FULL:
+            raise EnvironmentUnfit(
+                f"no space left while writing {path}: {err.strerror}",
+                code="disk.full",
+                where=str(path),
+                hint="free space on this file system or run in another folder; what was finished is kept",
+            ) from err
+        if err.errno in _READ_ONLY:
+            raise EnvironmentUnfit(
+                f"cannot write {path}: {err.strerror}",
+                code="disk.read-only",
+                where=str(path),
+                hint="make the folder writable or run in another folder",
+            ) from err
+        if err.errno in (errno.EMFILE, errno.ENFILE):
+            raise EnvironmentUnfit(
+                f"too many open files while writing {path}",
+                code="disk.handles",
+                where=str(path),
+                hint="raise the limit of open files (ulimit -n)",
+            ) from err
+        raise
+
+
+def sha256_file(path: Path) -> str:
+    """Return the sha256 of the content of `path` as 64 lower-case hexadecimal digits.
+
+    Raises:
+        IntegrityError: ``artifact.missing`` where there is no such file.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
+        raise _missing(path) from err
+
+
+def canonical_json(value: object) -> bytes:
+    """Return `value` as the one JSON text that stands for it: sorted keys, no spaces, UTF-8, no NaN.
+
+    Tuples count as lists, any mapping as an object. The bytes are what is hashed.
+
+    Raises:
+        NumericalFailure: ``json.not-finite`` where a number is NaN or infinite.
+
+    Example:
+        >>> canonical_json({"b": (1, 2.5), "a": None})
+        b'{"a":null,"b":[1,2.5]}'
+    """
+    return _dump(value, sort=True, indent=None)
+
+
+def _dump(value: object, *, sort: bool, indent: int | None) -> bytes:
+    separators = (",", ":") if indent is None else None
+    try:
+        text = json.dumps(
+            _plain(value), sort_keys=sort, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False
+        )
+    except ValueError as err:
+        raise NumericalFailure(
+            "a number to be written as JSON is NaN or infinite",
+            code="json.not-finite",
+            hint="the stage that computed it must say so instead",
+        ) from err
+    return text.encode()
+
+
+def _plain(value: object) -> object:
+    """Return `value` with mappings and sequences as dict and list; keys must be text."""
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"a JSON key must be text; found {wrong[0]!r}")
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(item) for item in value]
+    return value
+
+
+def read_json(path: Path) -> object:
+    """Return the JSON value in `path`; duplicate keys and NaN are refused.
+
+    Raises:
+        IntegrityError: ``artifact.missing`` or ``artifact.not-json``.
+    """
+    try:
+        text = path.read_bytes().decode()
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
+        raise _missing(path) from err
+    except (ValueError, RecursionError) as err:
+        raise IntegrityError(
+            f"{path} is not valid JSON: {err}",
+            code="artifact.not-json",
+            where=str(path),
+            hint="remove it and run again; it will be made anew",
+        ) from err
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        seen: set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {again!r} stands twice")
+    return content
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that it is there whole or not at all, also after a crash.
+
+    A temporary file in the same folder is written, flushed to the disk and renamed.
+
+    Raises:
+        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``; the earlier content of `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    with disk_errors(path):
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        flush_to_disk(path.parent)
+
+
+def atomic_write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, keys in the order given, as `atomic_write_bytes` does.
+
+    Raises:
+        EnvironmentUnfit: as `atomic_write_bytes`.
+        NumericalFailure: ``json.not-finite``.
+    """
+    atomic_write_bytes(path, _dump(value, sort=False, indent=1) + b"\n")
+
+
+def flush_to_disk(path: Path) -> None:
+    """Flush a file or the entries of a folder from memory to the disk.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _missing(path: Path) -> IntegrityError:
+    return IntegrityError(
+        f"{path} does not exist or is not a file",
+        code="artifact.missing",
+        where=str(path),
+        hint="run again; what is missing will be made anew",
+    )
