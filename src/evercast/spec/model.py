@@ -219,8 +219,8 @@ class Candidates:
     """Disjoint pairs of same-flavour opposite-charge items, nearest to `mass_target_gev` first.
 
     A candidates entry NAME gives three aligned collections: NAME (four-vector sums), NAME_negative and NAME_positive
-    (the items). The first pair is the one of all pairs nearest to the target; the next is, of the pairs disjoint from it, the
-    one with the largest scalar sum of pt. Events with fewer pairs than `count` have fewer entries.
+    (the items). The first pair is the one of all pairs nearest to the target; the next is, of the pairs disjoint from
+    it, the one with the largest scalar sum of pt. Events with fewer pairs than `count` have fewer entries.
     """
 
     pairs_of: str
@@ -374,7 +374,7 @@ class BinnedChannel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnbinnedChannel:
-    """Extended unbinned term with the density ratios of an ensemble; its region and processes are those of the ensemble."""
+    """Extended unbinned term with the density ratios of an ensemble, in its region and for its processes."""
 
     kind: Literal["unbinned"]
     ensemble: str
@@ -472,7 +472,7 @@ class PseudoData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A number that a replay must give, within `abs` or `rel`; keys are ``likelihood.quantity``, e.g. ``binned.mu_hat``."""
+    """A number that a replay must give, within `abs` or `rel`; keys are ``likelihood.quantity``: ``binned.mu_hat``."""
 
     value: float
     abs: float | None = None
