@@ -1,0 +1,225 @@
+"""Stage generation: simulated events of one part of a generator, with Pythia 8.
+
+Output: ``events.parquet`` (columns ``particles``, ``weight``; its metadata say what a normalisation must know) and
+``summary.json``. The same part gives the same bytes: its seed follows from the seed of the generator and its number.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from evercast.artifacts.files import atomic_write_json, canonical_json, disk_errors
+from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
+from evercast.plan.recipes import GenerationRecipe, Task
+from evercast.plan.seeds import derive_seed
+from evercast.spec.model import Generator
+
+if TYPE_CHECKING:
+    import awkward as ak
+    import pythia8mc
+
+__all__ = ["GenerationSummary", "pythia_seed", "run"]
+
+_LOG = logging.getLogger(__name__)
+_MAX_SEED: Final = 900_000_000  # the range of Pythia's Random:seed is 1 to this
+_BATCH: Final = 1000
+_PB_PER_MB: Final = 1e9
+_FLAG_VALUES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "ok", "1", "0"})
+_RESERVED: Final = ("random:", "print:", "next:", "init:", "main:")
+_PROPERTIES: Final = ("pdg", "px", "py", "pz", "energy")
+_PARTICLE: Final = pa.struct(
+    [pa.field("pdg", pa.int32(), nullable=False)]
+    + [pa.field(name, pa.float64(), nullable=False) for name in _PROPERTIES[1:]]
+)
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field("particles", pa.list_(pa.field("element", _PARTICLE, nullable=False)), nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSummary:
+    """What is known of the events of one part; it stands in the file's metadata under ``evercast``.
+
+    Args:
+        cross_section_pb: cross-section of all hard processes that were switched on, with the branching fractions of
+            restricted decays.
+        cross_section_error_pb: its Monte Carlo uncertainty.
+        sum_of_weights: sum of the event weights in the file.
+    """
+
+    cross_section_pb: float
+    cross_section_error_pb: float
+    sum_of_weights: float
+    n_generated: int
+    seed: int
+    program: str
+    version: str
+
+
+def run(task: Task[GenerationRecipe]) -> None:
+    """Generate the events of ``task.recipe`` and write them in ``task.output``.
+
+    Raises:
+        InvalidInput: ``generator.setting``, ``generator.init`` or ``generator.events``.
+        EnvironmentUnfit: ``generator.missing`` where Pythia is not installed; disk full.
+        RunFailed: ``generator.aborted``, Pythia gave up before the events were complete.
+    """
+    generator, part = task.recipe.generator, task.recipe.part
+    seed = pythia_seed(generator, part)
+    n_events = generator.events // generator.jobs + (part < generator.events % generator.jobs)
+    if n_events <= 0:
+        raise InvalidInput(
+            f"part {part} of generator {task.recipe.name!r} would hold no event: {generator.events} events in "
+            f"{generator.jobs} jobs",
+            code="generator.events",
+            hint="lower jobs",
+        )
+    pythia = _initialise(task.recipe.name, generator, seed)
+    sum_of_weights = _write_events(
+        task.output / "events.parquet", pythia, generator, n_events=n_events, name=task.recipe.name, seed=seed
+    )
+    summary = _summary(pythia, n_events=n_events, sum_of_weights=sum_of_weights, seed=seed)
+    atomic_write_json(task.output / "summary.json", asdict(summary))
+    _LOG.info("%s: %d events, cross-section %.4g pb", task.recipe.name, n_events, summary.cross_section_pb)
+
+
+def pythia_seed(generator: Generator, part: int) -> int:
+    """Return the seed of a part in Pythia's range, 1 to 900,000,000."""
+    return 1 + derive_seed("generation", generator.seed, part) % _MAX_SEED
+
+
+def _initialise(name: str, generator: Generator, seed: int) -> pythia8mc.Pythia:
+    try:
+        import pythia8mc  # noqa: PLC0415  (an optional package)
+    except ImportError as err:
+        raise EnvironmentUnfit(
+            f"generator {name!r} needs Pythia 8, which is not installed",
+            code="generator.missing",
+            hint="pip install 'evercast[generate]'",
+        ) from err
+    pythia = pythia8mc.Pythia("", False)  # noqa: FBT003  (no banner)
+    quiet = ("Print:quiet = on", "Print:errors = on")  # no tables and banners, but Pythia's own words on trouble
+    for setting in (*quiet, "Random:setSeed = on", f"Random:seed = {seed}"):
+        pythia.readString(setting)
+    for index, setting in enumerate(generator.settings):
+        _apply_setting(pythia, setting, where=f"$.generators.{name}.settings[{index}]")
+    if not pythia.init():
+        raise InvalidInput(
+            "Pythia could not be initialised with these settings; a process must be switched on and every value must "
+            "make sense together",
+            code="generator.init",
+            where=f"$.generators.{name}.settings",
+            hint="the log of this job holds Pythia's own words",
+        )
+    return pythia
+
+
+def _apply_setting(pythia: pythia8mc.Pythia, setting: str, *, where: str) -> None:
+    """Hand one line to Pythia; what Pythia would ignore or misread without a word is refused here.
+
+    Pythia takes a line that starts with neither letter nor digit for a comment and any unknown value of a flag for off.
+    """
+    key, _, value = (text.strip() for text in setting.replace("=", " ", 1).strip().partition(" "))
+    problem = None
+    if not key or not key[0].isalnum() or not value:
+        problem = "it is not of the form 'Key = value'"
+    elif key.lower().startswith(_RESERVED):
+        problem = "the seed, the number of events and the printing are set by evercast"
+    elif pythia.settings.isFlag(key) and value.lower() not in _FLAG_VALUES:
+        problem = f"{key} is on or off"
+    elif not pythia.readString(setting, False):  # noqa: FBT003  (no warning on the screen)
+        problem = "Pythia 8 does not know the key or does not accept the value"
+    if problem is not None:
+        raise InvalidInput(
+            f"the Pythia setting {setting!r} is wrong: {problem}",
+            code="generator.setting",
+            where=where,
+            hint="the keys are listed in the manual of Pythia 8.3 (pythia.org)",
+        )
+
+
+def _write_events(
+    path: Path, pythia: pythia8mc.Pythia, generator: Generator, *, n_events: int, name: str, seed: int
+) -> float:
+    """Write `n_events` events and return the sum of their weights."""
+    sum_of_weights = 0.0
+    with (
+        disk_errors(path),
+        pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer,
+        tqdm(total=n_events, desc=f"generate {name}", unit="events", disable=not sys.stderr.isatty()) as bar,
+    ):
+        for events in _batches(pythia, n_events, name=name):
+            table, weight = _to_table(events, generator.keep_pdg)
+            sum_of_weights += float(weight.sum())
+            writer.write_table(table)
+            bar.update(len(weight))
+        summary = _summary(pythia, n_events=n_events, sum_of_weights=sum_of_weights, seed=seed)
+        writer.add_key_value_metadata({"evercast": canonical_json(asdict(summary)).decode()})
+    return sum_of_weights
+
+
+def _batches(pythia: pythia8mc.Pythia, n_events: int, *, name: str) -> Iterator[ak.Array]:
+    """Yield awkward arrays of together `n_events` complete events."""
+    done = 0
+    while done < n_events:
+        events = pythia.nextBatch(min(_BATCH, n_events - done), "skip")
+        if len(events) == 0:
+            raise RunFailed(
+                f"Pythia stopped after {done} of {n_events} events of generator {name!r}",
+                code="generator.aborted",
+                hint="see the log of this job for Pythia's own words",
+            )
+        done += len(events)
+        yield events
+
+
+def _to_table(events: ak.Array, keep_pdg: tuple[int, ...]) -> tuple[pa.Table, np.ndarray]:
+    """Return the final-state particles (GeV) with their event weights, as a table and as an array (events,)."""
+    import awkward as ak  # noqa: PLC0415  (light `import evercast.stages.generation`)
+
+    weight = np.asarray(ak.to_numpy(events.info.weights[:, 0]), dtype=np.float64)
+    particles = events.prt
+    keep = particles.status > 0
+    if keep_pdg:
+        identity = abs(particles.id)
+        listed = identity == abs(keep_pdg[0])
+        for pdg in keep_pdg[1:]:
+            listed = listed | (identity == abs(pdg))
+        keep = keep & listed
+    particles = particles[keep]
+    flat = ak.flatten(particles)
+    columns = [flat.id, flat.p.px, flat.p.py, flat.p.pz, flat.p.e]
+    arrays = [
+        pa.array(np.asarray(ak.to_numpy(column)), type=field.type)
+        for column, field in zip(columns, _PARTICLE, strict=True)
+    ]
+    offsets = np.concatenate(([0], np.cumsum(ak.to_numpy(ak.num(particles))))).astype(np.int32)
+    items = pa.StructArray.from_arrays(arrays, fields=list(_PARTICLE))
+    lists = pa.ListArray.from_arrays(pa.array(offsets), items, type=_SCHEMA.field("particles").type)
+    return pa.Table.from_arrays([lists, pa.array(weight)], schema=_SCHEMA), weight
+
+
+def _summary(pythia: pythia8mc.Pythia, *, n_events: int, sum_of_weights: float, seed: int) -> GenerationSummary:
+    counts = pythia.infoPython()
+    return GenerationSummary(
+        cross_section_pb=counts.sigmaGen() * _PB_PER_MB,
+        cross_section_error_pb=counts.sigmaErr() * _PB_PER_MB,
+        sum_of_weights=sum_of_weights,
+        n_generated=n_events,
+        seed=seed,
+        program="pythia8",
+        version=f"{pythia.settings.parm('Pythia:versionNumber'):.3f}",
+    )
