@@ -1,7 +1,7 @@
 """Recipes: exactly what a stage may know of the document, and the task it is handed.
 
-A unit of work gets its recipe and its inputs, nothing else of the document. The recipe and the keys of the inputs are hashed
-to the key of the unit, so a change reruns what depends on it and only that.
+A unit of work gets its recipe and its inputs, nothing else of the document. The recipe and the keys of the inputs are
+hashed to the key of the unit, so a change reruns what depends on it and only that.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class GenerationRecipe:
 class CommandRecipe:
     """Run one point of the matrix of an extra stage, or its reduce step.
 
+    Inputs: those of `inputs` by name; for a reduce step also ``all.OUTPUT.K`` for output OUTPUT of job K of the matrix.
+
     Args:
         files: name of an input -> sha256 of the file beside the document (its content enters the key).
         point: axis -> value; empty for the reduce step.
@@ -89,12 +91,13 @@ class CommandRecipe:
 class SelectionRecipe:
     """Select the events of one sample.
 
-    Inputs: ``file_0``, ``file_1``... for the files of the sample in order (a folder of the unit that made it, or the file
-    itself) and ``histogram_0``... for the terms of its normalisation histogram. Output: ``events.zarr``, ``summary.json``.
+    Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the folder of
+    the unit (with several parts ``file_0_part_0``, ``file_0_part_1``...), and ``histogram_0``... for the terms of its
+    normalisation histogram. Output: ``events.zarr``, ``summary.json``.
 
     Args:
-        pseudo: with role data: events are drawn from the selected simulation instead (inputs ``process_NAME``); with role
-            simulation: histogram normalisation is replaced by the yields it declares.
+        pseudo: with role data: events are drawn from the selected simulation instead (inputs ``process_NAME``); with
+            role simulation: histogram normalisation is replaced by the yields it declares.
         processes: process -> sample, needed with `pseudo`.
     """
 
@@ -114,7 +117,13 @@ class TrainingRecipe:
     """Train the members `members`, all folds, of one process against the reference.
 
     Inputs: ``sample_NAME`` for the process sample and each sample of the reference (selection units).
-    Output: ``weights.safetensors`` (leading axes member, fold), ``training.json`` (history, seeds, effective sample sizes).
+    Output: ``weights.safetensors`` (leading axes member, fold), ``training.json`` (history, seeds, effective sample
+    sizes).
+
+    Args:
+        ensemble: as this block sees it: `processes` and `members` count those of the block, `combine`, `normalise` and
+            `calibration` have their defaults, so that more members or processes leave the trained ones alone.
+        members: numbers of the members to train, among all of the ensemble.
     """
 
     analysis: str
@@ -148,8 +157,9 @@ class EvaluationRecipe:
 class SerializationRecipe:
     """Build the likelihoods and write them as they are published.
 
-    Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block_ENSEMBLE_PROCESS_K`` (training
-    units), ``source_NAME`` (fetched files of template histograms). Output: ``likelihood/`` as it appears in the run folder.
+    Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block_ENSEMBLE_PROCESS_K``
+    (training units), ``source_NAME`` (fetched files of template histograms). Output: ``likelihood/`` as it appears in the
+    run folder.
     """
 
     analysis: str
@@ -177,7 +187,10 @@ class FitRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRecipe:
-    """Write the report. Inputs: every unit, under ``STAGE/UNIT-NAME``. Output: ``report.html``, ``fit.json``, ``provenance.json``."""
+    """Write the report.
+
+    Inputs: every unit, under ``STAGE/UNIT-NAME``. Output: ``report.html``, ``fit.json``, ``provenance.json``.
+    """
 
     analysis: Analysis
     pseudo: bool = False

@@ -1,0 +1,110 @@
+"""Estimates of time, memory and disk. They order and size jobs; they never enter a result.
+
+The rates are of one core of a current server and were set from runs of the analyses in ``specs/``; they are good to a
+factor of about three, which the limits that are asked of a scheduler allow for.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+from evercast.plan.model import UnitResources
+from evercast.spec.model import Analysis, Ensemble, EventFile
+
+__all__ = [
+    "evaluation_resources",
+    "event_count",
+    "generation_resources",
+    "light_resources",
+    "network_seconds",
+    "selection_resources",
+    "training_resources",
+    "weight_count",
+]
+
+_UNKNOWN_EVENTS: Final = 100_000
+_BYTES_PER_EVENT: Final = 200
+_GENERATED_PER_SECOND: Final = 2_500.0
+_SELECTED_PER_SECOND: Final = 20_000.0
+_FLOPS: Final = 1.5e10
+_FLOPS_PER_WEIGHT: Final = 6
+"""Forward and backward pass of a dense layer: two and four operations for each weight and event."""
+_START_JAX_SECONDS: Final = 6.0
+_JAX_MB: Final = 700
+_SAFETY: Final = 4.0
+
+
+def event_count(analysis: Analysis, sample: str, *, folder: Path) -> int:
+    """Return about how many events the files of a sample hold, before any selection."""
+    return sum(_events_in(analysis, file, folder=folder) for file in analysis.samples[sample].files)
+
+
+def _events_in(analysis: Analysis, file: EventFile, *, folder: Path) -> int:
+    if file.generator is not None:
+        return analysis.generators[file.generator].events
+    if file.source is not None:
+        return max(1, analysis.sources[file.source].size_bytes // _BYTES_PER_EVENT)
+    if file.path is not None and (folder / file.path).is_file():
+        return max(1, (folder / file.path).stat().st_size // _BYTES_PER_EVENT)
+    return _UNKNOWN_EVENTS
+
+
+def weight_count(ensemble: Ensemble) -> int:
+    """Return the number of weights and biases of one network of the ensemble."""
+    width, depth, inputs = ensemble.model.width, ensemble.model.depth, len(ensemble.observables)
+    return (inputs + 1) * width + (depth - 1) * (width + 1) * width + width + 1
+
+
+def network_seconds(ensemble: Ensemble, *, events: int) -> float:
+    """Return the expected device time to train one network on `events` events, s."""
+    training = ensemble.training
+    used = events if training.max_events is None else min(events, 2 * training.max_events)
+    kept = used * (1 - 1 / ensemble.folds) * (1 - training.validation_fraction)
+    return training.epochs * kept * _FLOPS_PER_WEIGHT * weight_count(ensemble) / _FLOPS
+
+
+def _limits(
+    seconds: float, *, memory_mb: float, disk_mb: float, cores: int = 1, gpu: int = 0, least_min: int = 10
+) -> UnitResources:
+    return UnitResources(
+        cores=cores,
+        memory_mb=ceil(memory_mb),
+        disk_mb=max(1, ceil(disk_mb)),
+        runtime_min=max(least_min, ceil(_SAFETY * seconds / 60)),
+        seconds=round(seconds, 1),
+        gpu=gpu,
+    )
+
+
+def light_resources(*, seconds: float, memory_mb: int = 500, disk_mb: int = 5) -> UnitResources:
+    """Return the resources of a job that is small whatever the analysis."""
+    return _limits(seconds, memory_mb=memory_mb, disk_mb=disk_mb)
+
+
+def generation_resources(events: int) -> UnitResources:
+    """Return the resources to generate `events` events."""
+    return _limits(2 + events / _GENERATED_PER_SECOND, memory_mb=600, disk_mb=events * 2e-4)
+
+
+def selection_resources(events: int, *, observables: int) -> UnitResources:
+    """Return the resources to read and select `events` events."""
+    disk = events * (observables + 3) * 8e-6
+    return _limits(3 + events / _SELECTED_PER_SECOND, memory_mb=800 + events * 2e-3, disk_mb=disk)
+
+
+def training_resources(ensemble: Ensemble, *, events: int, networks: int) -> UnitResources:
+    """Return the resources to train `networks` networks on `events` events each."""
+    seconds = _START_JAX_SECONDS + networks * network_seconds(ensemble, events=events)
+    memory = _JAX_MB + events * (len(ensemble.observables) + 4) * 3e-5
+    return _limits(seconds, memory_mb=memory, disk_mb=networks * (weight_count(ensemble) * 4e-6 + 0.02))
+
+
+def evaluation_resources(ensemble: Ensemble, *, events: int, networks: int) -> UnitResources:
+    """Return the resources to evaluate `networks` networks on `events` events in all."""
+    work = 2 * weight_count(ensemble) * events * networks / ensemble.folds
+    memory = _JAX_MB + events * (len(ensemble.observables) + 2 * len(ensemble.processes)) * 2e-5
+    return _limits(
+        _START_JAX_SECONDS + work / _FLOPS, memory_mb=memory, disk_mb=events * len(ensemble.processes) * 8e-6
+    )

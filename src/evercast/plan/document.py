@@ -1,0 +1,84 @@
+"""A plan as JSON and back; this is what a run freezes and what its jobs read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from evercast.errors import IntegrityError
+from evercast.plan.model import NetworkCount, Plan, Unit, UnitResources
+from evercast.plan.recipes import (
+    CommandRecipe,
+    EvaluationRecipe,
+    FetchRecipe,
+    FitRecipe,
+    GenerationRecipe,
+    Recipe,
+    ReportRecipe,
+    SelectionRecipe,
+    SerializationRecipe,
+    StageName,
+    TrainingRecipe,
+)
+from evercast.spec.codec import from_json, to_json
+
+__all__ = ["SCHEMA", "plan_from_json", "plan_to_json", "unit_from_json"]
+
+SCHEMA: Final = "plan/1.0.0"
+
+_RECIPES: Final[Mapping[StageName, type[Recipe]]] = {
+    "fetch": FetchRecipe, "generation": GenerationRecipe, "command": CommandRecipe, "selection": SelectionRecipe,
+    "training": TrainingRecipe, "evaluation": EvaluationRecipe, "serialization": SerializationRecipe, "fit": FitRecipe,
+    "report": ReportRecipe,
+}  # fmt: skip
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as plain JSON values."""
+    return {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "pseudo": plan.pseudo,
+        "digest": plan.digest,
+        "networks": to_json(plan.networks),
+        "files": to_json(plan.files),
+        "units": [to_json(unit) for unit in plan.units],
+    }
+
+
+def plan_from_json(body: object) -> Plan:
+    """Return the plan that `plan_to_json` gave.
+
+    Raises:
+        IntegrityError: ``plan.damaged``: it is no plan, or of another schema version.
+        InvalidInput: ``json.structure``.
+    """
+    content = _content(body)
+    return Plan(
+        name=content["name"],
+        pseudo=content["pseudo"],
+        digest=content["digest"],
+        units=tuple(unit_from_json(unit) for unit in content["units"]),
+        networks=tuple(from_json(NetworkCount, count) for count in content["networks"]),
+        files=content["files"],
+    )
+
+
+def unit_from_json(body: Mapping[str, Any]) -> Unit:
+    """Return one unit of a plan.
+
+    Raises:
+        InvalidInput: ``json.structure``.
+    """
+    recipe = from_json(_RECIPES[body["stage"]], body["recipe"])
+    return Unit(
+        id=body["id"], stage=body["stage"], name=body["name"], key=body["key"], recipe=recipe, inputs=body["inputs"],
+        resources=from_json(UnitResources, body["resources"]), networks=body["networks"],
+    )  # fmt: skip
+
+
+def _content(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+        found = body.get("schema") if isinstance(body, dict) else type(body).__name__
+        raise IntegrityError(f"this is no plan of schema {SCHEMA}; found {found!r}", code="plan.damaged")
+    return body

@@ -1,0 +1,222 @@
+"""Units of selection, training and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from evercast.errors import InvalidInput
+from evercast.plan.blocks import choose_members_per_block, partition
+from evercast.plan.builder import Builder
+from evercast.plan.cost import (
+    evaluation_resources,
+    event_count,
+    network_seconds,
+    selection_resources,
+    training_resources,
+)
+from evercast.plan.model import NetworkCount
+from evercast.plan.origins import add_fetch, add_generation, stage_output
+from evercast.plan.recipes import EvaluationRecipe, SelectionRecipe, TrainingRecipe
+from evercast.spec.model import Analysis, Ensemble, Histogram, Sample, Selection
+
+__all__ = ["add_ensemble", "add_selections", "data_sample", "model_samples"]
+
+_WITHOUT_NETWORKS = frozenset({"normalisation"})
+
+
+def data_sample(analysis: Analysis) -> str:
+    """Return the name of the sample of observed events.
+
+    Raises:
+        InvalidInput: ``plan.data-sample`` unless there is exactly one.
+    """
+    names = [name for name, sample in analysis.samples.items() if sample.role == "data"]
+    if len(names) != 1:
+        raise InvalidInput(
+            f"{len(names)} samples have role data ({', '.join(names) or 'none'}); expected 1",
+            code="plan.data-sample",
+            where="$.samples",
+        )
+    return names[0]
+
+
+def model_samples(analysis: Analysis) -> tuple[str, ...]:
+    """Return the samples that the likelihoods are made of: those of processes and references, and the data."""
+    used = {process.sample for process in analysis.processes.values()} | {data_sample(analysis)}
+    used.update(name for ensemble in analysis.ensembles.values() for name in ensemble.reference)
+    return tuple(name for name in analysis.samples if name in used)
+
+
+def add_selections(builder: Builder) -> None:
+    """Add one unit for each sample; simulation first, because pseudo-data are drawn from it."""
+    order = sorted(builder.analysis.samples, key=lambda name: builder.analysis.samples[name].role == "data")
+    for name in order:
+        sample = builder.analysis.samples[name]
+        drawn = builder.pseudo and sample.role == "data"
+        inputs = _drawn_inputs(builder) if drawn else _file_inputs(builder, sample)
+        histogram = _histogram(builder, sample)
+        terms = histogram.terms if histogram is not None else ()
+        inputs |= {f"histogram_{index}": add_fetch(builder, term.source) for index, term in enumerate(terms)}
+        unit = builder.add(
+            "selection", name, _selection_recipe(builder, name, histogram=histogram, inputs=inputs), inputs=inputs,
+            resources=selection_resources(
+                event_count(builder.analysis, name, folder=builder.folder),
+                observables=len(builder.analysis.selection.observables),
+            ),
+        )  # fmt: skip
+        builder.made["selection", name] = (unit,)
+
+
+def _selection_recipe(
+    builder: Builder, name: str, *, histogram: Histogram | None, inputs: Mapping[str, str]
+) -> SelectionRecipe:
+    analysis = builder.analysis
+    sample = analysis.samples[name]
+    by_histogram = sample.normalisation is not None and sample.normalisation.histogram is not None
+    pseudo = analysis.pseudo_data if builder.pseudo and (sample.role == "data" or by_histogram) else None
+    local = {key: value.removeprefix("file:") for key, value in inputs.items() if value.startswith("file:")}
+    return SelectionRecipe(
+        name=name,
+        sample=replace(sample, title=None),
+        selection=_without_labels(analysis.selection),
+        luminosity_fb=analysis.metadata.luminosity_fb,
+        sqrt_s_tev=analysis.metadata.sqrt_s_tev,
+        histogram=histogram,
+        pseudo=pseudo,
+        processes={} if pseudo is None else {key: process.sample for key, process in analysis.processes.items()},
+        files={key: builder.files[path] for key, path in local.items()},
+    )
+
+
+def _without_labels(selection: Selection) -> Selection:
+    """Return the selection without what is only for plots, so that a new label selects nothing again."""
+    return replace(
+        selection,
+        observables={name: replace(item, label=None) for name, item in selection.observables.items()},
+        regions={name: replace(item, label=None) for name, item in selection.regions.items()},
+    )
+
+
+def _histogram(builder: Builder, sample: Sample) -> Histogram | None:
+    """Return the histogram that normalises the sample; none with pseudo-data, whose yields are declared."""
+    if builder.pseudo or sample.normalisation is None or sample.normalisation.histogram is None:
+        return None
+    return replace(builder.analysis.histograms[sample.normalisation.histogram], title=None)
+
+
+def _file_inputs(builder: Builder, sample: Sample) -> dict[str, str]:
+    inputs: dict[str, str] = {}
+    for index, file in enumerate(sample.files):
+        if file.generator is not None:
+            parts = add_generation(builder, file.generator)
+            names = (
+                [f"file_{index}"] if len(parts) == 1 else [f"file_{index}_part_{part}" for part in range(len(parts))]
+            )
+            inputs |= dict(zip(names, parts, strict=True))
+        elif file.source is not None:
+            inputs[f"file_{index}"] = add_fetch(builder, file.source)
+        elif file.stage is not None:
+            inputs[f"file_{index}"] = stage_output(builder, file.stage)
+        elif file.path is not None:
+            inputs[f"file_{index}"] = builder.file(file.path, declared=file.sha256)
+    return inputs
+
+
+def _drawn_inputs(builder: Builder) -> dict[str, str]:
+    analysis = builder.analysis
+    if analysis.pseudo_data is None:
+        raise InvalidInput(
+            "the document declares no pseudo_data, so the observed events cannot be drawn from simulation",
+            code="plan.no-pseudo-data",
+            where="$",
+            hint="add pseudo_data: {region, yields, seed}, or run with --pseudo-data never",
+        )
+    return {
+        f"process_{name}": builder.one("selection", analysis.processes[name].sample)
+        for name in analysis.pseudo_data.yields
+    }
+
+
+def add_ensemble(builder: Builder, name: str) -> None:
+    """Add the training blocks of an ensemble and its evaluation."""
+    analysis = builder.analysis
+    ensemble = analysis.ensembles[name]
+    size = _members_per_block(builder, ensemble)
+    blocks = partition(ensemble.members, members_per_block=size)
+    evaluation_inputs = {}
+    for process in ensemble.processes:
+        for index, members in enumerate(blocks):
+            unit = _add_block(builder, name, process, index, members)
+            evaluation_inputs[f"block_{process}_{index}"] = unit
+        made = tuple(evaluation_inputs[f"block_{process}_{index}"] for index in range(len(blocks)))
+        builder.made["training", f"{name} {process}"] = made
+    count = NetworkCount(
+        ensemble=name, processes=len(ensemble.processes), systematics=_systematics_with_networks(analysis),
+        members=ensemble.members, folds=ensemble.folds, members_per_block=size,
+        blocks=len(blocks) * len(ensemble.processes),
+    )  # fmt: skip
+    builder.networks.append(count)
+    _add_evaluation(builder, name, blocks=evaluation_inputs)
+
+
+def _systematics_with_networks(analysis: Analysis) -> int:
+    return sum(item.kind not in _WITHOUT_NETWORKS for item in analysis.systematics.values())
+
+
+def _training_events(builder: Builder, ensemble: Ensemble, process: str) -> int:
+    samples = (builder.analysis.processes[process].sample, *ensemble.reference)
+    return sum(event_count(builder.analysis, sample, folder=builder.folder) for sample in samples)
+
+
+def _members_per_block(builder: Builder, ensemble: Ensemble) -> int:
+    if ensemble.members_per_block is not None:
+        return min(ensemble.members, ensemble.members_per_block)
+    slowest = max(_training_events(builder, ensemble, process) for process in ensemble.processes)
+    return choose_members_per_block(
+        members=ensemble.members,
+        processes=len(ensemble.processes),
+        seconds_per_member=ensemble.folds * network_seconds(ensemble, events=slowest),
+    )
+
+
+def _add_block(builder: Builder, name: str, process: str, index: int, members: tuple[int, ...]) -> str:
+    ensemble = builder.analysis.ensembles[name]
+    sample = builder.analysis.processes[process].sample
+    networks = len(members) * ensemble.folds
+    recipe = TrainingRecipe(
+        analysis=builder.analysis.name, name=name, ensemble=_as_seen_by_block(ensemble, process, members),
+        process=process, sample=sample, members=members,
+    )  # fmt: skip
+    inputs = {f"sample_{item}": builder.one("selection", item) for item in dict.fromkeys((sample, *ensemble.reference))}
+    events = _training_events(builder, ensemble, process)
+    resources = training_resources(ensemble, events=events, networks=networks)
+    return builder.add(
+        "training", f"{name}-{process}-{index}", recipe, inputs=inputs, resources=resources, networks=networks
+    )
+
+
+def _as_seen_by_block(ensemble: Ensemble, process: str, members: tuple[int, ...]) -> Ensemble:
+    """Return the ensemble without what a block must not depend on: more members leave the trained ones alone."""
+    return replace(
+        ensemble, processes=(process,), members=len(members), members_per_block=None, combine="mean_log_ratio",
+        normalise=True, calibration="none",
+    )  # fmt: skip
+
+
+def _add_evaluation(builder: Builder, name: str, *, blocks: Mapping[str, str]) -> None:
+    analysis = builder.analysis
+    ensemble = replace(analysis.ensembles[name], members_per_block=None)
+    process_samples = {process: analysis.processes[process].sample for process in ensemble.processes}
+    used = {*process_samples.values(), *ensemble.reference, data_sample(analysis)}
+    samples = tuple(sample for sample in analysis.samples if sample in used)
+    recipe = EvaluationRecipe(
+        name=name, ensemble=ensemble, process_samples=process_samples, samples=samples,
+        roles={sample: analysis.samples[sample].role for sample in samples},
+    )  # fmt: skip
+    inputs = {f"sample_{sample}": builder.one("selection", sample) for sample in samples} | dict(blocks)
+    resources = evaluation_resources(
+        ensemble, events=sum(event_count(analysis, sample, folder=builder.folder) for sample in samples),
+        networks=ensemble.members * ensemble.folds * len(ensemble.processes),
+    )  # fmt: skip
+    builder.made["evaluation", name] = (builder.add("evaluation", name, recipe, inputs=inputs, resources=resources),)

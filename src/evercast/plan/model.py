@@ -1,0 +1,137 @@
+"""What a plan holds: units of work with their keys, and how many networks they train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from evercast.plan.recipes import Recipe, StageName
+
+__all__ = ["FILE_PREFIX", "STAGES", "NetworkCount", "Plan", "Unit", "UnitResources"]
+
+STAGES: Final[tuple[StageName, ...]] = (
+    "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "report",
+)  # fmt: skip
+"""Every stage, in the order of the pipeline."""
+
+FILE_PREFIX: Final = "file:"
+"""An input that starts with it is a file beside the document, with its path relative to the document's folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitResources:
+    """What one job is expected to need; asked of the scheduler, so rather too much than too little.
+
+    Args:
+        memory_mb: resident memory, MB.
+        disk_mb: size of the output, MB.
+        runtime_min: wall-clock limit, minutes.
+        seconds: expected device time, s.
+        gpu: number of GPUs; 0 means that the job runs on a CPU.
+    """
+
+    cores: int = 1
+    memory_mb: int = 500
+    disk_mb: int = 10
+    runtime_min: int = 10
+    seconds: float = 5.0
+    gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One job: a recipe, where its inputs come from, and the key that is the hash of both.
+
+    Args:
+        id: ``name-`` and the first twelve digits of the key; the folder of the unit has this name.
+        inputs: name -> id of the unit that makes it, ``id:relative path`` for one file of that unit, or ``file:path``
+            for a file beside the document.
+        networks: number of networks that this unit trains.
+    """
+
+    id: str
+    stage: StageName
+    name: str
+    key: str
+    recipe: Recipe
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    resources: UnitResources = field(default_factory=UnitResources)
+    networks: int = 0
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the ids of the units that must be done before, each once, in the order of the inputs."""
+        made = (value.split(":", 1)[0] for value in self.inputs.values() if not value.startswith(FILE_PREFIX))
+        return tuple(dict.fromkeys(made))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkCount:
+    """The networks of one ensemble: ``processes x (1 + 2 systematics) x members x folds``.
+
+    Args:
+        systematics: those that need networks of their own (up and down); a normalisation needs none.
+        members_per_block: members trained by one job.
+        blocks: number of training jobs.
+    """
+
+    ensemble: str
+    processes: int
+    systematics: int
+    members: int
+    folds: int
+    members_per_block: int
+    blocks: int
+
+    @property
+    def networks(self) -> int:
+        """Number of networks."""
+        return self.processes * (1 + 2 * self.systematics) * self.members * self.folds
+
+    def formula(self) -> str:
+        """Return the count with its numbers, for people to check.
+
+        Example:
+            >>> NetworkCount(
+            ...     ensemble="r", processes=4, systematics=0, members=8, folds=5, members_per_block=4, blocks=8
+            ... ).formula()
+            '160 networks = 4 processes x (1 + 2 x 0 systematics) x 8 members x 5 folds'
+        """
+        return (
+            f"{self.networks} networks = {self.processes} processes x (1 + 2 x {self.systematics} systematics)"
+            f" x {self.members} members x {self.folds} folds"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a run will do, each unit after the units it needs.
+
+    Args:
+        name: of the analysis; the run folder is named after it.
+        pseudo: observed events are simulated, because the public ones are not used.
+        digest: sha256 of the whole plan.
+        units: in an order in which they can be done.
+        networks: one entry for each ensemble.
+        files: files beside the document -> sha256.
+    """
+
+    name: str
+    pseudo: bool
+    digest: str
+    units: tuple[Unit, ...]
+    networks: tuple[NetworkCount, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def of_stage(self, stage: StageName) -> tuple[Unit, ...]:
+        """Return the units of one stage, in the order of the plan."""
+        return tuple(unit for unit in self.units if unit.stage == stage)
+
+    def stages(self) -> tuple[StageName, ...]:
+        """Return the stages that have units, in the order of the pipeline."""
+        present = {unit.stage for unit in self.units}
+        return tuple(stage for stage in STAGES if stage in present)
+
+    def by_id(self) -> Mapping[str, Unit]:
+        """Return id -> unit."""
+        return {unit.id: unit for unit in self.units}
