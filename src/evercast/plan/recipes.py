@@ -91,8 +91,8 @@ class CommandRecipe:
 class SelectionRecipe:
     """Select the events of one sample.
 
-    Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the folder of
-    the unit (with several parts ``file_0_part_0``, ``file_0_part_1``...), and ``histogram_0``... for the terms of its
+    Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the folder
+    of the unit (with several parts ``file_0_part_0``, ``file_0_part_1``...), and ``histogram_0``... for the terms of its
     normalisation histogram. Output: ``events.zarr``, ``summary.json``.
 
     Args:
@@ -158,8 +158,8 @@ class SerializationRecipe:
     """Build the likelihoods and write them as they are published.
 
     Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block_ENSEMBLE_PROCESS_K``
-    (training units), ``source_NAME`` (fetched files of template histograms). Output: ``likelihood/`` as it appears in the
-    run folder.
+    (training units), ``source_NAME`` (fetched files of template histograms). Output: ``likelihood/`` as it appears in
+    the run folder.
     """
 
     analysis: str
