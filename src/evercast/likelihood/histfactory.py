@@ -1,0 +1,159 @@
+"""HistFactory workspaces as likelihood models: every modifier type, several channels, measurement configuration, patches.
+
+Parameter names, initial values, bounds, constraint terms and the treatment of empty bins are those of pyhf 0.7, so that
+-2 ln L is the same number, constants included. What pyhf accepts although it is wrong is refused here.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import jsonpatch
+import jsonpointer
+import numpy as np
+
+from evercast.errors import InvalidInput
+from evercast.likelihood.histfactory_parameters import Parameters
+from evercast.likelihood.model import (
+    BinFactor,
+    BinnedChannelModel,
+    BinnedSample,
+    HistoSys,
+    LikelihoodModel,
+    Modifier,
+    NormFactor,
+    NormSys,
+)
+from evercast.likelihood.workspace_text import (
+    entries_of,
+    mapping_of,
+    number_of,
+    numbers_of,
+    text_of,
+)
+
+__all__ = ["apply_patch", "patch_of_set", "read_workspace"]
+
+
+def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Mapping[str, object]:
+    """Return a new workspace with a JSON patch (RFC 6902) applied.
+
+    Raises:
+        InvalidInput: the patch is not valid or does not fit the workspace.
+    """
+    try:
+        result = jsonpatch.JsonPatch(list(patch)).apply(copy.deepcopy(dict(workspace)))
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as err:
+        message = f"the patch does not fit the workspace: {err}"
+        hint = "is it the patch of another region or version?"
+        raise InvalidInput(message, code="workspace.patch", hint=hint) from err
+    return mapping_of(result, "$")
+
+
+def patch_of_set(patchset: Mapping[str, object], name: str) -> Sequence[object]:
+    """Return the patch of that name out of a pyhf patchset.
+
+    Raises:
+        InvalidInput: there is no such patch; the nearest names are given.
+    """
+    found: list[str] = []
+    for number, entry in enumerate(entries_of(patchset, "patches", "$")):
+        place = f"$.patches[{number}]"
+        metadata = mapping_of(entry.get("metadata"), f"{place}.metadata")
+        found.append(text_of(metadata, "name", f"{place}.metadata"))
+        if found[-1] == name:
+            patch = entry.get("patch")
+            if not isinstance(patch, list):
+                raise InvalidInput("a patch must be a list", code="workspace.patch", where=f"{place}.patch")
+            return patch
+    near = [other for other in found if name.lower() in other.lower()][:5] or found[:5]
+    message = f"the patchset of {len(found)} patches has no '{name}'; for example: {', '.join(near)}"
+    raise InvalidInput(message, code="workspace.unknown-patch")
+
+
+def read_workspace(
+    workspace: Mapping[str, object], *, measurement: str | None = None, name: str = "workspace"
+) -> LikelihoodModel:
+    """Return the likelihood of a pyhf workspace.
+
+    Args:
+        workspace: the JSON document.
+        measurement: which of its measurements; None takes the first.
+        name: for messages and results.
+
+    Raises:
+        InvalidInput: the document is not a valid workspace; the message holds the JSON path.
+    """
+    channels = sorted(
+        ((text_of(entry, "name", f"$.channels[{i}]"), i, entry) for i, entry in
+         enumerate(entries_of(workspace, "channels", "$"))),
+        key=lambda item: item[0],
+    )  # fmt: skip
+    observed = _observations(workspace, [channel for channel, _, _ in channels])
+    parameters = Parameters()
+    for channel, position, entry in channels:
+        parameters.collect(channel, entry, f"$.channels[{position}]")
+    found = _measurement(workspace, measurement)
+    config = mapping_of(found.get("config"), "$.measurements.config")
+    models = tuple(
+        _channel(channel, entry, observed[channel], parameters, f"$.channels[{position}]")
+        for channel, position, entry in channels
+    )
+    return LikelihoodModel(name=name, parameters=parameters.models(config), channels=models)
+
+
+def _measurement(workspace: Mapping[str, object], name: str | None) -> Mapping[str, object]:
+    measurements = entries_of(workspace, "measurements", "$")
+    if name is None:
+        return measurements[0]
+    for entry in measurements:
+        if entry.get("name") == name:
+            return entry
+    names = ", ".join(str(entry.get("name")) for entry in measurements)
+    raise InvalidInput(f"no measurement '{name}'; found: {names}", code="workspace.unknown-measurement")
+
+
+def _observations(workspace: Mapping[str, object], channels: Sequence[str]) -> Mapping[str, np.ndarray]:
+    observed: dict[str, np.ndarray] = {}
+    for number, entry in enumerate(entries_of(workspace, "observations", "$")):
+        place = f"$.observations[{number}]"
+        channel = text_of(entry, "name", place)
+        if channel in observed:
+            raise InvalidInput(f"observation '{channel}' stands twice", code="workspace.duplicate", where=place)
+        observed[channel] = numbers_of(entry, "data", place)
+    for channel in channels:
+        if channel not in observed:
+            message = f"channel '{channel}' has no observation; observations: {', '.join(observed)}"
+            raise InvalidInput(message, code="workspace.no-observation", where="$.observations")
+    return observed
+
+
+def _channel(
+    name: str, entry: Mapping[str, object], observed: np.ndarray, parameters: Parameters, place: str
+) -> BinnedChannelModel:
+    samples = []
+    for number, sample in enumerate(entries_of(entry, "samples", place)):
+        where = f"{place}.samples[{number}]"
+        nominal = numbers_of(sample, "data", where)
+        modifiers = tuple(
+            _modifier(modifier, name, parameters, f"{where}.modifiers[{i}]")
+            for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True))
+        )
+        samples.append(BinnedSample(name=text_of(sample, "name", where), nominal=nominal, modifiers=modifiers))
+    return BinnedChannelModel(name=name, samples=tuple(samples), observed=observed)
+
+
+def _modifier(entry: Mapping[str, object], channel: str, parameters: Parameters, place: str) -> Modifier:
+    parameter = text_of(entry, "name", place)
+    kind = text_of(entry, "type", place)
+    if kind in {"normfactor", "lumi"}:
+        return NormFactor(parameter=parameter)
+    if kind in {"staterror", "shapesys", "shapefactor"}:
+        return BinFactor(parameters=parameters.of_bins(parameter, channel))
+    body = mapping_of(entry.get("data"), f"{place}.data")
+    if kind == "normsys":
+        up, down = number_of(body, "hi", f"{place}.data"), number_of(body, "lo", f"{place}.data")
+        return NormSys(parameter=parameter, up=up, down=down)
+    up_bins, down_bins = (numbers_of(body, key, f"{place}.data") for key in ("hi_data", "lo_data"))
+    return HistoSys(parameter=parameter, up=up_bins, down=down_bins)

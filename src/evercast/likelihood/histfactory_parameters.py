@@ -1,0 +1,210 @@
+"""The parameters that the modifiers of a workspace imply, and what the measurement says of them; conventions of pyhf 0.7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from evercast.errors import InvalidInput
+from evercast.likelihood.model import ParameterModel
+from evercast.likelihood.workspace_text import entries_of, flag_of, mapping_of, numbers_of, text_of
+
+__all__ = ["Parameters"]
+
+_BIN_BOUNDS = (1e-10, 10.0)
+_FAMILY = {
+    "normfactor": "normfactor",
+    "lumi": "lumi",
+    "normsys": "nuisance parameter",
+    "histosys": "nuisance parameter",
+    "staterror": "staterror",
+    "shapesys": "shapesys",
+    "shapefactor": "shapefactor",
+}
+
+
+@dataclass(slots=True)
+class _Use:
+    """What is known of one modifier name.
+
+    Args:
+        nominal, variance: channel -> (bins,): sums over the samples that carry the modifier (staterror, shapesys).
+        samples: how many samples carry it, per channel.
+    """
+
+    family: str
+    place: str
+    nominal: dict[str, Float[np.ndarray, " bins"]] = field(default_factory=dict)
+    variance: dict[str, Float[np.ndarray, " bins"]] = field(default_factory=dict)
+
+
+class Parameters:
+    """Collects the modifiers of all samples, then gives the parameters; per-bin modifiers get one parameter per bin."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, _Use] = {}
+
+    def collect(self, channel: str, entry: Mapping[str, object], place: str) -> None:
+        """Take in all modifiers of a channel.
+
+        Raises:
+            InvalidInput: an unknown type, a name used for two kinds, a shapesys used twice, a duplicate in one sample.
+        """
+        for number, sample in enumerate(entries_of(entry, "samples", place)):
+            where = f"{place}.samples[{number}]"
+            nominal = numbers_of(sample, "data", where)
+            seen: set[tuple[str, str]] = set()
+            for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True)):
+                spot = f"{where}.modifiers[{i}]"
+                key = (text_of(modifier, "type", spot), text_of(modifier, "name", spot))
+                if key in seen:
+                    message = f"modifier {key[0]} '{key[1]}' stands twice in one sample"
+                    raise InvalidInput(message, code="workspace.duplicate", where=spot)
+                seen.add(key)
+                self._add(modifier, channel, nominal, spot)
+
+    def _add(
+        self, modifier: Mapping[str, object], channel: str, nominal: Float[np.ndarray, " bins"], place: str
+    ) -> None:
+        kind, name = text_of(modifier, "type", place), text_of(modifier, "name", place)
+        if kind not in _FAMILY:
+            message = f"unknown modifier type '{kind}'; known: {', '.join(_FAMILY)}"
+            raise InvalidInput(message, code="workspace.modifier", where=place)
+        known = name in self._uses
+        use = self._uses.setdefault(name, _Use(_FAMILY[kind], place))
+        if use.family != _FAMILY[kind] or (known and kind == "shapesys"):
+            message = f"'{name}' is used as {_FAMILY[kind]} here and as {use.family} at {use.place}"
+            raise InvalidInput(message, code="workspace.name-reuse", where=place)
+        if kind not in {"staterror", "shapesys", "shapefactor"}:
+            return
+        spread = np.zeros_like(nominal) if kind == "shapefactor" else numbers_of(modifier, "data", place)
+        if spread.shape != nominal.shape or np.any(spread < 0):
+            message = f"{kind} '{name}' has {len(spread)} uncertainties for {len(nominal)} bins; none may be negative"
+            raise InvalidInput(message, code="workspace.modifier", where=place)
+        zero = np.zeros_like(nominal)
+        if use.nominal.get(channel, zero).shape != nominal.shape:
+            message = f"'{name}' has {len(nominal)} bins here and {len(use.nominal[channel])} in another sample"
+            raise InvalidInput(message, code="workspace.modifier", where=place)
+        use.nominal[channel] = use.nominal.get(channel, zero) + nominal
+        use.variance[channel] = use.variance.get(channel, zero) + spread**2
+
+    def of_bins(self, name: str, channel: str) -> tuple[str, ...]:
+        """Return the names of the parameters of a per-bin modifier in a channel, in the order of the bins."""
+        use = self._uses[name]
+        first = 0
+        if use.family == "staterror":
+            channels = list(use.nominal)
+            first = sum(len(use.nominal[other]) for other in channels[: channels.index(channel)])
+        return tuple(f"{name}[{first + i}]" for i in range(len(use.nominal[channel])))
+
+    def models(self, config: Mapping[str, object]) -> tuple[ParameterModel, ...]:
+        """Return all parameters with the settings of the measurement.
+
+        Raises:
+            InvalidInput: the settings do not fit, or the parameter of interest does not exist.
+        """
+        settings: dict[str, Mapping[str, object]] = {}
+        if "parameters" in config:
+            place = "$.measurements.config"
+            for number, entry in enumerate(entries_of(config, "parameters", place, allow_empty=True)):
+                settings[text_of(entry, "name", f"{place}.parameters[{number}]")] = entry
+        result: list[ParameterModel] = []
+        for name, use in self._uses.items():
+            result += _configured(name, _defaults(name, use), settings.get(name, {}))
+        poi = config.get("poi")
+        if poi is None or poi == "":
+            return tuple(result)
+        if poi not in {parameter.name for parameter in result}:
+            message = f"the parameter of interest '{poi}' acts on no sample"
+            hint = "a background-only workspace needs the patch of a signal"
+            raise InvalidInput(message, code="workspace.poi", where="$.measurements.config.poi", hint=hint)
+        return tuple(replace(parameter, poi=parameter.name == poi) for parameter in result)
+
+
+def _defaults(name: str, use: _Use) -> list[ParameterModel]:
+    match use.family:
+        case "normfactor":
+            return [ParameterModel(name=name, initial=1.0, bounds=(0.0, 10.0))]
+        case "lumi":
+            return [ParameterModel(name=name, initial=np.nan, bounds=(0.0, np.inf), constraint="normal", width=np.nan)]
+        case "nuisance parameter":
+            return [ParameterModel(name=name, bounds=(-5.0, 5.0), constraint="normal")]
+        case "staterror":
+            return _staterror(name, use)
+        case "shapesys":
+            return _shapesys(name, use)
+        case _:
+            longest = max(len(nominal) for nominal in use.nominal.values())
+            return [ParameterModel(name=f"{name}[{i}]", initial=1.0, bounds=(0.0, 10.0)) for i in range(longest)]
+
+
+def _staterror(name: str, use: _Use) -> list[ParameterModel]:
+    """Return normal-constrained factors of the total template; bins without uncertainty are fixed."""
+    nominal = np.concatenate(list(use.nominal.values()))
+    variance = np.concatenate(list(use.variance.values()))
+    positive = nominal > 0
+    width = np.where(positive, np.sqrt(variance) / np.where(positive, nominal, 1.0), 0.0)
+    return [
+        ParameterModel(
+            name=f"{name}[{i}]", initial=1.0, bounds=_BIN_BOUNDS, constraint="normal", global_observable=1.0,
+            width=float(entry) or 1.0, fixed=not entry,
+        )
+        for i, entry in enumerate(width)
+    ]  # fmt: skip
+
+
+def _shapesys(name: str, use: _Use) -> list[ParameterModel]:
+    """Return Poisson-constrained factors of one template, auxiliary counts (nominal / uncertainty)^2."""
+    ((nominal, variance),) = zip(use.nominal.values(), use.variance.values(), strict=True)
+    valid = (nominal > 0) & (variance > 0)
+    counts = np.where(valid, nominal**2 / np.where(valid, variance, 1.0), 1.0)
+    return [
+        ParameterModel(
+            name=f"{name}[{i}]", initial=1.0, bounds=_BIN_BOUNDS, constraint="poisson",
+            global_observable=float(count), factor=float(count), fixed=not valid[i],
+        )
+        for i, count in enumerate(counts)
+    ]  # fmt: skip
+
+
+def _configured(name: str, defaults: list[ParameterModel], entry: Mapping[str, object]) -> list[ParameterModel]:
+    place = f"$.measurements.config.parameters[{name}]"
+    columns: dict[str, Float[np.ndarray, " n"]] = {}
+    for key, target in (("inits", "initial"), ("auxdata", "global_observable"), ("sigmas", "width")):
+        if key in entry:
+            columns[target] = numbers_of(entry, key, place)
+            if len(columns[target]) != len(defaults):
+                message = f"{key} holds {len(columns[target])} values for {len(defaults)} parameters"
+                raise InvalidInput(message, code="workspace.settings", where=f"{place}.{key}")
+    bounds = _bounds(entry, len(defaults), place)
+    fixed = flag_of(entry, "fixed", place, default=False)
+    result = []
+    for number, parameter in enumerate(defaults):
+        changes = {target: float(values[number]) for target, values in columns.items()}
+        low, high = bounds[number] if bounds else parameter.bounds
+        updated = replace(parameter, **changes, bounds=(low, high), fixed=fixed or parameter.fixed)  # type: ignore[arg-type]
+        if np.isnan(updated.initial) or (updated.constraint == "normal" and np.isnan(updated.width)):
+            message = f"luminosity parameter '{name}' needs inits, auxdata and sigmas in the measurement"
+            raise InvalidInput(message, code="workspace.lumi", where="$.measurements.config.parameters")
+        result.append(updated)
+    return result
+
+
+def _bounds(entry: Mapping[str, object], count: int, place: str) -> list[tuple[float, float]] | None:
+    if "bounds" not in entry:
+        return None
+    value = entry["bounds"]
+    if not isinstance(value, list) or len(value) != count:
+        message = f"expected {count} pairs of bounds, found {str(value)[:40]}"
+        raise InvalidInput(message, code="workspace.settings", where=f"{place}.bounds")
+    pairs = []
+    for number, pair in enumerate(value):
+        low_high = numbers_of(mapping_of({"pair": pair}, place), "pair", f"{place}.bounds[{number}]")
+        if len(low_high) != 2:
+            message = f"expected a pair of bounds, found {pair}"
+            raise InvalidInput(message, code="workspace.settings", where=f"{place}.bounds[{number}]")
+        pairs.append((float(low_high[0]), float(low_high[1])))
+    return pairs
