@@ -1,1 +1,5 @@
-"""Room: networks."""
+"""Networks that learn density ratios: their form, loss, training, evaluation, calibration. No input or output.
+
+`architecture`, `folds`, `dataset`, `calibration` and `numpy_evaluate` need numpy only; `mlp`, `loss`, `training` and
+`evaluation` import jax.
+"""

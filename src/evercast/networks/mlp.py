@@ -1,0 +1,94 @@
+"""The multi-layer perceptron as an Equinox module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32
+
+from evercast.networks.architecture import Activation, Architecture, Weights
+
+__all__ = ["Layers", "Mlp", "initial_layers"]
+
+
+class Layers(eqx.Module):
+    """What is trained: for each layer weight (out, in) and bias (out,), float32."""
+
+    weight: tuple[Float32[Array, "*axes out into"], ...]
+    bias: tuple[Float32[Array, "*axes out"], ...]
+
+
+class Mlp(eqx.Module):
+    """A network with its standardisation inside; see `evercast.networks.architecture` for the formula."""
+
+    mean: Float32[Array, "*axes inputs"]
+    scale: Float32[Array, "*axes inputs"]
+    layers: Layers
+    activation: Activation = eqx.field(static=True)
+
+    def __call__(self, observables: Float32[Array, "events inputs"]) -> Float32[Array, " events"]:
+        """Return the logits of the events."""
+        activation = _ACTIVATIONS[self.activation]
+        hidden = (observables - self.mean) / self.scale
+        last = len(self.layers.weight) - 1
+        for layer, (weight, bias) in enumerate(zip(self.layers.weight, self.layers.bias, strict=True)):
+            hidden = hidden @ weight.T + bias
+            if layer < last:
+                hidden = activation(hidden)
+        return hidden[:, 0]
+
+    @classmethod
+    def from_weights(cls, weights: Weights, *, activation: Activation) -> Mlp:
+        """Return the module with the numbers `weights` and their leading axes."""
+        return cls(
+            mean=jnp.asarray(weights.mean),
+            scale=jnp.asarray(weights.scale),
+            layers=Layers(
+                weight=tuple(jnp.asarray(array) for array in weights.weight),
+                bias=tuple(jnp.asarray(array) for array in weights.bias),
+            ),
+            activation=activation,
+        )
+
+    def to_weights(self) -> Weights:
+        """Return the numbers as plain arrays."""
+        return Weights(
+            mean=np.asarray(self.mean),
+            scale=np.asarray(self.scale),
+            weight=tuple(np.asarray(array) for array in self.layers.weight),
+            bias=tuple(np.asarray(array) for array in self.layers.bias),
+        )
+
+
+def initial_layers(architecture: Architecture, *, seed: int) -> Layers:
+    """Return random layers: weights normal with variance 2 / in (tanh and the output: 1 / in), biases 0.
+
+    The factor 2 keeps the variance through rectifier-like activations (K. He et al., arXiv:1502.01852, eq. 10).
+    """
+    sizes = architecture.sizes()
+    keys = jax.random.split(jax.random.key(seed), len(sizes) - 1)
+    weight = []
+    for layer, (into, out) in enumerate(pairwise(sizes)):
+        gain = 1.0 if architecture.activation == "tanh" or layer == len(sizes) - 2 else 2.0
+        draw = jax.random.normal(keys[layer], (out, into), dtype=jnp.float32)
+        weight.append(draw * np.float32(np.sqrt(gain / into)))
+    bias = tuple(jnp.zeros((out,), dtype=jnp.float32) for out in sizes[1:])
+    return Layers(weight=tuple(weight), bias=bias)
+
+
+def _gelu(z: Float[Array, "events units"]) -> Float[Array, "events units"]:
+    return jax.nn.gelu(z, approximate=True)
+
+
+_ACTIVATIONS: Final[dict[Activation, Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]]] = {
+    "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
+    "gelu": _gelu,
+    "tanh": jnp.tanh,
+}
