@@ -6,8 +6,8 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 from jax.scipy.special import gammaln
+from jaxtyping import Array, Float
 
 from evercast.likelihood.coefficients import coefficient_value
 from evercast.likelihood.interpolation import interpolated_factor, interpolated_shift
@@ -66,8 +66,8 @@ def poisson_twice_nll(
 def _log_factorial_excess(count: Values) -> Values:
     """Return n - n ln n + ln Gamma(n + 1), by its asymptotic series for large n; 0 at n = 0.
 
-    With it the Poisson term is n (x - ln(1 + x)) + excess, x = (rate - n) / n: nothing large is subtracted, where the plain
-    form loses 2e-3 at the 1e13 auxiliary counts of a published likelihood.
+    With it the Poisson term is n (x - ln(1 + x)) + excess, x = (rate - n) / n: nothing large is subtracted, where the
+    plain form loses 2e-3 at the 1e13 auxiliary counts of a published likelihood.
     """
     large = jnp.where(count > _ASYMPTOTIC, count, _ASYMPTOTIC)
     series = 0.5 * jnp.log(2.0 * math.pi * large) + 1.0 / (12.0 * large) - 1.0 / (360.0 * large**3)

@@ -1,13 +1,15 @@
 """Coefficient formulas: from the tree of an expression to JAX, and plain evaluation that names what is undefined.
 
-In JAX nothing can be raised, so an undefined value (the root of a negative number) becomes NaN there and the likelihood is
-infinite at that point; `evaluate_coefficient` finds the same place in Python and says what it is.
+In JAX nothing can be raised, so an undefined value (the root of a negative number) becomes NaN there and the likelihood
+is infinite at that point; `evaluate_coefficient` finds the same place in Python and says what it is.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,14 @@ _DERIVATIVE_FLOOR = 1e-24
 """Below it the derivative of sqrt is that of a straight line: finite at 0, where d sqrt(mu)/d mu is not."""
 
 Scalar = Float[Array, ""]
+T = TypeVar("T", float, Array)
+
+_ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
 
 
 def read_coefficient(text: str, *, parameters: frozenset[str], where: str) -> Node:
@@ -50,21 +60,19 @@ def is_linear(node: Node) -> bool:
 
 
 def _degree(node: Node) -> float:
+    degree = math.inf if names_in(node) else 0
     match node:
-        case Number():
-            return 0
         case Name():
-            return 1
+            degree = 1
         case Unary(operand=operand):
-            return _degree(operand)
+            degree = _degree(operand)
         case Binary(op="+" | "-", left=left, right=right):
-            return max(_degree(left), _degree(right))
+            degree = max(_degree(left), _degree(right))
         case Binary(op="*", left=left, right=right):
-            return _degree(left) + _degree(right)
-        case Binary(op="/", left=left, right=right) if _degree(right) == 0:
-            return _degree(left)
-        case _:
-            return 0 if not names_in(node) else math.inf
+            degree = _degree(left) + _degree(right)
+        case Binary(op="/", left=left, right=right) if not names_in(right):
+            degree = _degree(left)
+    return degree
 
 
 @jax.custom_jvp
@@ -101,40 +109,38 @@ def coefficient_value(node: Node, values: Mapping[str, Scalar]) -> Scalar:
     Raises:
         InvalidInput: the tree holds something that is not of the coefficient language.
     """
+    return _interpret(node, values, _JAX, jnp.asarray)
+
+
+def _interpret(
+    node: Node, values: Mapping[str, T], functions: Mapping[str, Callable[..., T]], constant: Callable[[float], T]
+) -> T:
     match node:
         case Number(value=value):
-            return jnp.asarray(float(value))
+            result = constant(float(value))
         case Name(name=name):
-            return values[name]
+            result = values[name]
         case Unary(op=op, operand=operand):
-            inner = coefficient_value(operand, values)
-            return -inner if op == "-" else inner
+            inner = _interpret(operand, values, functions, constant)
+            result = -inner if op == "-" else inner
         case Binary(op="**", left=left, right=right):
-            return coefficient_value(left, values) ** _exponent(right)
+            result = _interpret(left, values, functions, constant) ** _exponent(right)
         case Binary(op=op, left=left, right=right):
-            return _ARITHMETIC[op](coefficient_value(left, values), coefficient_value(right, values))
-        case Call(function=function, arguments=arguments) if function in _JAX:
-            return _JAX[function](*(coefficient_value(argument, values) for argument in arguments))
+            pair = (_interpret(side, values, functions, constant) for side in (left, right))
+            result = _ARITHMETIC[op](*pair)
+        case Call(function=function, arguments=arguments) if function in functions:
+            result = functions[function](*(_interpret(argument, values, functions, constant) for argument in arguments))
         case _:
             raise _foreign(node)
+    return result
 
 
-_ARITHMETIC: Mapping[str, Callable[[Scalar, Scalar], Scalar]] = {
-    "+": lambda left, right: left + right,
-    "-": lambda left, right: left - right,
-    "*": lambda left, right: left * right,
-    "/": lambda left, right: left / right,
-}
-
-
-def _exponent(node: Node) -> int | float:
+def _exponent(node: Node) -> int:
     match node:
-        case Number(value=value):
+        case Number(value=int(value)):
             return value
-        case Unary(op="-", operand=Number(value=value)):
+        case Unary(op="-", operand=Number(value=int(value))):
             return -value
-        case Unary(op="+", operand=Number(value=value)):
-            return value
         case _:
             raise _foreign(node)
 
@@ -158,7 +164,7 @@ def evaluate_coefficient(node: Node, values: Mapping[str, float]) -> float:
         2.0
     """
     try:
-        result = _evaluate(node, values)
+        result = _interpret(node, values, _PLAIN, float)
     except (ValueError, ZeroDivisionError, OverflowError) as err:
         raise _undefined(node, values, str(err)) from err
     if not math.isfinite(result):
@@ -178,36 +184,9 @@ _PLAIN: Mapping[str, Callable[..., float]] = {
     "exp": math.exp,
     "log": math.log,
     "abs": abs,
-    "min": min,
-    "max": max,
+    "min": lambda *values: min(values),
+    "max": lambda *values: max(values),
     "sin": math.sin,
     "cos": math.cos,
     "tanh": math.tanh,
 }
-
-
-def _evaluate(node: Node, values: Mapping[str, float]) -> float:
-    match node:
-        case Number(value=value):
-            return float(value)
-        case Name(name=name):
-            return values[name]
-        case Unary(op=op, operand=operand):
-            inner = _evaluate(operand, values)
-            return -inner if op == "-" else inner
-        case Binary(op="**", left=left, right=right):
-            return float(_evaluate(left, values) ** _exponent(right))
-        case Binary(op="/", left=left, right=right):
-            return _evaluate(left, values) / _evaluate(right, values)
-        case Binary(op="*", left=left, right=right):
-            return _evaluate(left, values) * _evaluate(right, values)
-        case Binary(op="+", left=left, right=right):
-            return _evaluate(left, values) + _evaluate(right, values)
-        case Binary(op="-", left=left, right=right):
-            return _evaluate(left, values) - _evaluate(right, values)
-        case Call(function="min" | "max" as function, arguments=arguments):
-            return _PLAIN[function]([_evaluate(argument, values) for argument in arguments])
-        case Call(function=function, arguments=arguments) if function in _PLAIN:
-            return _PLAIN[function](*(_evaluate(argument, values) for argument in arguments))
-        case _:
-            raise _foreign(node)

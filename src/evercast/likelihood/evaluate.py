@@ -75,8 +75,8 @@ def _expected(structure: Structure, theta: Array, tensors: Tensors) -> tuple[Arr
 class Likelihood:
     """A likelihood model made ready for evaluation.
 
-    Functions are compiled once per structure and shape, not per object: another data set or another patch of the same family
-    is evaluated by the same compiled code. Arithmetic is float64.
+    Functions are compiled once per structure and shape, not per object: another data set or another patch of the same
+    family is evaluated by the same compiled code. Arithmetic is float64.
 
     Args:
         model: parameters, channels and data.
@@ -95,8 +95,7 @@ class Likelihood:
         self.upper = np.array([parameter.bounds[1] for parameter in model.parameters], dtype=float)
         self.fixed = np.array([parameter.fixed for parameter in model.parameters], dtype=bool)
         self._structure, formula = build_structure(model)
-        with jax.enable_x64(True):
-            self._tensors: Tensors = jax.tree.map(jnp.asarray, build_tensors(model, formula))
+        self._tensors = build_tensors(model, formula)
 
     def index(self, name: str) -> int:
         """Return the position of a parameter in parameter vectors."""
@@ -104,12 +103,12 @@ class Likelihood:
 
     def twice_nll(self, theta: Point) -> float:
         """Return -2 ln L; infinite where the model is undefined or a total intensity is not positive."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(new_val=True):
             return float(_value(self._structure, jnp.asarray(theta, dtype=float), self._tensors))
 
     def value_and_gradient(self, theta: Point) -> tuple[float, Point]:
         """Return -2 ln L and its gradient."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(new_val=True):
             value, slope = _value_and_gradient(self._structure, jnp.asarray(theta, dtype=float), self._tensors)
             return float(value), np.asarray(slope)
 
@@ -119,7 +118,7 @@ class Likelihood:
 
     def expand(self, theta: Point) -> Expansion:
         """Return -2 ln L, gradient and Hessian in one evaluation."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(new_val=True):
             value, slope, hessian = _expand(self._structure, jnp.asarray(theta, dtype=float), self._tensors)
             return Expansion(float(value), np.asarray(slope), np.asarray(hessian))
 
@@ -129,7 +128,7 @@ class Likelihood:
 
     def expected_events(self, theta: Point) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return per channel the expected events: per bin (binned) or per component (unbinned)."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(new_val=True):
             scales, rates = _expected(self._structure, jnp.asarray(theta, dtype=float), self._tensors)
         scales, rates = np.asarray(scales), np.asarray(rates)
         binned = [channel for channel in self.model.channels if isinstance(channel, BinnedChannelModel)]

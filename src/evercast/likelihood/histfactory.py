@@ -1,4 +1,4 @@
-"""HistFactory workspaces as likelihood models: every modifier type, several channels, measurement configuration, patches.
+"""HistFactory workspaces as likelihood models: every modifier type, several channels, measurement settings, patches.
 
 Parameter names, initial values, bounds, constraint terms and the treatment of empty bins are those of pyhf 0.7, so that
 -2 ln L is the same number, constants included. What pyhf accepts although it is wrong is refused here.
@@ -43,7 +43,7 @@ def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Map
         InvalidInput: the patch is not valid or does not fit the workspace.
     """
     try:
-        result = jsonpatch.JsonPatch(list(patch)).apply(copy.deepcopy(dict(workspace)))
+        result = jsonpatch.JsonPatch([mapping_of(entry, "$") for entry in patch]).apply(copy.deepcopy(dict(workspace)))
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as err:
         message = f"the patch does not fit the workspace: {err}"
         hint = "is it the patch of another region or version?"

@@ -1,4 +1,4 @@
-"""The parameters that the modifiers of a workspace imply, and what the measurement says of them; conventions of pyhf 0.7."""
+"""The parameters that the modifiers of a workspace imply, with the settings of the measurement; as in pyhf 0.7."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ FACTOR_CODES = ("0", "1", "4")
 SHIFT_CODES = ("0", "2", "4p")
 
 Values = Float[Array, "..."]
+Codes = Int[Array, "..."]
 
 
 def linear_factor(alpha: Values, up: Values, down: Values) -> Values:
@@ -43,7 +44,8 @@ def polynomial_exponential_factor(alpha: Values, up: Values, down: Values) -> Va
 
     Args:
         alpha: the nuisance parameter in units of its width.
-        up, down: positive factors at +1 and -1.
+        up: positive factor at +1.
+        down: positive factor at -1.
 
     Returns:
         The factor; 1 at alpha = 0, `up` at 1, `down` at -1.
@@ -85,6 +87,7 @@ def linear_shift(alpha: Values, up: Values, down: Values) -> Values:
     """Code 0: alpha x `up` above 0, alpha x `down` below.
 
     Args:
+        alpha: the nuisance parameter in units of its width.
         up: variation at +1 minus nominal.
         down: nominal minus variation at -1.
     """
@@ -94,8 +97,8 @@ def linear_shift(alpha: Values, up: Values, down: Values) -> Values:
 def quadratic_shift(alpha: Values, up: Values, down: Values) -> Values:
     """Code 2: a parabola in |alpha| <= 1, continued by its tangents.
 
-    The tangents start where the parabola ends, as in ROOT; the formula printed in CERN-OPEN-2012-016, which pyhf follows,
-    lacks the constant and jumps at +-1.
+    The tangents start where the parabola ends, as in ROOT; the formula printed in CERN-OPEN-2012-016, which pyhf
+    follows, lacks the constant and jumps at +-1.
     """
     bend, slope = (up - down) / 2, (up + down) / 2
     above = slope + bend + (slope + 2 * bend) * (alpha - 1.0)
@@ -112,12 +115,13 @@ def polynomial_linear_shift(alpha: Values, up: Values, down: Values) -> Values:
     return jnp.where(alpha > 1.0, alpha * up, jnp.where(alpha < -1.0, alpha * down, within))
 
 
-def interpolated_factor(
-    alpha: Values, up: Values, down: Values, code: Int[Array, "..."], *, codes: tuple[str, ...]
-) -> Values:
+def interpolated_factor(alpha: Values, up: Values, down: Values, code: Codes, *, codes: tuple[str, ...]) -> Values:
     """Return factors with a code per element.
 
     Args:
+        alpha: the nuisance parameter in units of its width.
+        up: factor at +1.
+        down: factor at -1.
         code: index in `FACTOR_CODES` of each element.
         codes: the codes that occur; only these are computed.
     """
@@ -128,9 +132,7 @@ def interpolated_factor(
     return result
 
 
-def interpolated_shift(
-    alpha: Values, up: Values, down: Values, code: Int[Array, "..."], *, codes: tuple[str, ...]
-) -> Values:
+def interpolated_shift(alpha: Values, up: Values, down: Values, code: Codes, *, codes: tuple[str, ...]) -> Values:
     """Return differences to the template with a code per element; `code` is an index in `SHIFT_CODES`."""
     functions = {"0": linear_shift, "2": quadratic_shift, "4p": polynomial_linear_shift}
     result = jnp.zeros_like(up)

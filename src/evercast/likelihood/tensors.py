@@ -1,8 +1,8 @@
-"""A likelihood model as arrays: what one compiled function takes as arguments, and the few facts that are compiled in.
+"""A likelihood model as arrays: what one compiled function takes as arguments, and the few facts compiled in.
 
-Templates and components are *rows*: binned samples first, then the components of the unbinned channels. A row has a coefficient,
-factors and normalisation variations; binned rows have bins. Lists are padded with neutral entries that point at a constant
-1 behind the parameter vector, so that likelihoods of one family (a patchset) share one compilation.
+Templates and components are *rows*: binned samples first, then the components of the unbinned channels. A row has a
+coefficient, factors and normalisation variations; binned rows have bins. Lists are padded with neutral entries that
+point at a constant 1 behind the parameter vector, so that likelihoods of one family (a patchset) share one compilation.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from evercast.likelihood.coefficients import read_coefficient
 from evercast.likelihood.interpolation import FACTOR_CODES, SHIFT_CODES
@@ -68,9 +70,9 @@ class Events(NamedTuple):
         offset: sum of weight x largest log ratio.
     """
 
-    ratio: Float[np.ndarray, "chunks events components"]
-    weight: Float[np.ndarray, "chunks events"]
-    offset: Float[np.ndarray, ""]
+    ratio: Float[Array, "chunks events components"]
+    weight: Float[Array, "chunks events"]
+    offset: Float[Array, ""]
 
 
 class Tensors(NamedTuple):
@@ -89,29 +91,29 @@ class Tensors(NamedTuple):
         events: one entry per unbinned channel.
     """
 
-    formula: Int[np.ndarray, " rows"]
-    yields: Float[np.ndarray, " rows"]
-    factor: Int[np.ndarray, "rows factors"]
-    system: Int[np.ndarray, "rows systematics"]
-    system_up: Float[np.ndarray, "rows systematics"]
-    system_down: Float[np.ndarray, "rows systematics"]
-    system_code: Int[np.ndarray, "rows systematics"]
-    nominal: Float[np.ndarray, "binned bins"]
-    shift_row: Int[np.ndarray, " shifts"]
-    shift_parameter: Int[np.ndarray, " shifts"]
-    shift_code: Int[np.ndarray, " shifts"]
-    shift_up: Float[np.ndarray, "shifts bins"]
-    shift_down: Float[np.ndarray, "shifts bins"]
-    bin_factor: Int[np.ndarray, "binned binfactors bins"]
-    channel: Int[np.ndarray, " binned"]
-    observed: Float[np.ndarray, "channels bins"]
-    mask: Float[np.ndarray, "channels bins"]
-    normal: Int[np.ndarray, " normals"]
-    normal_mean: Float[np.ndarray, " normals"]
-    normal_width: Float[np.ndarray, " normals"]
-    poisson: Int[np.ndarray, " poissons"]
-    poisson_count: Float[np.ndarray, " poissons"]
-    poisson_factor: Float[np.ndarray, " poissons"]
+    formula: Int[Array, " rows"]
+    yields: Float[Array, " rows"]
+    factor: Int[Array, "rows factors"]
+    system: Int[Array, "rows systematics"]
+    system_up: Float[Array, "rows systematics"]
+    system_down: Float[Array, "rows systematics"]
+    system_code: Int[Array, "rows systematics"]
+    nominal: Float[Array, "binned bins"]
+    shift_row: Int[Array, " shifts"]
+    shift_parameter: Int[Array, " shifts"]
+    shift_code: Int[Array, " shifts"]
+    shift_up: Float[Array, "shifts bins"]
+    shift_down: Float[Array, "shifts bins"]
+    bin_factor: Int[Array, "binned binfactors bins"]
+    channel: Int[Array, " binned"]
+    observed: Float[Array, "channels bins"]
+    mask: Float[Array, "channels bins"]
+    normal: Int[Array, " normals"]
+    normal_mean: Float[Array, " normals"]
+    normal_width: Float[Array, " normals"]
+    poisson: Int[Array, " poissons"]
+    poisson_count: Float[Array, " poissons"]
+    poisson_factor: Float[Array, " poissons"]
     events: tuple[Events, ...]
 
 
@@ -173,20 +175,22 @@ def _unbinned_rows(model: LikelihoodModel, first: int) -> tuple[tuple[int, int],
 
 
 def build_tensors(model: LikelihoodModel, formula: Int[np.ndarray, " rows"]) -> Tensors:
-    """Return the arrays of a model; the model has been checked."""
+    """Return the arrays of a model, float64; the model has been checked."""
     binned, unbinned = _channels(model)
     rows, n_binned = _rows(model)
     index = {name: position for position, name in enumerate(model.parameter_names)}
     n_bins = max((len(channel.observed) for channel in binned), default=1)
-    return Tensors(
-        formula=formula,
-        yields=np.array([row.yield_events if isinstance(row, Component) else 1.0 for row in rows], dtype=float),
+    arrays = {
+        "formula": formula,
+        "yields": np.array([row.yield_events if isinstance(row, Component) else 1.0 for row in rows], dtype=float),
         **_scales(rows, index),
         **_templates(rows[:n_binned], index, n_bins),
         **_counts(binned, n_binned, n_bins),
         **_constraints(model),
-        events=tuple(pack_events(channel.log_ratio, channel.weight) for channel in unbinned),
-    )
+    }
+    with jax.enable_x64(new_val=True):
+        events = tuple(pack_events(channel.log_ratio, channel.weight) for channel in unbinned)
+        return Tensors(**{name: jnp.asarray(values) for name, values in arrays.items()}, events=events)
 
 
 def _pad(lists: Sequence[Sequence[T]], filler: T) -> list[list[T]]:
@@ -293,4 +297,5 @@ def pack_events(log_ratio: Float[np.ndarray, "events components"], weight: Float
     ratio[:n_events] = np.exp(exact - largest[:, None])
     weights[:n_events] = weight
     offset = np.float64(np.sum(weights[:n_events] * largest))
-    return Events(ratio.reshape(n_chunks, size, -1), weights.reshape(n_chunks, size), np.asarray(offset))
+    shape = (n_chunks, size)
+    return Events(jnp.asarray(ratio.reshape(*shape, -1)), jnp.asarray(weights.reshape(shape)), jnp.asarray(offset))

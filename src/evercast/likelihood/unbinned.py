@@ -60,10 +60,10 @@ def log_sum_with_derivatives(expected: Float[Array, " components"], events: Even
 
 
 def log_intensity_sum(expected: Float[Array, " components"], events: Events) -> Float[Array, ""]:
-    """Return the sum of `log_sum_with_derivatives`, differentiable twice; minus infinity where an intensity is not positive.
+    """Return the sum of `log_sum_with_derivatives`, differentiable twice; -infinity where an intensity is not positive.
 
-    The derivatives were computed in the same pass: the result is the second-order expansion around the point itself, so that
-    no array of the size of the events is kept for the backward pass. Third derivatives are not available.
+    The derivatives were computed in the same pass: the result is the second-order expansion around the point itself, so
+    that no array of the size of the events is kept for the backward pass. Third derivatives are not available.
     """
     point = jax.lax.stop_gradient(expected)
     total = log_sum_with_derivatives(point, events)
