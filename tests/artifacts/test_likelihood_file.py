@@ -123,7 +123,7 @@ def test_events_cut_short_are_refused(model, tmp_path):
     (tmp_path / EVENTS_FILE).write_bytes(content[:-100])
     with pytest.raises(IntegrityError) as caught:
         read_likelihood(tmp_path)
-    assert caught.value.code == "likelihood.format"
+    assert caught.value.code == "tensors.damaged"
 
 
 @pytest.mark.parametrize(

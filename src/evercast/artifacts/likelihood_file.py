@@ -19,11 +19,11 @@ from typing import Final, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from numpy.typing import NDArray
 
-from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, read_json, sha256_file
+from evercast.artifacts.files import atomic_write_json, read_json, sha256_file
 from evercast.artifacts.likelihood_entry import LikelihoodEntry, from_entry, to_entry
+from evercast.artifacts.weights import read_tensors, write_tensors
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.likelihood.model import (
     BinnedChannelModel,
@@ -38,6 +38,7 @@ __all__ = ["EVENTS_FILE", "LIKELIHOOD_FILE", "Dataset", "ExtraEvents", "read_lik
 
 LIKELIHOOD_FILE: Final = "likelihood.json"
 EVENTS_FILE: Final = "events.safetensors"
+_EVENTS_FORMAT: Final = "likelihood-events/1.0.0"
 
 Dataset = Literal["observed", "asimov"]
 
@@ -71,7 +72,7 @@ def write_likelihood(folder: Path, model: LikelihoodModel, *, extra: Mapping[str
     for channel in model.channels:
         if isinstance(channel, UnbinnedChannelModel):
             tensors |= _tensors(channel, (extra or {}).get(channel.name))
-    atomic_write_bytes(folder / EVENTS_FILE, save(tensors))
+    write_tensors(folder / EVENTS_FILE, tensors, {"format": _EVENTS_FORMAT})
     atomic_write_json(folder / LIKELIHOOD_FILE, to_json(to_entry(model)))
 
 
@@ -87,7 +88,7 @@ def read_likelihood(folder: Path, *, dataset: Dataset = "observed") -> Likelihoo
     """
     _check_digests(folder)
     body = _read_body(folder / LIKELIHOOD_FILE)
-    tensors = _read_tensors(folder / EVENTS_FILE)
+    tensors = read_tensors(folder / EVENTS_FILE).arrays
     model = from_entry(body, lambda prefix, shape: _event_set(tensors, prefix, shape, where=folder / EVENTS_FILE))
     return model if dataset == "observed" else _with_simulation(model)
 
@@ -132,16 +133,6 @@ def _read_body(path: Path) -> LikelihoodEntry:
         raise IntegrityError(f"not a likelihood: {err.message}", code="likelihood.format", where=str(path)) from err
 
 
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        tensors: dict[str, np.ndarray] = load(path.read_bytes())
-    except FileNotFoundError as err:
-        raise IntegrityError("there is no such file", code="artifact.missing", where=str(path)) from err
-    except SafetensorError as err:
-        raise IntegrityError(f"not a safetensors file: {err}", code="likelihood.format", where=str(path)) from err
-    return tensors
-
-
 def _tensors(channel: UnbinnedChannelModel, extra: ExtraEvents | None) -> dict[str, np.ndarray]:
     name = channel.name
     tensors: dict[str, np.ndarray] = {
@@ -158,7 +149,9 @@ def _tensors(channel: UnbinnedChannelModel, extra: ExtraEvents | None) -> dict[s
     return tensors
 
 
-def _event_set(tensors: Mapping[str, np.ndarray], prefix: str, shape: tuple[int, int], *, where: Path) -> EventSet:
+def _event_set(
+    tensors: Mapping[str, NDArray[np.generic]], prefix: str, shape: tuple[int, int], *, where: Path
+) -> EventSet:
     log_ratio, weight = tensors.get(f"{prefix}.log_ratio"), tensors.get(f"{prefix}.weight")
     if log_ratio is None or weight is None or log_ratio.shape != shape or weight.shape != shape[:1]:
         found = "nothing" if log_ratio is None else str(log_ratio.shape)
@@ -171,4 +164,4 @@ def _event_set(tensors: Mapping[str, np.ndarray], prefix: str, shape: tuple[int,
         raise IntegrityError(
             f"a log ratio or a weight of {prefix!r} is NaN or infinite", code="likelihood.format", where=str(where)
         )
-    return EventSet(log_ratio=log_ratio, weight=weight)
+    return EventSet(log_ratio=log_ratio.astype(np.float32, copy=False), weight=weight.astype(np.float64, copy=False))

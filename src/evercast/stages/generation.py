@@ -158,7 +158,7 @@ def _write_events(
     sum_of_weights = 0.0
     with (
         disk_errors(path),
-        pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer,
+        pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer,
         tqdm(total=n_events, desc=f"generate {name}", unit="events", disable=not sys.stderr.isatty()) as bar,
     ):
         for events in _batches(pythia, n_events, name=name):
