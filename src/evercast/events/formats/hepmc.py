@@ -1,0 +1,120 @@
+"""HepMC2 and HepMC3 text files, read by pyhepmc in a process of its own after a scan of the text."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import awkward as ak
+import numpy as np
+
+from evercast.errors import InvalidInput
+from evercast.events.formats.base import FileFacts, chosen_columns, damaged, truncated
+from evercast.events.formats.hepmc_scan import Version, scan_hepmc
+from evercast.events.formats.records import Batch, batch_array, weight_columns
+
+__all__ = ["HepmcFile", "open_hepmc"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HepmcFile:
+    """A HepMC file: ``particles`` (status 1), ``weight`` (the first one) and the named weights."""
+
+    path: Path
+    version: Version
+    columns: tuple[str, ...]
+    weight_names: tuple[str, ...]
+    facts: FileFacts
+    format: Literal["hepmc"] = "hepmc"
+
+    def chunks(self, step: int, columns: Sequence[str] | None = None) -> Iterator[ak.Array]:
+        """Yield records of the columns, `step` events at a time.
+
+        Raises:
+            InvalidInput: ``sample.format`` or ``sample.truncated``.
+        """
+        chosen = chosen_columns(self.path, columns, self.columns)
+        number = 0
+        for batch, names in _batches(self.path, self.version, step):
+            number += len(batch)
+            if names != self.weight_names:
+                raise damaged(self.path, f"the names of the weights change before event {number}")
+            yield batch_array(batch, weight_columns(names), chosen)
+        if number != self.facts.n_events:
+            raise truncated(self.path, f"pyhepmc reads {number} events; the file has {self.facts.n_events}")
+
+
+def open_hepmc(path: Path) -> HepmcFile:
+    """Open a HepMC file after a scan of its text.
+
+    Raises:
+        InvalidInput: ``sample.truncated``, ``sample.format`` or ``sample.empty``.
+    """
+    scan = scan_hepmc(path)
+    facts = scan.facts()
+    first = _batches(path, scan.version, 1)
+    try:
+        _, names = next(first)
+    except StopIteration:
+        raise truncated(path, f"pyhepmc reads no events; the file has {facts.n_events}") from None
+    finally:
+        first.close()
+    named = weight_columns(names)
+    if len(set(named)) != len(named):
+        raise damaged(path, f"two weights have the same name: {', '.join(names)}")
+    columns = ("particles", "weight", *named)
+    return HepmcFile(path=path, version=scan.version, columns=columns, weight_names=names, facts=facts)
+
+
+def _batches(path: Path, version: Version, step: int) -> Generator[tuple[Batch, tuple[str, ...]], None, None]:
+    command = [sys.executable, "-m", "evercast.events.formats.hepmc_worker", str(path.resolve()), version, str(step)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own
+        try:
+            while (content := _frame(process.stdout)) is not None:
+                if not content:
+                    return
+                yield _unpacked(path, content)
+            _, complaint = process.communicate()
+            raise _died(path, process.returncode, complaint)
+        finally:
+            process.kill()
+
+
+def _frame(stream: IO[bytes] | None) -> bytes | None:
+    """Return the next batch, empty at the end, or None where the process ended before it said so."""
+    if stream is None:
+        return None
+    length = int.from_bytes(head, "little") if len(head := stream.read(8)) == 8 else None
+    if length is None:
+        return None
+    content = stream.read(length)
+    return content if len(content) == length else None
+
+
+def _unpacked(path: Path, content: bytes) -> tuple[Batch, tuple[str, ...]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        count, weight_count = arrays["count"], arrays["weight_count"]
+        if (weight_count != weight_count[0]).any():
+            raise damaged(path, "events have different numbers of weights")
+        pdg = arrays["pdg"]
+        batch = Batch(
+            count=count,
+            pdg=pdg,
+            status=np.ones(len(pdg), dtype=np.int64),
+            momentum=arrays["momentum"].reshape(-1, 4),
+            weights=arrays["weights"].reshape(len(count), -1),
+        )
+        return batch, tuple(str(name) for name in arrays["names"])
+
+
+def _died(path: Path, code: int, complaint: bytes) -> InvalidInput:
+    if code < 0:
+        return damaged(path, f"the HepMC library crashed on the file ({signal.Signals(-code).name})")
+    last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+    return damaged(path, f"the HepMC library cannot read the file: {last[0][:300]}")

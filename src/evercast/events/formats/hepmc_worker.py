@@ -1,0 +1,73 @@
+"""The process that reads a HepMC file with the library; it runs alone, so that a crash of the library is only its own.
+
+Usage: ``python -m evercast.events.formats.hepmc_worker PATH VERSION BATCH``. Each batch goes to standard output as its length
+(8 bytes, little endian) and an npz archive; a batch of length 0 is the end.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyhepmc
+
+__all__ = ["main"]
+
+
+def main(path: Path, version: str, batch: int, out: BinaryIO) -> None:
+    """Write the final-state particles and the weights of every event of `path` to `out`."""
+    with path.open("rb") as head:
+        packed = head.read(2) == b"\x1f\x8b"
+    stream = gzip.open(path, "rb") if packed else path.open("rb")
+    with stream, pyhepmc.io.HepMCFile(stream, "r", format=version) as reader:
+        events = iter(reader)
+        while chunk := list(islice(_rows(events), batch)):
+            _write(out, chunk)
+    out.write((0).to_bytes(8, "little"))
+    out.flush()
+
+
+def _rows(events: Iterator[pyhepmc.GenEvent]) -> Iterator[dict[str, np.ndarray]]:
+    for event in events:
+        particles = event.numpy.particles
+        final = particles.status == 1
+        scale = 1e-3 if event.momentum_unit == pyhepmc.Units.MEV else 1.0
+        momentum = np.column_stack([particles.px, particles.py, particles.pz, particles.e])[final] * scale
+        yield {
+            "pdg": np.asarray(particles.pid)[final].astype(np.int64),
+            "momentum": momentum.astype(np.float64),
+            "weights": np.asarray(event.weights or [1.0], dtype=np.float64),
+            "names": np.array(_weight_names(event), dtype=np.str_),
+        }
+
+
+def _weight_names(event: pyhepmc.GenEvent) -> list[str]:
+    try:
+        return list(event.weight_names)
+    except RuntimeError:
+        return []
+
+
+def _write(out: BinaryIO, rows: list[dict[str, np.ndarray]]) -> None:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        count=np.array([len(row["pdg"]) for row in rows], dtype=np.int64),
+        pdg=np.concatenate([row["pdg"] for row in rows]),
+        momentum=np.concatenate([row["momentum"] for row in rows]),
+        weight_count=np.array([len(row["weights"]) for row in rows], dtype=np.int64),
+        weights=np.concatenate([row["weights"] for row in rows]),
+        names=rows[0]["names"],
+    )
+    content = buffer.getvalue()
+    out.write(len(content).to_bytes(8, "little") + content)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.stdout.buffer)
