@@ -1,7 +1,7 @@
 """Frozen dataclasses to plain JSON values and back: documents, recipes, receipts.
 
-Unions of dataclasses are told apart by their ``kind``. Nothing is converted silently: a text stays a text, an unknown key
-is an error. A whole number is taken where a float is declared, so that ``7`` and ``7.0`` give the same canonical form.
+Unions of dataclasses are told apart by their ``kind``. Nothing is converted silently: a text stays a text, an unknown
+key is an error. A whole number is taken where a float is declared, so that ``7`` and ``7.0`` give one canonical form.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import cattrs
 
 from evercast.errors import InvalidInput
+from evercast.spec.model import BinnedChannel, UnbinnedChannel
 
 __all__ = ["from_json", "to_json"]
 
@@ -57,7 +58,18 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(scalar, functools.partial(_exactly, scalar))
     converter.register_structure_hook(float, _finite)
     converter.register_structure_hook(str | int | float, lambda value, _: _scalar(value))
+    converter.register_structure_hook(BinnedChannel | UnbinnedChannel, functools.partial(_channel, converter))
     return converter
+
+
+def _channel(converter: cattrs.Converter, value: object, _: object) -> BinnedChannel | UnbinnedChannel:
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    if kind not in ("binned", "unbinned"):
+        raise TypeError(f"kind is {kind!r}; it must be binned or unbinned")
+    channel: BinnedChannel | UnbinnedChannel = converter.structure(
+        value, BinnedChannel if kind == "binned" else UnbinnedChannel
+    )
+    return channel
 
 
 def _exactly(scalar: type[T], value: object, _: object) -> T:
