@@ -1,1 +1,33 @@
-# entry
+# The workflow of one analysis. Every stage is a rule that runs one unit of the plan; the plan decides which units there are.
+#   snakemake --profile workflow/profiles/default --config analysis=specs/toy/analysis.yaml
+# Rules: workflow/rules. Units, keys and costs: src/evercast/plan. `evercast run DOCUMENT` calls this file.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/generation.smk"
+include: "workflow/rules/command.smk"
+include: "workflow/rules/selection.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/serialization.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    lock_run(FROZEN, config)
+
+
+rule all:
+    default_target: True
+    input:
+        ancient([receipt_of(FROZEN, unit) for unit in FROZEN.plan.units]),
+    localrule: True
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage export --plan {params.plan:q}"

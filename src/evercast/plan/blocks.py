@@ -27,11 +27,13 @@ def choose_members_per_block(*, members: int, processes: int, seconds_per_member
         seconds_per_member: expected device time of one member with all its folds, s.
 
     Returns:
-        Between 1 and `members`: as many as last `SECONDS_PER_JOB`, more where there would be above `MOST_BLOCKS`.
+        Between 1 and `members`: as many as last `SECONDS_PER_JOB`, more where there would be above `MOST_BLOCKS`, then
+        evened out over the blocks.
     """
     by_time = int(SECONDS_PER_JOB / max(seconds_per_member, 1e-6))
     by_count = ceil(members * processes / MOST_BLOCKS)
-    return max(1, min(members, max(by_time, by_count)))
+    largest = max(1, min(members, max(by_time, by_count)))
+    return ceil(members / ceil(members / largest))
 
 
 def partition(members: int, *, members_per_block: int) -> tuple[tuple[int, ...], ...]:

@@ -1,0 +1,81 @@
+"""The inputs of a unit as paths, each compared with its receipt or digest before use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evercast.errors import IntegrityError, RunFailed
+from evercast.plan import FILE_PREFIX, Unit
+from evercast.plan.files import local_digest
+from evercast.runtime.plans import FrozenPlan
+from evercast.runtime.receipts import check_files, is_finished, read_receipt
+
+__all__ = ["resolve_inputs"]
+
+
+def resolve_inputs(frozen: FrozenPlan, unit: Unit) -> dict[str, Path]:
+    """Return name -> path for the inputs of a unit.
+
+    Raises:
+        RunFailed: ``run.input-missing``: a unit that it needs has not been run.
+        IntegrityError: a file is missing or is not what its receipt or the plan says.
+    """
+    wanted: dict[str, list[str] | None] = {}
+    paths = {}
+    for name, reference in unit.inputs.items():
+        if reference.startswith(FILE_PREFIX):
+            paths[name] = _local_file(frozen, reference.removeprefix(FILE_PREFIX))
+            continue
+        identity, _, inside = reference.partition(":")
+        paths[name] = frozen.folder.unit(frozen.unit(identity)) / inside
+        if not inside:
+            wanted[identity] = None
+        elif (files := wanted.setdefault(identity, [])) is not None:
+            files.append(inside)
+    for identity, only in wanted.items():
+        _check_unit(frozen, frozen.unit(identity), needed_by=unit, only=only)
+    return {name: path.resolve() for name, path in paths.items()}
+
+
+def _check_unit(frozen: FrozenPlan, needed: Unit, *, needed_by: Unit, only: list[str] | None) -> None:
+    file = frozen.folder.receipt(needed)
+    if not is_finished(needed, receipt_file=file):
+        raise RunFailed(
+            f"it needs unit {needed.id} of stage {needed.stage}, which has no receipt",
+            code="run.input-missing",
+            where=needed_by.id,
+            hint="run the whole analysis: evercast run DOCUMENT",
+        )
+    receipt = read_receipt(file)
+    absent = [path for path in only or () if not _holds(receipt.files, path)]
+    if absent:
+        raise IntegrityError(
+            f"unit {needed.id} has no file {absent[0]}; it has {', '.join(receipt.files)}",
+            code="unit.file-missing",
+            where=needed_by.id,
+        )
+    check_files(receipt, folder=file.parent, only=only)
+
+
+def _holds(files: object, path: str) -> bool:
+    names = files if isinstance(files, dict) else {}
+    return path in names or any(name.startswith(f"{path}/") for name in names)
+
+
+def _local_file(frozen: FrozenPlan, path: str) -> Path:
+    """Return a file beside the document, after a look at its content.
+
+    Raises:
+        IntegrityError: ``plan.file-changed``.
+        InvalidInput: ``plan.file-missing``.
+    """
+    expected = frozen.plan.files[path]
+    found = local_digest(path, folder=frozen.document_folder)
+    if found != expected:
+        raise IntegrityError(
+            f"its sha256 is {found}; expected {expected}",
+            code="plan.file-changed",
+            where=str(frozen.document_folder / path),
+            hint="correct the digest in the document, or run again: a new plan takes the new content",
+        )
+    return frozen.document_folder / path

@@ -1,0 +1,99 @@
+"""Frozen plans: a run works on copies made when it starts, whatever happens to the document meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, disk_errors, read_json
+from evercast.errors import IntegrityError
+from evercast.plan import Plan, Unit, make_plan, plan_from_json, plan_to_json
+from evercast.runtime.folders import RunFolder
+from evercast.spec import load_analysis
+from evercast.spec.codec import to_json
+from evercast.spec.model import Analysis
+
+__all__ = ["FrozenPlan", "freeze_plan", "plan_document", "read_plan"]
+
+_PLACE = "place.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenPlan:
+    """A plan with the run folder it belongs to.
+
+    Args:
+        file: the frozen ``plan.json``.
+        document_folder: where the files beside the document are.
+    """
+
+    plan: Plan
+    file: Path
+    folder: RunFolder
+    document_folder: Path
+
+    def unit(self, identity: str) -> Unit:
+        """Return the unit with this id.
+
+        Raises:
+            IntegrityError: ``plan.unknown-unit``.
+        """
+        unit = self.plan.by_id().get(identity)
+        if unit is None:
+            raise IntegrityError(
+                f"the plan has no unit {identity!r}",
+                code="plan.unknown-unit",
+                where=str(self.file),
+                hint="the ids of the units are listed by evercast status DOCUMENT --json",
+            )
+        return unit
+
+
+def plan_document(document: Path, *, pseudo: bool) -> tuple[Analysis, Plan]:
+    """Return the checked document and its plan.
+
+    Raises:
+        InvalidInput: the document is not valid, or `make_plan` refuses.
+    """
+    analysis = load_analysis(document)
+    return analysis, make_plan(analysis, document_folder=document.parent, pseudo=pseudo)
+
+
+def freeze_plan(plan: Plan, *, analysis: Analysis, document: Path, folder: RunFolder) -> FrozenPlan:
+    """Write the copies that the jobs of a run read, and return them; what is there already stays.
+
+    Raises:
+        EnvironmentUnfit: the disk refuses.
+    """
+    target = folder.plan(plan.digest)
+    place = {"document_folder": os.path.relpath(document.parent.resolve(), target.resolve())}
+    with disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        if not (target / "analysis.yaml").exists():
+            atomic_write_bytes(target / "analysis.yaml", document.read_bytes())
+            atomic_write_json(target / "analysis.json", to_json(analysis))
+    if not (target / _PLACE).exists() or read_json(target / _PLACE) != place:
+        atomic_write_json(target / _PLACE, place)
+    if not (target / "plan.json").exists():
+        atomic_write_json(target / "plan.json", plan_to_json(plan))
+    return FrozenPlan(plan=plan, file=target / "plan.json", folder=folder, document_folder=document.parent)
+
+
+def read_plan(file: Path) -> FrozenPlan:
+    """Return the frozen plan in `file`.
+
+    Raises:
+        IntegrityError: it is missing or damaged.
+        InvalidInput: a recipe in it has another structure.
+    """
+    place = read_json(file.parent / _PLACE)
+    if not isinstance(place, Mapping) or not isinstance(place.get("document_folder"), str):
+        raise IntegrityError("the place of the document is not recorded", code="plan.damaged", where=str(file))
+    return FrozenPlan(
+        plan=plan_from_json(read_json(file)),
+        file=file,
+        folder=RunFolder.of_plan(file),
+        document_folder=Path(os.path.normpath(file.parent.resolve() / place["document_folder"])),
+    )

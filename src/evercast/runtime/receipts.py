@@ -1,0 +1,146 @@
+"""Receipts: what a finished unit consists of, digest by digest, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evercast.artifacts.files import atomic_write_json, disk_errors, flush_to_disk, read_json, sha256_file
+from evercast.errors import IntegrityError, InvalidInput
+from evercast.plan import Unit
+from evercast.runtime.folders import RECEIPT
+from evercast.spec.codec import from_json, to_json
+
+__all__ = ["FileDigest", "Receipt", "check_files", "digest_files", "is_finished", "read_receipt", "write_receipt"]
+
+FORMAT = "receipt/1.0.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigest:
+    """One file: its digest and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The record of a finished unit, written last.
+
+    Args:
+        versions: of evercast, Python and the packages that computed.
+        seeds: path in the recipe -> seed.
+        started: UTC, ISO 8601; `ended` likewise.
+        seconds: wall-clock time, s.
+        max_rss_mb: largest resident memory of the job and its children, MB.
+        files: relative path -> digest and size.
+        inputs: name -> key of the unit it came from, or digest of the file.
+    """
+
+    stage: str
+    unit: str
+    key: str
+    versions: Mapping[str, str]
+    seeds: Mapping[str, int]
+    started: str
+    ended: str
+    seconds: float
+    max_rss_mb: float
+    files: Mapping[str, FileDigest]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    format: str = FORMAT
+
+
+def digest_files(folder: Path) -> dict[str, FileDigest]:
+    """Return relative path -> digest of every file under `folder`, flushed to the disk.
+
+    Raises:
+        EnvironmentUnfit: the disk refuses.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with disk_errors(folder):
+        for path in files:
+            flush_to_disk(path)
+    return {
+        path.relative_to(folder).as_posix(): FileDigest(sha256=sha256_file(path), size=path.stat().st_size)
+        for path in files
+        if path != folder / RECEIPT
+    }
+
+
+def write_receipt(receipt: Receipt, *, folder: Path) -> None:
+    """Write the receipt of the unit whose files are in `folder`.
+
+    Raises:
+        EnvironmentUnfit: the disk refuses.
+    """
+    atomic_write_json(folder / RECEIPT, to_json(receipt))
+
+
+def read_receipt(path: Path) -> Receipt:
+    """Return the receipt in `path`.
+
+    Raises:
+        IntegrityError: it is missing, damaged or of another format.
+    """
+    body = read_json(path)
+    try:
+        receipt = from_json(Receipt, body)
+    except InvalidInput as err:
+        raise _damaged(path, str(err)) from err
+    if receipt.format != FORMAT:
+        raise _damaged(path, f"its format is {receipt.format!r}; expected {FORMAT!r}")
+    return receipt
+
+
+def is_finished(unit: Unit, *, receipt_file: Path) -> bool:
+    """Return whether the unit has a receipt and it is that of this unit; the files are not read."""
+    try:
+        receipt = read_receipt(receipt_file)
+    except IntegrityError:
+        return False
+    return receipt.key == unit.key and receipt.stage == unit.stage
+
+
+def check_files(receipt: Receipt, *, folder: Path, only: Iterable[str] | None = None) -> None:
+    """Compare the files in `folder` with a receipt, digest by digest.
+
+    Args:
+        receipt: of the unit in `folder`.
+        folder: the folder of the unit.
+        only: relative paths of files or folders; None compares all.
+
+    Raises:
+        IntegrityError: ``unit.file-missing`` or ``unit.file-changed``, naming the first such file.
+    """
+    wanted = None if only is None else tuple(only)
+    for name, expected in receipt.files.items():
+        if wanted is not None and not any(name == path or name.startswith(f"{path}/") for path in wanted):
+            continue
+        path = folder / name
+        if not path.is_file():
+            raise _changed(path, receipt, "unit.file-missing", "is missing")
+        found = FileDigest(sha256=sha256_file(path), size=path.stat().st_size)
+        if found != expected:
+            reason = f"has changed: sha256 {found.sha256}, {found.size} bytes; expected {expected.sha256}, "
+            raise _changed(path, receipt, "unit.file-changed", f"{reason}{expected.size} bytes")
+
+
+def _changed(path: Path, receipt: Receipt, code: str, reason: str) -> IntegrityError:
+    return IntegrityError(
+        f"a file of unit {receipt.unit} {reason}",
+        code=code,
+        where=str(path),
+        hint=f"remove the folder of {receipt.unit} and run again; only what depends on it is made anew",
+    )
+
+
+def _damaged(path: Path, reason: str) -> IntegrityError:
+    return IntegrityError(
+        f"the receipt is damaged: {reason}",
+        code="unit.receipt-damaged",
+        where=str(path),
+        hint="remove its folder and run again",
+    )

@@ -1,0 +1,126 @@
+"""Stage command: any program, as the document declares it in ``stages``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from evercast.errors import InvalidInput, RunFailed
+from evercast.plan.recipes import CommandRecipe, Task
+from evercast.runtime.apptainer import apptainer_program, container_command
+from evercast.runtime.processes import clean_environment, run_logged
+
+__all__ = ["render", "run"]
+
+_PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]\w*)\.([A-Za-z_][\w-]*)\}")
+_FROM_ALL_JOBS: Final = re.compile(r"all\.(?P<output>.+)\.(?P<job>\d+)")
+
+Values = Mapping[str, Mapping[str, str | Sequence[str]]]
+
+
+def run(task: Task[CommandRecipe]) -> None:
+    """Run the command of one point of the matrix, or of the reduce step, and check its outputs.
+
+    Raises:
+        InvalidInput: ``stage.unknown-placeholder``.
+        RunFailed: ``stage.command-failed``, ``stage.output-missing`` or ``stage.output-link``.
+        EnvironmentUnfit: ``container.no-runtime``.
+    """
+    recipe = task.recipe
+    outputs = {name: task.output / file for name, file in recipe.outputs.items()}
+    for path in outputs.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    script = render(recipe.run, values=_values(task, outputs), where=recipe.name)
+    environment = clean_environment(threads=task.threads)
+    with tempfile.TemporaryDirectory(prefix="command-", dir=task.output.parent) as folder:
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        if recipe.container is not None:
+            command = _in_container(command, task, image=Path(recipe.container), folder=Path(folder))
+        sys.stderr.flush()
+        ended = run_logged(command, folder=Path(folder), environment=environment, log=sys.stderr.buffer)
+    if ended.code != 0:
+        raise RunFailed(
+            f"the command ended with {_ending(ended.code)}; its last words:\n{ended.tail}",
+            code="stage.command-failed",
+            where=_where(recipe),
+        )
+    for name, path in outputs.items():
+        _check_output(name, path, recipe=recipe)
+
+
+def render(text: str, *, values: Values, where: str) -> str:
+    """Return a command with ``{kind.name}`` replaced by its value, quoted for the shell; other braces stay.
+
+    Args:
+        text: the command.
+        values: kind -> name -> text, or list of texts that become separate words.
+        where: the stage, for the message.
+
+    Raises:
+        InvalidInput: ``stage.unknown-placeholder``, with the names there are.
+
+    Example:
+        >>> render("cat {inputs.x} | awk '{print $1}'", values={"inputs": {"x": "a b"}}, where="s")
+        "cat 'a b' | awk '{print $1}'"
+    """
+
+    def value(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        known = values.get(kind, {})
+        if name not in known:
+            names = ", ".join(f"{{{key}.{item}}}" for key, items in values.items() for item in items)
+            raise InvalidInput(
+                f"the command names {match[0]}; there is {names}", code="stage.unknown-placeholder", where=where
+            )
+        found = known[name]
+        return shlex.quote(found) if isinstance(found, str) else shlex.join(found)
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def _values(task: Task[CommandRecipe], outputs: Mapping[str, Path]) -> Values:
+    everything: dict[str, dict[int, str]] = {}
+    for name, path in task.inputs.items():
+        if (match := _FROM_ALL_JOBS.fullmatch(name)) is not None:
+            everything.setdefault(match["output"], {})[int(match["job"])] = str(path)
+    return {
+        "inputs": {name: str(task.inputs[name]) for name in task.recipe.inputs},
+        "outputs": {name: str(path) for name, path in outputs.items()},
+        "matrix": {axis: str(value) for axis, value in task.recipe.point.items()},
+        "all": {name: [jobs[index] for index in sorted(jobs)] for name, jobs in everything.items()},
+    }
+
+
+def _in_container(command: Sequence[str], task: Task[CommandRecipe], *, image: Path, folder: Path) -> list[str]:
+    return container_command(
+        command, program=apptainer_program(), image=image, read_only=task.inputs.values(), writable=[task.output],
+        folder=folder, environment={"OMP_NUM_THREADS": str(task.threads)},
+    )  # fmt: skip
+
+
+def _check_output(name: str, path: Path, *, recipe: CommandRecipe) -> None:
+    """Refuse an output that is absent, empty or a link, although the command ended well."""
+    declared = f"the declared output {name} ({recipe.outputs[name]})"
+    if path.is_symlink():
+        raise RunFailed(f"{declared} is a link; write the file itself", code="stage.output-link", where=_where(recipe))
+    if not path.exists():
+        reason = "was not written, although the command ended with 0"
+    elif (path.is_dir() and not any(path.iterdir())) or (path.is_file() and path.stat().st_size == 0):
+        reason = "is empty, although the command ended with 0"
+    else:
+        return
+    raise RunFailed(f"{declared} {reason}", code="stage.output-missing", where=_where(recipe))
+
+
+def _where(recipe: CommandRecipe) -> str:
+    point = ",".join(f"{axis}={value}" for axis, value in recipe.point.items())
+    return f"stage {recipe.name}[{point}]" if point else f"stage {recipe.name}"
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,17 @@
+# Run one job of an extra stage: any program that the document declares.
+rule command:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/command/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/command/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage command --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

@@ -1,0 +1,33 @@
+# What all rules share: the plan, and per unit its inputs, threads and resources.
+from evercast.runtime.workflow import lock_run, plan_of_config, receipt_of, receipts_needed, use_own_programs
+
+use_own_programs()
+FROZEN = plan_of_config(config)
+PLAN = str(FROZEN.file)
+WORK = str(FROZEN.folder.work)
+UNITS = FROZEN.plan.by_id()
+
+
+wildcard_constraints:
+    unit="[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{12}",
+
+
+def inputs_of(wildcards):
+    # Receipts are ancient: their names carry the content key, so their time stamps say nothing.
+    return [ancient(path) for path in receipts_needed(FROZEN, UNITS[wildcards.unit])]
+
+
+def threads_of(wildcards):
+    return UNITS[wildcards.unit].resources.cores
+
+
+def memory_of(wildcards):
+    return UNITS[wildcards.unit].resources.memory_mb
+
+
+def disk_of(wildcards):
+    return UNITS[wildcards.unit].resources.disk_mb
+
+
+def runtime_of(wildcards):
+    return UNITS[wildcards.unit].resources.runtime_min

@@ -1,0 +1,17 @@
+# Bring one public file and check its digest.
+rule fetch:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/fetch/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/fetch/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage fetch --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

@@ -1,0 +1,17 @@
+# Fit one likelihood.
+rule fit:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/fit/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/fit/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage fit --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

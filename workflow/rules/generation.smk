@@ -1,0 +1,17 @@
+# Make one part of the events of a generator.
+rule generation:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/generation/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/generation/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage generation --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

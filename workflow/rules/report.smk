@@ -1,0 +1,17 @@
+# Write the report of the run.
+rule report:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/report/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/report/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage report --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

@@ -1,0 +1,17 @@
+# Select the events of one sample.
+rule selection:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/selection/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/selection/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage selection --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

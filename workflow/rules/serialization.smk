@@ -1,0 +1,17 @@
+# Build the likelihoods and write them as they are published.
+rule serialization:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/serialization/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/serialization/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage serialization --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

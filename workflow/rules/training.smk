@@ -1,0 +1,17 @@
+# Train one block of ensemble members of one process.
+rule training:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/training/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/training/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage training --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"
