@@ -1,0 +1,104 @@
+"""What a page is made of: sections of tables, figures and paragraphs. Text in them is escaped by the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+from evercast.publication.report.figures import Drawing
+
+__all__ = ["Block", "Cell", "Gallery", "Graph", "Headline", "Page", "Paragraph", "Section", "Table"]
+
+Tone = Literal["plain", "number", "code", "good", "look", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a table; `tone` chooses how it is set, `link` makes it a link (http and https only)."""
+
+    text: str | Markup
+    tone: Tone = "plain"
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table; long ones are folded away behind their title."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str | None = None
+    folded: bool = False
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Figures side by side, as many as fit."""
+
+    drawings: tuple[Drawing, ...]
+    title: str | None = None
+    folded: bool = False
+    kind: Literal["gallery"] = "gallery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A drawing that is not a plot; `svg` is safe markup."""
+
+    svg: Markup
+    caption: str
+    kind: Literal["graph"] = "graph"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paragraph:
+    """Plain text."""
+
+    text: str | Markup
+    kind: Literal["paragraph"] = "paragraph"
+
+
+Block = Table | Gallery | Graph | Paragraph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of the page with an entry in the navigation."""
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+    lead: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The result of one likelihood in large type."""
+
+    title: str
+    poi: Markup
+    observed: str
+    expected: str
+    z_observed: str
+    z_expected: str
+    trusted: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    name: str
+    facts: tuple[str, ...]
+    banner: str | None
+    sentence: str | Markup
+    headlines: tuple[Headline, ...]
+    verdicts: tuple[tuple[str, int], ...]
+    sections: tuple[Section, ...]
+    footer: str

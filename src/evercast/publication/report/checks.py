@@ -1,0 +1,156 @@
+"""Checks with a threshold: each gives a quantity, what it should be, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+from evercast.publication.report.units import Unit, of_stage
+from evercast.publication.report.view import JsonView, read_view
+from evercast.publication.results import LikelihoodResult
+
+__all__ = ["Check", "Verdict", "all_checks", "verdict_of"]
+
+Verdict = Literal["good", "look", "bad"]
+
+SMALL_P, TINY_P = 0.01, 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check: `value` and `wanted` as text, with the verdict."""
+
+    group: str
+    subject: str
+    quantity: str
+    value: str
+    wanted: str
+    verdict: Verdict
+
+
+def verdict_of(value: float, *, good: float, look: float) -> Verdict:
+    """Return ``good`` up to `good`, ``look`` up to `look`, ``bad`` beyond; NaN is bad.
+
+    Example:
+        >>> verdict_of(2.0, good=3, look=5), verdict_of(4.0, good=3, look=5), verdict_of(float("nan"), good=3, look=5)
+        ('good', 'look', 'bad')
+    """
+    if value <= good:
+        return "good"
+    return "look" if value <= look else "bad"
+
+
+def all_checks(units: tuple[Unit, ...], results: tuple[LikelihoodResult, ...]) -> tuple[Check, ...]:
+    """Return every check of the run: selections, networks, fits.
+
+    Raises:
+        IntegrityError: a file of a unit is absent or not JSON.
+    """
+    found: list[Check] = []
+    for unit in of_stage(units, "selection"):
+        found += _selection_checks(unit.name, read_view(unit.folder / "summary.json"))
+    for unit in of_stage(units, "evaluation"):
+        for process, body in read_view(unit.folder / "diagnostics.json").items("processes"):
+            found += _network_checks(f"{unit.name}: {process}", body)
+    for result in results:
+        found += _fit_checks(result)
+    return tuple(found)
+
+
+def _selection_checks(sample: str, summary: JsonView) -> Iterator[Check]:
+    if summary.text("role") == "data":
+        return
+    for region, body in summary.items("regions"):
+        size = body.number("effective_sample_size")
+        if size is not None:
+            yield Check(
+                group="selection", subject=f"{sample} in {region}", quantity="effective sample size",
+                value=f"{size:.0f}", wanted="above 1000; not below 100",
+                verdict=verdict_of(-size, good=-1000, look=-100),
+            )  # fmt: skip
+
+
+def _network_checks(subject: str, body: JsonView) -> Iterator[Check]:
+    mean, error = body.number("normalisation", "mean"), body.number("normalisation", "error")
+    if mean is not None and error is not None:
+        distance = abs(mean - 1) / error if error > 0 else abs(mean - 1) / 1e-6
+        yield Check(
+            group="networks", subject=subject, quantity="E_ref[r]", value=f"{mean:.4f} ± {error:.4f}",
+            wanted="1 within 3 errors; within 5", verdict=verdict_of(distance, good=3, look=5),
+        )  # fmt: skip
+    log_norm = body.number("normalisation", "log_norm")
+    if log_norm is not None:
+        yield Check(
+            group="networks", subject=subject, quantity="correction of the normalisation, |log|",
+            value=f"{log_norm:+.4f}", wanted="below 0.05; below 0.20",
+            verdict=verdict_of(abs(log_norm), good=0.05, look=0.20),
+        )  # fmt: skip
+    yield from _sizes(subject, body)
+    yield from _calibration_check(subject, body.at("calibration"))
+    for observable, closure in body.items("closure"):
+        chi2, bins = closure.number("chi2"), closure.number("bins")
+        if chi2 is not None and bins:
+            yield _chi2(subject, f"closure in {observable}", chi2, bins)
+    auc = body.first("auc_closure").number() or body.number("auc_closure", "auc")
+    if auc is not None:
+        yield Check(
+            group="networks", subject=subject, quantity="AUC, process against reweighted reference",
+            value=f"{auc:.3f}", wanted="0.5 within 0.02; within 0.05",
+            verdict=verdict_of(abs(auc - 0.5), good=0.02, look=0.05),
+        )  # fmt: skip
+    saturated = body.number("saturated_fraction")
+    if saturated is not None:
+        yield Check(
+            group="networks", subject=subject, quantity="saturated scores", value=f"{100 * saturated:.2g} %",
+            wanted="below 0.1 %; below 1 %", verdict=verdict_of(saturated, good=1e-3, look=1e-2),
+        )  # fmt: skip
+
+
+def _sizes(subject: str, body: JsonView) -> Iterator[Check]:
+    for kind in ("process", "reference"):
+        size = body.number("effective_sample_size", kind)
+        if size is not None:
+            yield Check(
+                group="networks", subject=subject, quantity=f"effective sample size, {kind}", value=f"{size:.0f}",
+                wanted="above 1000; not below 100", verdict=verdict_of(-size, good=-1000, look=-100),
+            )  # fmt: skip
+
+
+def _calibration_check(subject: str, body: JsonView) -> Iterator[Check]:
+    chi2, bins = body.number("chi2"), body.number("bins")
+    if chi2 is not None and bins:
+        yield _chi2(subject, "calibration of the score", chi2, bins)
+
+
+def _chi2(subject: str, quantity: str, chi2: float, bins: float) -> Check:
+    p_value = float(stats.chi2.sf(chi2, bins))
+    return Check(
+        group="networks", subject=subject, quantity=quantity,
+        value=f"χ² / bins = {chi2:.1f} / {bins:.0f}, p = {p_value:.2g}", wanted=f"p above {SMALL_P}; above {TINY_P}",
+        verdict=verdict_of(-p_value, good=-SMALL_P, look=-TINY_P),
+    )  # fmt: skip
+
+
+def _fit_checks(result: LikelihoodResult) -> Iterator[Check]:
+    yield Check(
+        group="fits", subject=result.name, quantity="fit guard",
+        value="; ".join((result.status, *result.guard)), wanted="passed", verdict="good" if result.trusted else "bad",
+    )  # fmt: skip
+    if not result.trusted or result.observed is None:
+        return
+    bound = [name for name, parameter in result.observed.parameters.items() if parameter.at_bound]
+    yield Check(
+        group="fits", subject=result.name, quantity="parameters at a bound", value=", ".join(bound) or "none",
+        wanted="none", verdict="look" if bound else "good",
+    )  # fmt: skip
+    observed, expected = result.observed, result.expected
+    if expected and observed.value is not None and expected.value is not None and expected.uncertainty:
+        distance = abs(observed.value - expected.value) / expected.uncertainty
+        yield Check(
+            group="fits", subject=result.name, quantity="distance of observed from expected",
+            value=f"{distance:.1f} expected errors", wanted="below 3; below 5",
+            verdict=verdict_of(distance, good=3, look=5),
+        )  # fmt: skip

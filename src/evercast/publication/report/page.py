@@ -1,0 +1,152 @@
+"""The page: gathered from the units of a run, rendered by a template with automatic escaping."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.resources import files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from evercast.artifacts.event_table import read_event_table
+from evercast.publication.plots.figure import Label
+from evercast.publication.report.blocks import Page, Section
+from evercast.publication.report.checks import all_checks
+from evercast.publication.report.processes import drawn_processes
+from evercast.publication.report.provenance import checks_section, provenance_section
+from evercast.publication.report.sections_inputs import analysis_section, workflow_section
+from evercast.publication.report.sections_networks import networks_section
+from evercast.publication.report.sections_results import headlines, result_sentence, results_section
+from evercast.publication.report.sections_selection import (
+    Selected,
+    distributions_section,
+    selection_section,
+    shapes_section,
+)  # fmt: skip
+from evercast.publication.report.units import Unit, of_stage
+from evercast.publication.report.view import JsonView, read_view
+from evercast.publication.results import LikelihoodResult, read_result
+from evercast.spec.model import Analysis, UnbinnedChannel
+
+__all__ = ["fit_document", "make_page", "read_results", "render_page"]
+
+PSEUDO_BANNER = (
+    "Simulated pseudo-data: the public collision data could not be fetched, so the events called observed below were "
+    "drawn from simulation. No number on this page is a measurement."
+)
+
+
+def fit_document(units: tuple[Unit, ...]) -> dict[str, object]:
+    """Return the content of ``fit.json``: the result of every likelihood under its name.
+
+    Raises:
+        IntegrityError: a result is absent or not JSON.
+    """
+    results = {unit.name: read_view(unit.folder / "result.json").value for unit in of_stage(units, "fit")}
+    return {"schema": "fit/1.0.0", "results": results}
+
+
+def read_results(units: tuple[Unit, ...]) -> tuple[LikelihoodResult, ...]:
+    """Return the result of every fit.
+
+    Raises:
+        IntegrityError: a result is absent or not JSON.
+    """
+    return tuple(read_result(unit.name, read_view(unit.folder / "result.json")) for unit in of_stage(units, "fit"))
+
+
+def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> Page:
+    """Return the content of the report.
+
+    Args:
+        analysis: the document.
+        units: all finished units.
+        pseudo: the observed events were drawn from simulation.
+
+    Raises:
+        IntegrityError: a file of a unit is absent or damaged.
+    """
+    selected = _selected(analysis, units, pseudo=pseudo)
+    processes = drawn_processes(analysis)
+    results = read_results(units)
+    checks = all_checks(units, results)
+    sections: list[Section | None] = [
+        results_section(analysis, results, selected.label) if results else None,
+        distributions_section(analysis, selected, processes),
+        networks_section(analysis, units, selected, processes),
+        shapes_section(analysis, selected, processes),
+        selection_section(analysis, selected) if selected.summaries else None,
+        checks_section(checks) if checks else None,
+        analysis_section(analysis),
+        workflow_section(units),
+        provenance_section(units),
+    ]
+    counts = tuple((verdict, sum(check.verdict == verdict for check in checks)) for verdict in ("good", "look", "bad"))
+    return Page(
+        title=analysis.title,
+        name=analysis.name,
+        facts=_facts(analysis),
+        banner=PSEUDO_BANNER if pseudo else None,
+        sentence=result_sentence(analysis, results, n_observed=_n_observed(analysis, selected), pseudo=pseudo),
+        headlines=headlines(analysis, results),
+        verdicts=counts,
+        sections=tuple(section for section in sections if section is not None),
+        footer=f"Written by evercast {version('evercast')} from document {analysis.name} ({analysis.schema}).",
+    )
+
+
+def render_page(page: Page) -> str:
+    """Return the page as one HTML document that loads nothing."""
+    folder = files("evercast.publication") / "templates"
+    environment = Environment(
+        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = Markup((folder / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+    return environment.get_template("report.html.j2").render(page=page, style=style)
+
+
+def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> Selected:
+    selections = of_stage(units, "selection")
+    workspaces = [unit.folder / "likelihood" / "workspace.json" for unit in of_stage(units, "serialization")]
+    public = any(file.source for s in analysis.samples.values() if s.role == "data" for file in s.files)
+    data_text = "Open Data" if public else ""
+    return Selected(
+        tables={u.name: read_event_table(u.folder / "events.zarr") for u in selections},
+        summaries={u.name: read_view(u.folder / "summary.json") for u in selections},
+        workspace=next((read_view(path) for path in workspaces if path.is_file()), JsonView()),
+        label=Label(
+            experiment=analysis.metadata.experiment,
+            text="Pseudo-data" if pseudo else data_text,
+            sqrt_s_tev=analysis.metadata.sqrt_s_tev,
+            luminosity_fb=analysis.metadata.luminosity_fb,
+        ),
+        observed_title="Pseudo-data" if pseudo else "Data",
+    )
+
+
+def _facts(analysis: Analysis) -> tuple[str, ...]:
+    metadata = analysis.metadata
+    energies = ", ".join(f"{energy:g}" for energy in metadata.sqrt_s_tev)
+    return (
+        metadata.experiment,
+        f"√s = {energies} TeV",
+        f"{metadata.luminosity_fb:g} fb⁻¹",
+        f"licence {metadata.license}",
+    )
+
+
+def _n_observed(analysis: Analysis, selected: Selected) -> int | None:
+    """Return the number of data events, where all likelihoods use the same region."""
+    regions = {
+        analysis.ensembles[channel.ensemble].region if isinstance(channel, UnbinnedChannel) else channel.region
+        for likelihood in analysis.likelihoods.values()
+        for channel in likelihood.channels.values()
+    }
+    if len(regions) != 1:
+        return None
+    observed = selected.observed(regions.pop())
+    return None if observed is None else len(observed)

@@ -1,0 +1,225 @@
+"""The section on the networks: losses, calibration, reweighting closure, normalisation, log ratios in data."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from evercast.artifacts.arrays import read_arrays
+from evercast.publication.plots.networks import Calibration, Closure, LossCurve, RatioDistribution
+from evercast.publication.report import figures
+from evercast.publication.report.blocks import Block, Cell, Gallery, Section, Table
+from evercast.publication.report.figures import Drawing
+from evercast.publication.report.mathtext import to_plain
+from evercast.publication.report.processes import DrawnProcess
+from evercast.publication.report.sections_selection import Selected
+from evercast.publication.report.units import Unit, of_stage
+from evercast.publication.report.view import JsonView, read_view
+from evercast.spec.model import Analysis, Ensemble
+
+__all__ = ["networks_section"]
+
+
+def networks_section(
+    analysis: Analysis, units: tuple[Unit, ...], selected: Selected, processes: tuple[DrawnProcess, ...]
+) -> Section | None:
+    """Return everything on the networks of every ensemble, None where none was trained.
+
+    Raises:
+        IntegrityError: a file of a training or evaluation unit is damaged.
+    """
+    blocks: list[Block] = []
+    for name, ensemble in analysis.ensembles.items():
+        training = tuple(
+            unit for unit in of_stage(units, "training") if unit.name.startswith(f"{name}-") or unit.name == name
+        )
+        blocks += _training_blocks(analysis, name, ensemble, training)
+        for unit in of_stage(units, "evaluation"):
+            if unit.name == name:
+                blocks += _evaluation_blocks(analysis, name, ensemble, unit, selected, processes)
+    if not blocks:
+        return None
+    lead = (
+        "Each network separates one process from the reference mixture; its logit is the log density ratio. A simulated "
+        "event is evaluated by networks that did not train on it, data by all of them, averaged."
+    )
+    return Section(anchor="networks", title="Networks", lead=lead, blocks=tuple(blocks))
+
+
+def _training_blocks(analysis: Analysis, name: str, ensemble: Ensemble, units: tuple[Unit, ...]) -> list[Block]:
+    curves: dict[str, list[LossCurve]] = defaultdict(list)
+    rows = []
+    for unit in units:
+        body = read_view(unit.folder / "training.json")
+        process = body.text("process") or unit.name.removeprefix(f"{name}-").rsplit("-", 1)[0]
+        for network in body.entries("networks"):
+            curve = _curve(network)
+            if curve is not None:
+                curves[process].append(curve)
+    for process, members in curves.items():
+        best = [c.validation[c.best] for c in members if c.best is not None and c.best < len(c.validation)]
+        rows.append((
+            Cell(process, "code"),
+            Cell(f"{len(members)}", "number"),
+            Cell(f"{np.median([len(c.train) for c in members]):.0f}", "number"),
+            Cell(f"{np.median([c.best + 1 for c in members if c.best is not None] or [0]):.0f}", "number"),
+            Cell(f"{np.mean(best):.4f} ± {np.std(best):.4f}" if best else "–", "number"),
+        ))  # fmt: skip
+    if not rows:
+        return []
+    model = f"{ensemble.model.depth} × {ensemble.model.width}, {ensemble.model.activation}"
+    note = (
+        f"Multi-layer perceptrons ({model}) on {', '.join(ensemble.observables)}; {ensemble.members} members × "
+        f"{ensemble.folds} folds; {ensemble.training.optimiser}, {ensemble.training.schedule} schedule; reference "
+        + " + ".join(f"{weight:g} {sample}" for sample, weight in ensemble.reference.items())
+    )
+    headers = ("process", "networks", "epochs (median)", "kept epoch (median)", "validation loss")
+    panels = [(f"{_title(analysis, process)} : reference", tuple(members)) for process, members in curves.items()]
+    caption = f"Loss of every network of {name}; dots mark the epoch whose weights were kept."
+    return [
+        Table(title=f"Ensemble {name}", headers=headers, rows=tuple(rows), note=note),
+        Gallery(drawings=(figures.losses(f"losses-{_slug(name)}", panels, caption=caption),)),
+    ]
+
+
+def _curve(network: JsonView) -> LossCurve | None:
+    losses = network.first("loss", "losses", "history").at()
+    source = losses if losses.value is not None else network
+    train = source.first("train", "train_loss", "training").numbers()
+    validation = source.first("validation", "validation_loss").numbers()
+    if train.size == 0:
+        return None
+    return LossCurve(train=train, validation=validation, best=network.whole("best_epoch"))
+
+
+def _evaluation_blocks(
+    analysis: Analysis, name: str, ensemble: Ensemble, unit: Unit, selected: Selected,
+    processes: tuple[DrawnProcess, ...],
+) -> list[Block]:  # fmt: skip
+    diagnostics = dict(read_view(unit.folder / "diagnostics.json").items("processes"))
+    colors = {process.name: process.color for process in processes}
+    blocks: list[Block] = [_normalisation_table(name, diagnostics)]
+    panels = [
+        (_title(analysis, process), colors.get(process, "#15181c"), curve)
+        for process, body in diagnostics.items()
+        if (curve := _calibration(body.at("calibration"))) is not None
+    ]
+    if panels:
+        caption = "Fraction of the process in bins of the score, both classes with equal total weight."
+        blocks.append(Gallery(drawings=(figures.calibrations(f"calibration-{_slug(name)}", panels, caption=caption),)))
+    ratios = _ratio_drawing(analysis, name, ensemble, unit, selected, processes)
+    if ratios:
+        blocks.append(Gallery(drawings=(ratios,)))
+    closures = [d for p, body in diagnostics.items() if (d := _closure(analysis, name, p, body, colors)) is not None]
+    if closures:
+        blocks.append(Gallery(drawings=tuple(closures), title=f"Reweighting closure of {name}"))
+    return blocks
+
+
+def _normalisation_table(name: str, diagnostics: dict[str, JsonView]) -> Table:
+    rows = []
+    for process, body in diagnostics.items():
+        mean, error = body.number("normalisation", "mean"), body.number("normalisation", "error")
+        log_norm = body.number("normalisation", "log_norm")
+        saturated = body.number("saturated_fraction")
+        rows.append((
+            Cell(process, "code"),
+            Cell("–" if mean is None else f"{mean:.4f}" + ("" if error is None else f" ± {error:.4f}"), "number"),
+            Cell("–" if log_norm is None else f"{log_norm:+.4f}".replace("-", "−"), "number"),
+            Cell(_whole(body.number("effective_sample_size", "process")), "number"),
+            Cell(_whole(body.number("effective_sample_size", "reference")), "number"),
+            Cell("–" if saturated is None else f"{100 * saturated:.2g} %", "number"),
+        ))  # fmt: skip
+    headers = ("process", "E_ref[r]", "log of the correction", "effective size, process", "effective size, reference",
+               "saturated scores")  # fmt: skip
+    note = (
+        "E_ref[r] is the mean of the density ratio over the reference; 1 in the ideal. The correction divides it out."
+    )
+    return Table(title=f"Normalisation of the ratios of {name}", headers=headers, rows=tuple(rows), note=note)
+
+
+def _calibration(body: JsonView) -> Calibration | None:
+    score, fraction, error = body.numbers("score_bins"), body.numbers("fraction"), body.numbers("error")
+    if score.size == fraction.size + 1:
+        score = (score[1:] + score[:-1]) / 2
+    kept = np.isfinite(fraction) if score.shape == fraction.shape == error.shape else np.zeros(0, dtype=bool)
+    if not kept.any():
+        return None
+    return Calibration(score=score[kept], fraction=fraction[kept], error=np.nan_to_num(error[kept]))
+
+
+def _closure(analysis: Analysis, name: str, process: str, body: JsonView, colors: dict[str, str]) -> Drawing | None:
+    panels = []
+    for observable, content in body.items("closure"):
+        edges = content.numbers("edges")
+        columns = [content.numbers(key) for key in ("target", "target_error", "reweighted", "reweighted_error")]
+        if edges.size < 2 or any(column.size != edges.size - 1 for column in columns):
+            continue
+        target_sum, reweighted_sum = float(columns[0].sum()) or 1.0, float(columns[2].sum()) or 1.0
+        description = analysis.selection.observables.get(observable)
+        axis = (description.label if description else None) or observable
+        unit = "" if description is None or description.unit == "1" else f" [{description.unit}]"
+        panels.append((
+            f"{axis}{unit}",
+            Closure(
+                edges=edges, target=columns[0] / target_sum, target_error=columns[1] / target_sum,
+                reweighted=columns[2] / reweighted_sum, reweighted_error=columns[3] / reweighted_sum,
+            ),
+        ))  # fmt: skip
+    if not panels:
+        return None
+    title = _title(analysis, process)
+    return figures.closures(
+        f"closure-{_slug(name)}-{_slug(process)}", panels, title=title, color=colors.get(process, "#15181c"),
+        caption=f"{title}: the process (area) and the reference weighted with the learned ratio (points).",
+    )  # fmt: skip
+
+
+def _ratio_drawing(
+    analysis: Analysis, name: str, ensemble: Ensemble, unit: Unit, selected: Selected,
+    processes: tuple[DrawnProcess, ...],
+) -> Drawing | None:  # fmt: skip
+    ratios = {
+        sample: np.asarray(read_arrays(folder)["log_ratio"], dtype=np.float64)
+        for sample in selected.tables
+        if (folder := unit.folder / f"{sample}.zarr").is_dir()
+    }
+    simulated = selected.simulated(ensemble.region)
+    data = next(
+        (sample for sample, table in selected.tables.items() if table.role == "data" and sample in ratios), None
+    )
+    drawn = [p for p in processes if p.name in ensemble.processes and p.sample in ratios and p.sample in simulated]
+    if not drawn:
+        return None
+    panels = []
+    for column, process in enumerate(ensemble.processes):
+        stacked = tuple(
+            RatioDistribution(
+                title=p.title,
+                color=p.color,
+                log_ratio=ratios[p.sample][:, column],
+                weight=simulated[p.sample].weight * (p.coefficient if p.coefficient is not None else 1.0),
+            )
+            for p in drawn
+        )
+        axis = f"log r, {_title(analysis, process)} : reference"
+        panels.append((axis, stacked, None if data is None else ratios[data][:, column]))
+    caption = (
+        "Log density ratios of each process to the reference: expected events (stacked, nominal point) and data. "
+        "Values beyond the range are counted in the first and last bin."
+    )
+    return figures.ratios(f"ratios-{_slug(name)}", panels, caption=caption)
+
+
+def _title(analysis: Analysis, process: str) -> str:
+    found = analysis.processes.get(process)
+    return to_plain((found.title if found else None) or process)
+
+
+def _whole(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)

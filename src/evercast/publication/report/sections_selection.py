@@ -1,0 +1,257 @@
+"""Sections on the selected events: cut flow, distributions, comparison of shapes with published histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from evercast.artifacts.event_table import EventTable
+from evercast.publication.plots.distributions import Shape
+from evercast.publication.plots.figure import MUTED, Label
+from evercast.publication.report import figures
+from evercast.publication.report.blocks import Block, Cell, Gallery, Section, Table
+from evercast.publication.report.figures import Drawing
+from evercast.publication.report.mathtext import to_html, to_plain
+from evercast.publication.report.predictions import event_edges, event_shape, event_stack, workspace_stack
+from evercast.publication.report.processes import DrawnProcess
+from evercast.publication.report.view import JsonView
+from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
+
+__all__ = ["Selected", "binned_channels", "distributions_section", "selection_section", "shapes_section"]
+
+INTERVAL_NOTE = "Data with central 68 % Poisson intervals; empty bins are left out."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """What the selection left.
+
+    Args:
+        tables: sample -> its selected events.
+        summaries: sample -> its ``summary.json``.
+        workspace: the published HistFactory workspace; a view of None without one.
+        label: line above each figure.
+        observed_title: the data in legends.
+    """
+
+    tables: Mapping[str, EventTable]
+    summaries: Mapping[str, JsonView]
+    workspace: JsonView
+    label: Label
+    observed_title: str
+
+    def simulated(self, region: str) -> dict[str, EventTable]:
+        """Return the events of each simulated sample in a region."""
+        return {name: t.in_region(region) for name, t in self.tables.items() if t.role == "simulation"}
+
+    def observed(self, region: str) -> EventTable | None:
+        """Return the data in a region, None without data."""
+        return next((t.in_region(region) for t in self.tables.values() if t.role == "data"), None)
+
+
+def binned_channels(analysis: Analysis) -> dict[str, BinnedChannel]:
+    """Return the binned channels of all likelihoods, by name, each once."""
+    return {
+        name: channel
+        for likelihood in analysis.likelihoods.values()
+        for name, channel in likelihood.channels.items()
+        if isinstance(channel, BinnedChannel)
+    }
+
+
+def selection_section(analysis: Analysis, selected: Selected) -> Section:
+    """Return the cut flow of every sample and the content of every region."""
+    blocks: list[Block] = [_cut_flow(selected, kind="events"), _cut_flow(selected, kind="sum_of_weights_expected")]
+    blocks = [block for block in blocks if isinstance(block, Table) and block.rows]
+    blocks.append(_regions(analysis, selected))
+    blocks.append(_inputs(selected))
+    lead = "Raw counts first, then the events expected at the luminosity of the data. Data are counted, not weighted."
+    return Section(anchor="selection", title="Selection", lead=lead, blocks=tuple(blocks))
+
+
+def _cut_flow(selected: Selected, *, kind: str) -> Table:
+    flows = {
+        sample: {entry.text("step") or "?": entry.number(kind) for entry in summary.entries("cut_flow")}
+        for sample, summary in selected.summaries.items()
+    }
+    steps = list(dict.fromkeys(step for flow in flows.values() for step in flow))
+    raw = kind == "events"
+    rows = tuple(
+        (Cell(step), *(Cell(_count(flow.get(step), raw=raw), "number") for flow in flows.values())) for step in steps
+    )
+    title = "Cut flow, events" if raw else "Cut flow, expected events"
+    return Table(title=title, headers=("step", *flows), rows=rows)
+
+
+def _count(value: float | None, *, raw: bool) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}".replace(",", "\u202f") if raw else f"{value:.4g}"
+
+
+def _regions(analysis: Analysis, selected: Selected) -> Table:
+    rows = []
+    for sample, summary in selected.summaries.items():
+        for region, body in summary.items("regions"):
+            weights, squares = body.number("sum_of_weights"), body.number("sum_of_weights_squared")
+            error = "" if squares is None or summary.text("role") == "data" else f" ± {np.sqrt(squares):.2g}"
+            rows.append((
+                Cell(region, "code"),
+                Cell(analysis.selection.regions[region].cut if region in analysis.selection.regions else "–", "code"),
+                Cell(sample, "code"),
+                Cell(_count(body.number("events"), raw=True), "number"),
+                Cell("–" if weights is None else f"{weights:.4g}{error}", "number"),
+                Cell(_count(body.number("effective_sample_size"), raw=True), "number"),
+            ))  # fmt: skip
+    headers = ("region", "cut", "sample", "events", "expected", "effective size")
+    return Table(title="Regions", headers=headers, rows=tuple(rows))
+
+
+def _inputs(selected: Selected) -> Table:
+    rows = tuple(
+        (
+            Cell(sample, "code"),
+            Cell((entry.text("file") or "–").rsplit("/", 1)[-1]),
+            Cell(entry.text("format") or "–"),
+            Cell(_count(entry.number("n_events"), raw=True), "number"),
+        )
+        for sample, summary in selected.summaries.items()
+        for entry in summary.entries("input")
+    )
+    return Table(title="Files read", headers=("sample", "file", "format", "events"), rows=rows, folded=True)
+
+
+def distributions_section(
+    analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...]
+) -> Section | None:
+    """Return the binned channels and the other observables with data and prediction, None where there is nothing."""
+    main = [
+        drawing
+        for name, channel in binned_channels(analysis).items()
+        if (drawing := _channel(analysis, selected, processes, name, channel)) is not None
+    ]
+    blocks: list[Block] = [Gallery(drawings=tuple(main))] if main else []
+    for region, observables in _regions_drawn(analysis).items():
+        drawings = tuple(_observable(analysis, selected, processes, region, name) for name in observables)
+        text = analysis.selection.regions[region].label or region
+        if selected.tables and drawings:
+            blocks.append(Gallery(drawings=drawings, title=f"Observables in {region} ({to_plain(text)})"))
+    if not blocks:
+        return None
+    lead = "Predictions at the initial parameter values, before any fit. The hatched band is the total uncertainty."
+    return Section(anchor="distributions", title="Data and prediction", lead=lead, blocks=tuple(blocks))
+
+
+def _channel(
+    analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], name: str, channel: BinnedChannel
+) -> Drawing | None:
+    used = tuple(process for process in processes if process.name in channel.processes)
+    stack = workspace_stack(analysis, channel, name, selected.workspace, used)
+    origin = "as in the published workspace"
+    if stack is None:
+        if not selected.tables:
+            return None
+        origin = "from the selected events"
+        stack = event_stack(
+            analysis, channel.observable, np.array(channel.edges), selected.simulated(channel.region),
+            selected.observed(channel.region), used,
+        )  # fmt: skip
+    observed = "" if stack.observed is None else f" {stack.observed.sum():.0f} events observed,"
+    rest = f"in channel {name}, {origin}:{observed} {stack.expected.sum():.1f} expected."
+    caption = Markup("{} {} {}").format(to_html(stack.axis), rest, INTERVAL_NOTE)
+    return figures.stack(f"channel-{_slug(name)}", stack, selected.label, caption=caption)
+
+
+def _regions_drawn(analysis: Analysis) -> dict[str, tuple[str, ...]]:
+    regions: dict[str, tuple[str, ...]] = {}
+    for likelihood in analysis.likelihoods.values():
+        for channel in likelihood.channels.values():
+            if isinstance(channel, UnbinnedChannel):
+                ensemble = analysis.ensembles[channel.ensemble]
+                regions[ensemble.region] = tuple(
+                    dict.fromkeys([*regions.get(ensemble.region, ()), *ensemble.observables])
+                )
+    return regions
+
+
+def _observable(
+    analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], region: str, observable: str
+) -> Drawing:
+    simulated, observed = selected.simulated(region), selected.observed(region)
+    edges = event_edges([*simulated.values(), *([observed] if observed else [])], observable)
+    stack = event_stack(analysis, observable, edges, simulated, observed, processes)
+    caption = Markup("{}: selected events with their weights.").format(to_html(stack.axis))
+    name = f"observable-{_slug(region)}-{_slug(observable)}"
+    return figures.stack(name, stack, selected.label, caption=caption, small=True)
+
+
+def shapes_section(analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...]) -> Section | None:
+    """Return the simulated samples against the published templates of the same processes, None without templates."""
+    drawings = tuple(
+        drawing
+        for name, channel in binned_channels(analysis).items()
+        for process in processes
+        if process.name in channel.templates
+        and (drawing := _shape(analysis, selected, process, name, channel)) is not None
+    )
+    if not drawings:
+        return None
+    lead = "Simulated events against published histograms of the same process, all normalised to unit area."
+    return Section(anchor="shapes", title="Simulation against published histograms", lead=lead,
+                   blocks=(Gallery(drawings=drawings),))  # fmt: skip
+
+
+def _shape(
+    analysis: Analysis, selected: Selected, process: DrawnProcess, name: str, channel: BinnedChannel
+) -> Drawing | None:
+    published = _published(selected.workspace, name, process)
+    if published is None or process.sample not in selected.tables:
+        return None
+    edges = np.array(channel.edges)
+    table = selected.tables[process.sample].in_region(channel.region)
+    sample = analysis.samples[process.sample]
+    calibrated = sample.normalisation is not None and sample.normalisation.calibration is not None
+    simulated = event_shape(table, channel.observable, edges, title="simulated here", color="#15181c")
+    others = [simulated]
+    note = ""
+    if calibrated and sample.weight is None:
+        raw = event_shape(_unweighted(table), channel.observable, edges, title="before calibration", color=MUTED)
+        others.insert(0, raw)
+        note = " The weights of the sample were calibrated to this histogram in wider bins; grey points show it before."
+    observable = analysis.selection.observables[channel.observable]
+    axis = observable.label or channel.observable
+    caption = Markup("{}: {}, published histogram as area.{}").format(process.title, to_html(axis), note)
+    return figures.shapes(
+        f"shape-{_slug(name)}-{_slug(process.name)}", edges, (published, *others), selected.label,
+        axis=axis, unit=observable.unit, caption=caption,
+    )  # fmt: skip
+
+
+def _unweighted(table: EventTable) -> EventTable:
+    return EventTable(
+        sample=table.sample, role=table.role, observables=table.observables, weight=np.ones(len(table)),
+        event=table.event, regions=table.regions, observable_names=table.observable_names,
+        observable_units=table.observable_units, region_names=table.region_names,
+    )  # fmt: skip
+
+
+def _published(workspace: JsonView, name: str, process: DrawnProcess) -> Shape | None:
+    channel = next((entry for entry in workspace.entries("channels") if entry.text("name") == name), JsonView())
+    body = next((entry for entry in channel.entries("samples") if entry.text("name") == process.name), None)
+    if body is None:
+        return None
+    events = body.numbers("data")
+    total = float(events.sum())
+    if not total > 0:
+        return None
+    errors = next((m.numbers("data") for m in body.entries("modifiers") if m.text("type") == "staterror"), events * 0)
+    return Shape(
+        title=f"{process.title}, published", color=process.color, fraction=events / total, error=errors / total
+    )
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)

@@ -1,0 +1,169 @@
+"""Fit results as frozen objects, read from ``result.json`` or ``fit.json``, and numbers as people write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from evercast.publication.report.view import JsonView
+
+__all__ = ["FittedParameter", "LikelihoodResult", "Outcome", "read_result", "with_errors", "with_interval"]
+
+SIGNIFICANT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedParameter:
+    """Best value and Hessian uncertainty; the uncertainty of a fixed parameter or one at a bound may be None."""
+
+    value: float
+    uncertainty: float | None = None
+    at_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one data set, observed or Asimov, says. What was not computed is None or empty.
+
+    Args:
+        low: lower end of the profile interval; None where it is open or was not computed.
+        high: upper end.
+        scan_values: (points,) values of the parameter of interest.
+        scan_t: (points,) t = -2 ln of the profile likelihood ratio.
+        z: significance of the parameter of interest against 0, in standard deviations.
+    """
+
+    parameters: Mapping[str, FittedParameter] = field(default_factory=dict)
+    value: float | None = None
+    uncertainty: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence_level: float | None = None
+    scan_values: Float[np.ndarray, " points"] = field(default_factory=lambda: np.zeros(0))
+    scan_t: Float[np.ndarray, " points"] = field(default_factory=lambda: np.zeros(0))
+    z: float | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikelihoodResult:
+    """The result of one likelihood.
+
+    Args:
+        name: name of the likelihood in the document.
+        status: ``ok``, or what went wrong; no number is shown where it is not ok.
+        guard: messages of the fit guard, empty where it had none.
+        expected_kind: how the Asimov data of `expected` were made.
+    """
+
+    name: str
+    poi: str
+    status: str
+    guard: tuple[str, ...] = ()
+    trusted: bool = True
+    observed: Outcome | None = None
+    expected: Outcome | None = None
+    expected_kind: str | None = None
+
+
+def read_result(name: str, body: JsonView) -> LikelihoodResult:
+    """Return a fit result from its JSON form; what the form does not hold is None.
+
+    Args:
+        name: name of the likelihood.
+        body: content of ``result.json``.
+    """
+    poi = body.text("poi") or "mu"
+    status = body.text("status") or "unknown"
+    messages = tuple(_guard_messages(body.at("guard")))
+    trusted = body.at("guard").first("passed", "ok", "trusted").flag()
+    expected = body.at("expected")
+    return LikelihoodResult(
+        name=body.text("likelihood") or name,
+        poi=poi,
+        status=status,
+        guard=messages,
+        trusted=status in ("ok", "converged", "success") if trusted is None else trusted,
+        observed=_outcome(body.at("observed"), poi),
+        expected=_outcome(expected, poi),
+        expected_kind=expected.first("asimov", "kind", "asimov_kind").text() or body.text("asimov"),
+    )
+
+
+def _guard_messages(guard: JsonView) -> list[str]:
+    found: list[str] = []
+    for key in ("problems", "messages", "warnings", "doubts"):
+        found += [text for entry in guard.entries(key) if (text := entry.text() or entry.text("message"))]
+    message = guard.text("message")
+    return [*found, message] if message else found
+
+
+def _outcome(body: JsonView, poi: str) -> Outcome | None:
+    if body.value is None:
+        return None
+    parameters = {
+        name: FittedParameter(
+            value=value, uncertainty=item.number("uncertainty"), at_bound=bool(item.at("at_bound").value)
+        )
+        for name, item in body.items("fit", "parameters")
+        if (value := item.number("value")) is not None
+    }
+    best = parameters.get(poi)
+    return Outcome(
+        parameters=parameters,
+        value=best.value if best else None,
+        uncertainty=best.uncertainty if best else None,
+        low=body.number("interval", "low"),
+        high=body.number("interval", "high"),
+        confidence_level=body.number("interval", "confidence_level"),
+        scan_values=body.numbers("scan", "values"),
+        scan_t=body.numbers("scan", "t"),
+        z=body.number("significance", "z"),
+        p=body.number("significance", "p"),
+    )
+
+
+def with_errors(value: float | None, up: float | None, down: float | None) -> str:
+    """Return ``0.90 +0.42 -0.38`` with two significant digits of the smaller error; ``–`` for what is not known.
+
+    Example:
+        >>> with_errors(0.9, 0.421, 0.379)
+        '0.90 +0.42 −0.38'
+        >>> with_errors(None, None, None)
+        '–'
+    """
+    if value is None:
+        return "–"
+    sizes = [abs(error) for error in (up, down) if error is not None and error > 0]
+    digits = decimals(min(sizes)) if sizes else 2
+    high = f"+{up:.{digits}f}" if up is not None else "+?"
+    low = f"−{abs(down):.{digits}f}" if down is not None else "−?"
+    return f"{value:.{digits}f} {high} {low}".replace("-", "−") if sizes else f"{value:.{digits}f}".replace("-", "−")
+
+
+def with_interval(outcome: Outcome | None) -> str:
+    """Return the best value with the distances to the ends of its interval, else with the Hessian uncertainty."""
+    if outcome is None or outcome.value is None:
+        return "–"
+    if outcome.low is None and outcome.high is None:
+        error = outcome.uncertainty
+        return with_errors(outcome.value, error, error)
+    up = None if outcome.high is None else outcome.high - outcome.value
+    down = None if outcome.low is None else outcome.value - outcome.low
+    return with_errors(outcome.value, up, down)
+
+
+def decimals(size: float) -> int:
+    """Return the decimals that show two significant digits of `size`, between 0 and 6.
+
+    Example:
+        >>> decimals(0.40), decimals(12.0), decimals(0.0123)
+        (2, 0, 3)
+    """
+    if not size > 0 or not math.isfinite(size):
+        return SIGNIFICANT
+    return int(min(6, max(0, SIGNIFICANT - 1 - math.floor(math.log10(size)))))

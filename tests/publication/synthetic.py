@@ -1,0 +1,259 @@
+"""A finished run made of numbers drawn at random, in the formats the stages write: the report is tested on it alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from evercast.artifacts.arrays import write_arrays
+from evercast.artifacts.event_table import EventTable, write_event_table
+from evercast.spec.codec import from_json
+from evercast.spec.model import Analysis, BinnedChannel
+
+DOCUMENT = {
+    "schema": "analysis/1.0.0",
+    "name": "synthetic",
+    "title": "A peak on a falling spectrum",
+    "metadata": {
+        "experiment": "toy-LHC", "sqrt_s_tev": [13.0], "luminosity_fb": 10.0, "license": "CC0-1.0",
+        "description": "Numbers drawn at random.",
+        "references": [{"title": "Everything", "arxiv": "2412.01600"}],
+    },
+    "samples": {
+        "peak": {"files": [{"path": "peak.csv"}], "normalisation": {"yield_events": 40, "region": "SR"}},
+        "fall": {"files": [{"path": "fall.csv"}], "normalisation": {"cross_section_pb": 0.02}},
+        "observed": {"files": [{"path": "observed.csv"}], "role": "data"},
+    },
+    "selection": {
+        "observables": {
+            "m": {"expression": "mass(particles[0])", "unit": "GeV", "label": "$m_X$"},
+            "angle": {"expression": "angle", "unit": "1"},
+        },
+        "regions": {"SR": {"cut": "m > 70"}},
+    },
+    "parameters": {
+        "mu": {"poi": True, "initial": 1.0, "bounds": [0.0, 10.0], "label": "$\\mu$"}, "tilt": {"constraint": "normal"},
+    },
+    "processes": {
+        "S": {"sample": "peak", "coefficient": "mu", "title": "Peak"},
+        "B": {"sample": "fall", "title": "Falling"},
+    },
+    "systematics": {"norm_b": {"kind": "normalisation", "processes": ["B"], "up": 1.1, "down": 0.9}},
+    "ensembles": {
+        "ratios": {
+            "region": "SR", "processes": ["S", "B"], "reference": {"peak": 1.0, "fall": 1.0},
+            "observables": ["m", "angle"], "model": {"kind": "mlp", "width": 8, "depth": 2}, "training": {"epochs": 12}, "seed": 1,
+            "members": 2, "folds": 2,
+        }
+    },
+    "likelihoods": {
+        "binned": {
+            "channels": {
+                "m": {
+                    "kind": "binned", "region": "SR", "observable": "m", "processes": ["S", "B"],
+                    "edges": [70.0, 90.0, 110.0, 130.0, 150.0, 180.0],
+                }
+            },
+        },
+        "neural": {"channels": {"SR": {"kind": "unbinned", "ensemble": "ratios"}}},
+    },
+    "inference": {"scan_range": [0.0, 3.0], "scan_points": 21},
+    "publish": {"pyhf": {"likelihood": "binned", "measurement": "synthetic"}},
+}  # fmt: skip
+
+
+def synthetic_analysis(**changes: object) -> Analysis:
+    """The document above with some of its top-level keys replaced."""
+    return from_json(Analysis, DOCUMENT | changes)
+
+
+def write_run(folder: Path, analysis: Analysis, *, seed: int = 1, members: int = 2) -> dict[str, Path]:
+    """Write the units of a finished run; return the inputs of its report."""
+    rng = np.random.default_rng(seed)
+    inputs: dict[str, Path] = {}
+    tables = {}
+    for name, sample in analysis.samples.items():
+        tables[name] = _table(analysis, name, sample.role, rng)
+        inputs[f"selection/{name}"] = _selection(folder, tables[name], rng)
+    for name, ensemble in analysis.ensembles.items():
+        for process in ensemble.processes:
+            path = folder / f"training-{name}-{process}-b0"
+            inputs[f"training/{name}-{process}-b0"] = _training(path, process, members * ensemble.folds, rng)
+        inputs[f"evaluation/{name}"] = _evaluation(folder / f"evaluation-{name}", name, analysis, tables, rng)
+    serial = folder / "serialization-all"
+    (serial / "likelihood").mkdir(parents=True)
+    channels = {
+        n: c for k in analysis.likelihoods.values() for n, c in k.channels.items() if isinstance(c, BinnedChannel)
+    }
+    if channels and analysis.publish.pyhf:
+        (serial / "likelihood" / "workspace.json").write_text(json.dumps(_workspace(channels, rng)))
+    inputs["serialization/all"] = serial
+    for index, name in enumerate(analysis.likelihoods):
+        inputs[f"fit/{name}"] = _fit(folder / f"fit-{name}", name, analysis, 0.9 + 0.1 * index)
+    for unit, path in inputs.items():
+        _receipt(unit, path, inputs)
+    return inputs
+
+
+def _table(analysis: Analysis, name: str, role: str, rng: np.random.Generator) -> EventTable:
+    n = 120 if role == "data" else 4000
+    names = tuple(analysis.selection.observables)
+    columns = [
+        rng.normal(125, 6, n) if k == 0 and name in ("peak", "higgs") else 70 + rng.exponential(40, n) for k in range(1)
+    ]
+    columns += [rng.uniform(-1, 1, n) for _ in names[1:]]
+    keep = columns[0] < 181
+    observables = np.column_stack(columns)[keep]
+    rows = len(observables)
+    return EventTable(
+        sample=name, role="data" if role == "data" else "simulation", observables=observables,
+        weight=np.ones(rows) if role == "data" else np.full(rows, 40 / rows),
+        event=np.arange(rows, dtype=np.uint64), regions=np.ones((rows, len(analysis.selection.regions)), dtype=bool),
+        observable_names=names, observable_units=tuple(o.unit for o in analysis.selection.observables.values()),
+        region_names=tuple(analysis.selection.regions),
+    )  # fmt: skip
+
+
+def _selection(folder: Path, table: EventTable, rng: np.random.Generator) -> Path:
+    path = folder / f"selection-{table.sample}"
+    path.mkdir(parents=True)
+    write_event_table(path / "events.zarr", table)
+    n = len(table)
+    flow = [
+        {
+            "step": step,
+            "events": int(n * f),
+            "sum_of_weights": n * f,
+            "sum_of_weights_expected": float(table.weight.sum()) * f,
+        }
+        for step, f in (("all", 3.0), ("two candidates", 1.6), ("mass", 1.0))
+    ]
+    squares = float((table.weight**2).sum())
+    total = float(table.weight.sum())
+    region = {
+        "events": n, "sum_of_weights": total, "sum_of_weights_squared": squares,
+        "effective_sample_size": total**2 / squares
+    }  # fmt: skip
+    body = {
+        "sample": table.sample, "role": table.role, "n_read": 3 * n, "cut_flow": flow,
+        "regions": dict.fromkeys(table.region_names, region),
+        "normalisation": {"kind": "yield", "factor": 1.0, "yield": total},
+        "input": [{"file": f"/home/somebody/{table.sample}.csv", "format": "csv", "n_events": 3 * n, "facts": {}}],
+    }  # fmt: skip
+    (path / "summary.json").write_text(json.dumps(body))
+    return path
+
+
+def _training(path: Path, process: str, networks: int, rng: np.random.Generator) -> Path:
+    path.mkdir(parents=True)
+    epochs = np.arange(12)
+    entries = []
+    for k in range(networks):
+        train = 0.45 + 0.24 * np.exp(-epochs / 3) + rng.normal(0, 0.002, 12)
+        validation = 0.46 + 0.23 * np.exp(-epochs / 3) + rng.normal(0, 0.005, 12)
+        entries.append({
+            "member": k // 2, "fold": k % 2, "seed": 100 + k, "best_epoch": int(np.argmin(validation)),
+            "train": train.tolist(), "validation": validation.tolist(),
+        })  # fmt: skip
+    (path / "training.json").write_text(json.dumps({"process": process, "networks": entries}))
+    return path
+
+
+def _evaluation(
+    path: Path, name: str, analysis: Analysis, tables: dict[str, EventTable], rng: np.random.Generator
+) -> Path:
+    path.mkdir(parents=True)
+    ensemble = analysis.ensembles[name]
+    for sample, table in tables.items():
+        ratio = rng.normal(0, 1, (len(table), len(ensemble.processes))).astype(np.float32)
+        arrays = {"log_ratio": ratio, "member_spread": np.abs(ratio) * 0.1, "event": table.event}
+        write_arrays(path / f"{sample}.zarr", arrays, {"processes": list(ensemble.processes), "ensemble": name})
+    edges = np.linspace(-1, 1, 9)
+    target = np.full(8, 0.125)
+    closure = {
+        "edges": edges.tolist(), "target": target.tolist(), "target_error": (0.05 * target).tolist(),
+        "reweighted": (target * rng.normal(1, 0.05, 8)).tolist(), "reweighted_error": (0.05 * target).tolist(),
+        "chi2": 8.4, "bins": 8,
+    }  # fmt: skip
+    score = np.linspace(0.05, 0.95, 10)
+    body = {
+        "normalisation": {"mean": 1.002, "error": 0.004, "log_norm": -0.013},
+        "effective_sample_size": {"process": 3900.0, "reference": 7800.0},
+        "calibration": {
+            "score_bins": score.tolist(), "fraction": (score + rng.normal(0, 0.02, 10)).tolist(), "error": [0.02] * 10
+        },
+        "closure": dict.fromkeys(ensemble.observables, closure),
+        "auc_closure": 0.507,
+        "saturated_fraction": 0.0,
+    }  # fmt: skip
+    (path / "diagnostics.json").write_text(json.dumps({"processes": dict.fromkeys(ensemble.processes, body)}))
+    return path
+
+
+def _workspace(channels: dict[str, BinnedChannel], rng: np.random.Generator) -> dict[str, object]:
+    bodies, observations = [], []
+    for name, channel in channels.items():
+        centres = (np.array(channel.edges[1:]) + np.array(channel.edges[:-1])) / 2
+        samples, total = [], np.zeros(len(centres))
+        for index, process in enumerate(channel.processes):
+            shape = np.exp(-(((centres - 124) / 6) ** 2)) if index == 0 else np.exp(-centres / 90)
+            data = shape / shape.sum() * (10.0, 80.0, 4.0, 0.1)[index % 4]
+            total += data
+            modifiers = [
+                {"name": f"norm_{process}", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}},
+                {"name": f"stat_{name}", "type": "staterror", "data": (0.05 * data).tolist()},
+            ]
+            samples.append({"name": process, "data": data.tolist(), "modifiers": modifiers})
+        bodies.append({"name": name, "samples": samples})
+        observations.append({"name": name, "data": rng.poisson(total).astype(float).tolist()})
+    return {"channels": bodies, "observations": observations, "measurements": [], "version": "1.0.0"}
+
+
+def _fit(path: Path, name: str, analysis: Analysis, best: float) -> Path:
+    path.mkdir(parents=True)
+    values = np.linspace(0, 3, 31)
+
+    def side(mu: float) -> dict[str, object]:
+        return {
+            "fit": {
+                "parameters": {
+                    "mu": {"value": mu, "uncertainty": 0.4, "at_bound": False},
+                    **{s: {"value": 0.3, "uncertainty": 0.95, "at_bound": False} for s in analysis.systematics},
+                },
+                "twice_nll": 12.0,
+            },
+            "interval": {"low": mu - 0.38, "high": mu + 0.42, "confidence_level": 0.6827},
+            "scan": {"values": values.tolist(), "t": (((values - mu) / 0.4) ** 2).tolist()},
+            "significance": {"q0": (mu / 0.3) ** 2, "z": mu / 0.3, "p": 0.001},
+        }
+
+    body = {
+        "likelihood": name, "poi": "mu", "status": "ok", "guard": {"passed": True, "problems": []},
+        "observed": side(best), "expected": side(1.0) | {"asimov": "simulation"},
+    }  # fmt: skip
+    (path / "result.json").write_text(json.dumps(body))
+    return path
+
+
+_FEEDS = {
+    "training": ("selection",), "evaluation": ("training", "selection"), "serialization": ("evaluation", "selection"),
+    "fit": ("serialization",),
+}  # fmt: skip
+
+
+def _key(unit: str) -> str:
+    return hashlib.sha256(unit.encode()).hexdigest()
+
+
+def _receipt(unit: str, path: Path, inputs: dict[str, Path]) -> None:
+    stage, name = unit.split("/", 1)
+    feeds = [other for other in inputs if other.split("/", 1)[0] in _FEEDS.get(stage, ())]
+    body = {
+        "format": "receipt/1.0.0", "stage": stage, "unit": name, "key": _key(unit), "versions": {"numpy": "2.3.0"},
+        "seeds": {"0": 11}, "started": "2026-01-01T10:00:00Z", "ended": "2026-01-01T10:00:03Z", "seconds": 3.0,
+        "max_rss_mb": 321.0, "files": {}, "inputs": {other: _key(other) for other in feeds},
+    }  # fmt: skip
+    (path / "receipt.json").write_text(json.dumps(body))
