@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Final
 
 from evercast.artifacts.files import atomic_write_json, disk_errors, flush_to_disk
 from evercast.errors import EvercastError, RunFailed
@@ -33,6 +33,8 @@ from evercast.runtime.receipts import Receipt, digest_files, is_finished, write_
 __all__ = ["execute_unit"]
 
 _LOG = logging.getLogger(__name__)
+_MODULES: Final = {"report": "evercast.publication.report_stage"}
+"""Stages that do not stand in ``evercast.stages``: the report shows what is published, which stages may not import."""
 
 
 def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1) -> bool:
@@ -83,7 +85,8 @@ def _run(frozen: FrozenPlan, unit: Unit, *, threads: int) -> None:
 
 def _stage_function(stage: str) -> Callable[[Task[Any]], None]:
     """Return the function of a stage; its imports are heavy, so they happen in the job that needs them."""
-    function: Callable[[Task[Any]], None] = importlib.import_module(f"evercast.stages.{stage}").run
+    module = _MODULES.get(stage, f"evercast.stages.{stage}")
+    function: Callable[[Task[Any]], None] = importlib.import_module(module).run
     return function
 
 
