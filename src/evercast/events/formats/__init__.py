@@ -18,7 +18,10 @@ __all__ = ["EventSource", "FileFacts", "FormatName", "detect_format", "open_even
 
 
 def open_events(
-    path: Path, *, format: Literal["auto"] | FormatName = "auto", tree: str | None = None  # noqa: A002 - the field's word
+    path: Path,
+    *,
+    format: Literal["auto"] | FormatName = "auto",
+    tree: str | None = None,  # noqa: A002 - the field's word
 ) -> EventSource:
     """Open an event file.
 

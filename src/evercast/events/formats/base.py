@@ -131,7 +131,9 @@ def stream_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError as err:
         raise InvalidInput("there is no such file", code="sample.missing", where=str(path)) from err
     except PermissionError as err:
-        raise EnvironmentUnfit("the file cannot be read: no permission", code="file.unreadable", where=str(path)) from err
+        raise EnvironmentUnfit(
+            "the file cannot be read: no permission", code="file.unreadable", where=str(path)
+        ) from err
 
 
 def is_gzip(path: Path) -> bool:

@@ -78,7 +78,11 @@ class CsvFile:
         place = f"line {line[1]}: " if line else ""
         place += f"column {self.columns[int(column[1])]!r}: " if column and int(column[1]) < len(self.columns) else ""
         if "Expected" in text:
-            return truncated(self.path, f"{place}{text[:200]}") if self._is_last(line) else damaged(self.path, place + text[:200])
+            return (
+                truncated(self.path, f"{place}{text[:200]}")
+                if self._is_last(line)
+                else damaged(self.path, place + text[:200])
+            )
         return damaged(self.path, f"{place}not a number: {text[:200]}")
 
     def _is_last(self, line: re.Match[str] | None) -> bool:

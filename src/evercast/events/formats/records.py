@@ -66,9 +66,7 @@ def batch_array(batch: Batch, names: Sequence[str], columns: Sequence[str]) -> a
         names: columns of the named weights, in the order of `batch.weights`.
         columns: any of ``particles``, ``record``, ``weight`` and `names`.
     """
-    made: Mapping[str, ak.Array] = {
-        name: _column(batch, list(names), name) for name in columns
-    }
+    made: Mapping[str, ak.Array] = {name: _column(batch, list(names), name) for name in columns}
     return ak.Array(made)
 
 

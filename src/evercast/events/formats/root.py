@@ -62,7 +62,16 @@ def root_errors(path: Path) -> Iterator[None]:
         raise damaged(path, f"the ROOT file is damaged: {type(err).__name__}: {str(err).strip()[:300]}") from err
 
 
-_DAMAGE: Final = (ValueError, OSError, RuntimeError, LookupError, TypeError, AttributeError, AssertionError, MemoryError)
+_DAMAGE: Final = (
+    ValueError,
+    OSError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+)
 
 
 def check_root_size(path: Path) -> None:
@@ -110,6 +119,9 @@ def _chosen(path: Path, tree: str | None, there: tuple[str, ...], objects: tuple
         raise InvalidInput(f"there is no TTree or RNTuple {tree!r}; {listed}", code="sample.tree", where=str(path))
     if len(there) != 1:
         raise InvalidInput(
-            f"one TTree or RNTuple is expected; {listed}", code="sample.tree", where=str(path), hint="name it with 'tree'"
+            f"one TTree or RNTuple is expected; {listed}",
+            code="sample.tree",
+            where=str(path),
+            hint="name it with 'tree'",
         )
     return there[0]

@@ -1,0 +1,77 @@
+"""Pseudo-data: events drawn from simulation where real ones are not to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evercast.artifacts.event_table import EventTable
+from evercast.errors import InvalidInput
+from evercast.spec.model import PseudoData
+
+__all__ = ["Drawn", "draw_events"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Pseudo-data and how it came about.
+
+    Args:
+        table: the events, with role data and weight 1.
+        numbers: process -> events drawn.
+    """
+
+    table: EventTable
+    numbers: Mapping[str, int]
+
+
+def draw_events(sample: str, tables: Mapping[str, EventTable], pseudo: PseudoData) -> Drawn:
+    """Return one draw of the experiment: per process a Poisson number of events, chosen by weight without replacement.
+
+    The events are those in `pseudo.region`; events of negative weight are not chosen. The draw is a function of the seed.
+
+    Args:
+        sample: name of the data sample that is stood in for.
+        tables: process -> selected events of its sample.
+        pseudo: expected events per process, region and seed.
+
+    Raises:
+        InvalidInput: ``pseudo.too-few``, a process has fewer events than are to be drawn; ``table.region``.
+    """
+    random = np.random.default_rng(pseudo.seed)
+    parts: list[EventTable] = []
+    numbers: dict[str, int] = {}
+    for process, expected in pseudo.yields.items():
+        if process not in tables:
+            raise InvalidInput(f"pseudo-data needs the selected events of process {process!r}", code="sample.missing")
+        table = tables[process].in_region(pseudo.region)
+        number = int(random.poisson(expected))
+        chance = np.maximum(table.weight, 0.0)
+        there = int((chance > 0).sum())
+        if number > there:
+            raise InvalidInput(
+                f"pseudo-data draws {number} events of process {process!r}; its sample has {there} in {pseudo.region!r}",
+                code="pseudo.too-few",
+            )
+        rows = random.choice(len(table), size=number, replace=False, p=chance / chance.sum()) if number else []
+        parts.append(table.take(np.asarray(rows, dtype=np.int64)))
+        numbers[process] = number
+    return Drawn(table=_joined(sample, parts), numbers=numbers)
+
+
+def _joined(sample: str, parts: list[EventTable]) -> EventTable:
+    first = parts[0]
+    observables = np.concatenate([part.observables for part in parts])
+    return EventTable(
+        sample=sample,
+        role="data",
+        observables=observables,
+        weight=np.ones(len(observables)),
+        event=np.arange(len(observables), dtype=np.uint64),
+        regions=np.concatenate([part.regions for part in parts]),
+        observable_names=first.observable_names,
+        observable_units=first.observable_units,
+        region_names=first.region_names,
+    )

@@ -1,0 +1,168 @@
+"""The selection of one sample: expressions parsed once, chunks of events in, selected events and a cut flow out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import awkward as ak
+import numpy as np
+from jaxtyping import Bool, Float64, UInt64
+
+from evercast.errors import InvalidInput
+from evercast.events.candidates import build_candidates
+from evercast.events.evaluate import Formula, Scope, evaluate_condition, evaluate_number
+from evercast.events.objects import build_objects
+from evercast.spec.expressions import names as names_of
+from evercast.spec.expressions import parse
+from evercast.spec.model import Selection
+
+__all__ = ["CutFlow", "SelectedEvents", "Selector", "Step", "check_not_empty"]
+
+
+@dataclass(slots=True)
+class Step:
+    """Events that are left after a step.
+
+    Args:
+        name: of the step.
+        events: number.
+        sum_of_weights: before normalisation.
+    """
+
+    name: str
+    events: int = 0
+    sum_of_weights: float = 0.0
+
+    def add(self, weight: Float64[np.ndarray, " events"]) -> None:
+        """Count the events with these weights."""
+        self.events += len(weight)
+        self.sum_of_weights += float(weight.sum())
+
+
+@dataclass(slots=True)
+class CutFlow:
+    """The steps of a selection in order; the first one holds all events."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def table(self) -> str:
+        """Return the steps as text, one a line."""
+        width = max((len(step.name) for step in self.steps), default=0)
+        return "\n".join(f"  {step.name:<{width}} {step.events:>9} {step.sum_of_weights:>14.6g}" for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedEvents:
+    """Events of a chunk that pass the preselection and at least one region."""
+
+    observables: Float64[np.ndarray, "events observables"]
+    weight: Float64[np.ndarray, " events"]
+    event: UInt64[np.ndarray, " events"]
+    regions: Bool[np.ndarray, "events regions"]
+
+
+class Selector:
+    """A selection ready for chunks; it counts what it lets pass in `cut_flow`.
+
+    Args:
+        selection: of the document.
+        weight: column or expression of the event weight; None counts each event as 1.
+        smear: whether resolutions are applied.
+
+    Raises:
+        ExpressionError: an expression cannot be parsed.
+    """
+
+    def __init__(self, selection: Selection, *, weight: str | None, smear: bool) -> None:
+        self._selection = selection
+        self._smear = smear
+        self._weight = None if weight is None else _formula("weight", weight)
+        self._steps = {name: _formula(f"preselection {name!r}", text) for name, text in selection.preselection.items()}
+        self._observables = {
+            name: _formula(f"observable {name!r}", one.expression) for name, one in selection.observables.items()
+        }
+        self._regions = {name: _formula(f"region {name!r}", one.cut) for name, one in selection.regions.items()}
+        regions = [Step(f"region {name}") for name in selection.regions]
+        self.cut_flow = CutFlow([Step("all events"), *(Step(name) for name in selection.preselection), *regions])
+
+    def inputs(self) -> tuple[str, ...]:
+        """Return the columns and collections that must be read from the file."""
+        selection = self._selection
+        formulas = [*self._steps.values(), *self._observables.values(), *self._regions.values()]
+        used = {name for formula in formulas for name in names_of(formula.tree)}
+        used |= {objects.collection for objects in selection.objects.values()}
+        used |= {candidates.pairs_of for candidates in selection.candidates.values()}
+        made = {f"{name}{end}" for name in selection.candidates for end in ("", "_negative", "_positive")}
+        wanted = used - made - selection.objects.keys() - selection.observables.keys()
+        wanted |= set() if self._weight is None else names_of(self._weight.tree)
+        return tuple(sorted(wanted))
+
+    def weights(self, scope: Scope) -> Float64[np.ndarray, " events"]:
+        """Return the weights of the events as they stand in the file.
+
+        Raises:
+            InvalidInput: ``sample.not-finite``.
+        """
+        return np.ones(len(scope)) if self._weight is None else evaluate_number(self._weight, scope)
+
+    def select(self, scope: Scope) -> SelectedEvents:
+        """Return the events of a chunk that pass, and count them.
+
+        Raises:
+            ExpressionError: an expression does not fit the events.
+            InvalidInput: ``sample.not-finite``, ``sample.collection``, ``sample.resolution``.
+        """
+        weight = self.weights(scope)
+        steps = iter(self.cut_flow.steps)
+        next(steps).add(weight)
+        scope = self._with_collections(scope)
+        for formula in self._steps.values():
+            keep = evaluate_condition(formula, scope)
+            scope, weight = scope.where(keep), weight[keep]
+            next(steps).add(weight)
+        columns = self._evaluated(scope)
+        scope = scope.with_values(columns)
+        regions = np.zeros((len(scope), len(self._regions)), dtype=np.bool_)
+        for position, formula in enumerate(self._regions.values()):
+            regions[:, position] = evaluate_condition(formula, scope)
+            next(steps).add(weight[regions[:, position]])
+        keep = regions.any(axis=1)
+        observables = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns.values()])
+        return SelectedEvents(
+            observables=observables[keep], weight=weight[keep], event=scope.event[keep], regions=regions[keep]
+        )
+
+    def _with_collections(self, scope: Scope) -> Scope:
+        for name, objects in self._selection.objects.items():
+            made = build_objects(name, objects, scope, seed=self._selection.seed, smear=self._smear)
+            scope = scope.with_values({name: made})
+        for name, candidates in self._selection.candidates.items():
+            scope = scope.with_values(build_candidates(name, candidates, scope))
+        return scope
+
+    def _evaluated(self, scope: Scope) -> dict[str, ak.Array]:
+        """Return the observables; one may use those that stand before it."""
+        columns: dict[str, ak.Array] = {}
+        for name, formula in self._observables.items():
+            columns[name] = ak.Array(evaluate_number(formula, scope.with_values(columns)))
+        return columns
+
+
+def _formula(what: str, text: str) -> Formula:
+    return Formula(what=what, text=text, tree=parse(text))
+
+
+def check_not_empty(selected: Sequence[SelectedEvents], cut_flow: CutFlow, sample: str) -> None:
+    """Refuse a selection that no event passes.
+
+    Raises:
+        InvalidInput: ``selection.empty``, with the cut flow.
+    """
+    if not any(len(part.weight) for part in selected):
+        raise InvalidInput(
+            f"no event of sample {sample!r} passes the selection; events and weights left after each step:\n"
+            f"{cut_flow.table()}",
+            code="selection.empty",
+            hint="check the units and columns of the input, and the cut where the number drops to 0",
+        )
