@@ -13,9 +13,11 @@ from jaxtyping import Array, Float
 
 from evercast.likelihood.binned import bin_rates, constraint_twice_nll, poisson_twice_nll, row_scales
 from evercast.likelihood.checks import check_model
+from evercast.likelihood.coefficients import is_linear
 from evercast.likelihood.model import BinnedChannelModel, LikelihoodModel, UnbinnedChannelModel
 from evercast.likelihood.tensors import Structure, Tensors, build_structure, build_tensors
 from evercast.likelihood.unbinned import unbinned_twice_nll
+from evercast.spec.expressions import names as names_in
 
 __all__ = ["Expansion", "Likelihood"]
 
@@ -78,6 +80,10 @@ class Likelihood:
     Functions are compiled once per structure and shape, not per object: another data set or another patch of the same
     family is evaluated by the same compiled code. Arithmetic is float64.
 
+    Attributes:
+        names, initial, lower, upper, fixed: per parameter, in the order of parameter vectors.
+        nonlinear: parameters that a coefficient holds in another form than linear; -2 ln L may have several minima in them.
+
     Args:
         model: parameters, channels and data.
 
@@ -95,6 +101,8 @@ class Likelihood:
         self.upper = np.array([parameter.bounds[1] for parameter in model.parameters], dtype=float)
         self.fixed = np.array([parameter.fixed for parameter in model.parameters], dtype=bool)
         self._structure, formula = build_structure(model)
+        curved = (node for node in self._structure.formulas if not is_linear(node))
+        self.nonlinear = frozenset[str]().union(*(names_in(node) for node in curved))
         self._tensors = build_tensors(model, formula)
 
     def index(self, name: str) -> int:

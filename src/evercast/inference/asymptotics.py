@@ -1,0 +1,170 @@
+"""Asymptotic tests: discovery significance and CLs (arXiv:1007.1727; CLs: J. Phys. G 28 (2002) 2693)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from evercast.errors import InvalidInput, NumericalFailure
+from evercast.inference.asimov import asimov_model
+from evercast.inference.fit import FitResult, fit, not_above, poi_of
+from evercast.likelihood.evaluate import Likelihood
+
+__all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
+
+_BANDS = (2.0, 1.0, 0.0, -1.0, -2.0)
+"""Standard deviations of the background-only distribution, in the order of pyhf: strongest exclusion first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Significance:
+    """Test of mu = 0 against an excess.
+
+    Args:
+        q0: -2 ln of the profile likelihood ratio at 0, 0 for a deficit (equation 12).
+        z: sqrt(q0), standard deviations (equation 53).
+        p: one-sided probability of the background alone.
+        poi_hat: best-fit value of the parameter of interest.
+        fits: free and conditional.
+        status: ``ok`` or ``at-bound``.
+    """
+
+    q0: float
+    z: float
+    p: float
+    poi_hat: float
+    fits: tuple[FitResult, FitResult]
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClsResult:
+    """CLs at one value of the parameter of interest, observed and for the quantiles of the background.
+
+    Args:
+        cls_obs: observed; None where only expected results were asked for.
+        cls_exp: at -2, -1, 0, 1, 2 standard deviations, as in pyhf.
+        q: observed test statistic q-tilde (equation 16).
+        q_asimov: the same on background Asimov data.
+        poi_hat: best fit within [0, ...); None as `cls_obs`.
+        asimov: kind of the Asimov data.
+    """
+
+    mu: float
+    cls_obs: float | None
+    cls_exp: tuple[float, ...]
+    q: float | None
+    q_asimov: float
+    poi_hat: float | None
+    asimov: str
+    fits: tuple[FitResult, ...]
+    status: str
+
+
+def significance(likelihood: Likelihood, *, poi: str | None = None, free_fit: FitResult | None = None) -> Significance:
+    """Return the significance of the parameter of interest being above 0.
+
+    Raises:
+        NumericalFailure: a fit failed.
+        InvalidInput: there is no parameter of interest.
+    """
+    name = poi_of(likelihood, poi)
+    conditional = fit(likelihood, fixed={name: 0.0}, start=_moved(free_fit, likelihood, name, 0.0))
+    best = not_above(likelihood, free_fit or fit(likelihood), conditional)
+    poi_hat = best.parameter(name).value
+    q0 = max(conditional.twice_nll - best.twice_nll, 0.0) if poi_hat > 0 else 0.0
+    z = math.sqrt(q0)
+    return Significance(
+        q0=q0, z=z, p=float(ndtr(-z)), poi_hat=poi_hat, fits=(best, conditional), status=_status(best, conditional)
+    )
+
+
+def _moved(best: FitResult | None, likelihood: Likelihood, name: str, value: float) -> np.ndarray | None:
+    if best is None:
+        return None
+    theta = best.theta.copy()
+    theta[likelihood.index(name)] = value
+    return theta
+
+
+def _status(*fits: FitResult) -> str:
+    return "at-bound" if any(entry.status == "at-bound" for entry in fits) else "ok"
+
+
+def q_tilde(likelihood: Likelihood, mu: float, *, poi: str) -> tuple[float, FitResult, FitResult]:
+    """Return q-tilde at `mu` (arXiv:1007.1727, equation 16) with the free and the conditional fit.
+
+    The free fit is made with the parameter of interest in [0, upper bound].
+
+    Raises:
+        NumericalFailure: a fit failed.
+    """
+    high = float(likelihood.upper[likelihood.index(poi)])
+    bounds = {poi: (0.0, max(high, mu))}
+    conditional = fit(likelihood, fixed={poi: mu})
+    start = likelihood.initial.copy()
+    start[likelihood.index(poi)] = np.clip(start[likelihood.index(poi)], *bounds[poi])
+    best = fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else start)
+    best = not_above(likelihood, best, conditional, bounds=bounds)
+    above = best.parameter(poi).value > mu
+    q = 0.0 if above else max(conditional.twice_nll - best.twice_nll, 0.0)
+    return q, best, conditional
+
+
+def cls_values(q: float, q_asimov: float) -> tuple[float, tuple[float, ...]]:
+    """Return CLs of an observed q-tilde, and CLs at the quantiles of the background (equations 65 to 68).
+
+    Args:
+        q: observed.
+        q_asimov: on the background Asimov data; its root is mu / sigma.
+
+    Example:
+        >>> observed, expected = cls_values(3.0, 3.0)
+        >>> round(observed, 6) == round(expected[2], 6)
+        True
+    """
+    root, separation = math.sqrt(q), math.sqrt(q_asimov)
+    shift = root - separation if root <= separation else (q - q_asimov) / (2.0 * separation)
+    observed = float(ndtr(-(shift + separation)) / ndtr(-shift))
+    expected = tuple(float(ndtr(-(band + separation)) / ndtr(-band)) for band in _BANDS)
+    return observed, expected
+
+
+def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: bool = True) -> ClsResult:
+    """Return CLs at `mu` with q-tilde and asymptotic distributions.
+
+    Args:
+        likelihood: observed data.
+        mu: tested value, positive.
+        poi: parameter of interest; None takes the declared one.
+        observed: False leaves the data out: the Asimov data are then those of the initial values (blind).
+
+    Raises:
+        InvalidInput: `mu` is not positive, or nothing depends on the parameter of interest.
+        NumericalFailure: a fit failed, or the result is not in [0, 1].
+    """
+    name = poi_of(likelihood, poi)
+    if not (math.isfinite(mu) and mu > 0):
+        raise InvalidInput(f"the tested value must be positive and finite, found {mu}", code="cls.mu")
+    theta, fits = likelihood.initial.copy(), ()
+    theta[likelihood.index(name)] = 0.0
+    q = poi_hat = None
+    if observed:
+        q, best, conditional = q_tilde(likelihood, mu, poi=name)
+        background = fit(likelihood, fixed={name: 0.0})
+        theta, poi_hat, fits = background.theta, best.parameter(name).value, (best, conditional, background)
+    model = asimov_model(likelihood, theta)
+    q_asimov, *asimov_fits = q_tilde(Likelihood(model), mu, poi=name)
+    if q_asimov < 1e-8:
+        message = f"nothing observable depends on '{name}': q on background Asimov data is {q_asimov:.3g}"
+        raise InvalidInput(message, code="cls.no-sensitivity", hint="is the signal empty in every bin?")
+    cls_obs, cls_exp = cls_values(q if q is not None else q_asimov, q_asimov)
+    if not all(0.0 <= value <= 1.0 for value in (cls_obs, *cls_exp)):
+        raise NumericalFailure(f"CLs is outside of [0, 1]: {cls_obs}, {cls_exp}", code="cls.range")
+    return ClsResult(
+        mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov, poi_hat=poi_hat,
+        asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),
+    )  # fmt: skip

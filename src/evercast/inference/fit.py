@@ -1,0 +1,201 @@
+"""Fits: free or conditional, each behind the fit guard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evercast.errors import InvalidInput, NumericalFailure
+from evercast.inference.guard import Guard, inspect, second_opinion
+from evercast.inference.minimise import Minimum, minimise
+from evercast.likelihood.diagnose import why_undefined
+from evercast.likelihood.evaluate import Likelihood
+
+__all__ = ["FitResult", "ParameterResult", "fit", "not_above", "poi_of"]
+
+Point = Float[np.ndarray, " parameters"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterResult:
+    """A parameter after a fit.
+
+    Args:
+        uncertainty: from the Hessian; None where it was held fixed or lies at a bound.
+        at_bound: it lies at one of its bounds.
+        fixed: it was not varied.
+    """
+
+    name: str
+    value: float
+    uncertainty: float | None
+    at_bound: bool
+    fixed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FitResult:
+    """A minimum of -2 ln L that passed the guard.
+
+    Args:
+        theta: (parameters,) in the order of the likelihood.
+        covariance: (parameters, parameters) 2 x inverse Hessian; zero rows for parameters not varied or at a bound.
+        twice_nll: -2 ln L at the minimum.
+        status: ``ok``, or ``at-bound`` where parameters lie at their bounds.
+    """
+
+    names: tuple[str, ...]
+    theta: Point
+    covariance: Float[np.ndarray, "parameters parameters"]
+    parameters: tuple[ParameterResult, ...]
+    twice_nll: float
+    guard: Guard
+    status: str
+
+    def parameter(self, name: str) -> ParameterResult:
+        """Return the result for one parameter."""
+        return self.parameters[self.names.index(name)]
+
+
+def poi_of(likelihood: Likelihood, name: str | None = None) -> str:
+    """Return the parameter of interest: the one named, or the one the model declares.
+
+    Raises:
+        InvalidInput: it does not exist, is not declared, or is fixed.
+    """
+    declared = likelihood.model.poi
+    if name is None and declared is None:
+        names = ", ".join(likelihood.names[:12])
+        raise InvalidInput(
+            f"no parameter of interest is declared; parameters: {names}", code="fit.poi", hint="name one with --poi"
+        )
+    chosen = name or (declared.name if declared else "")
+    if chosen not in likelihood.names:
+        near = [other for other in likelihood.names if chosen.lower() in other.lower()] or list(likelihood.names[:12])
+        raise InvalidInput(f"unknown parameter '{chosen}'; parameters: {', '.join(near)}", code="fit.poi")
+    if likelihood.fixed[likelihood.index(chosen)]:
+        raise InvalidInput(f"the parameter of interest '{chosen}' is fixed", code="fit.poi")
+    return chosen
+
+
+def fit(
+    likelihood: Likelihood,
+    *,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    start: Point | None = None,
+) -> FitResult:
+    """Return the best fit with some parameters held.
+
+    A parameter in which a coefficient is not linear (interference) is also started at other values within its bounds, since
+    there may be several minima. On doubt a second optimiser (iminuit) runs, and the better result is kept.
+
+    Args:
+        likelihood: what is fitted.
+        fixed: parameter -> value at which it is held.
+        bounds: parameter -> bounds instead of those of the model.
+        start: (parameters,) where to start; None takes the initial values.
+
+    Raises:
+        NumericalFailure: no minimum was found that passes the guard.
+    """
+    held = dict(fixed or {})
+    lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
+    for name, (low, high) in (bounds or {}).items():
+        lower[likelihood.index(name)], upper[likelihood.index(name)] = low, high
+    free = ~likelihood.fixed
+    first = (likelihood.initial if start is None else start).copy()
+    for name, value in held.items():
+        free[likelihood.index(name)] = False
+        first[likelihood.index(name)] = value
+    found = [
+        minimise(likelihood, start=point, lower=lower, upper=upper, free=free)
+        for point in _starts(likelihood, first, lower, upper, free, explore=start is None)
+    ]
+    best = min(found, key=_rank)
+    guard = inspect(best, likelihood.names)
+    if guard.reason is not None:
+        best, guard = second_opinion(likelihood, best, guard, lower=lower, upper=upper, free=free)
+    if guard.reason is not None:
+        raise _failure(likelihood, best, guard)
+    return _result(likelihood, best, guard, free)
+
+
+def _rank(minimum: Minimum) -> tuple[bool, float]:
+    return (minimum.reason is not None or not minimum.positive_definite, minimum.value)
+
+
+def _starts(
+    likelihood: Likelihood, first: Point, lower: Point, upper: Point, free: np.ndarray, *, explore: bool
+) -> list[Point]:
+    starts = [first]
+    for name in sorted(likelihood.nonlinear) if explore else []:
+        index = likelihood.index(name)
+        if not free[index]:
+            continue
+        low = lower[index] if np.isfinite(lower[index]) else first[index] - 5.0
+        high = upper[index] if np.isfinite(upper[index]) else first[index] + 5.0
+        for fraction in (0.01, 0.1, 0.3, 0.7):
+            point = first.copy()
+            point[index] = low + fraction * (high - low)
+            starts.append(point)
+    return starts
+
+
+def _failure(likelihood: Likelihood, best: Minimum, guard: Guard) -> NumericalFailure:
+    detail = why_undefined(likelihood, best.theta)
+    message = f"the fit of '{likelihood.model.name}' failed: {guard.reason}"
+    if detail:
+        message += f"; {detail}"
+    code = "fit.undefined" if detail else "fit.not-converged"
+    hint = "check initial values, bounds and templates; a parameter without influence on the data must be fixed"
+    return NumericalFailure(message, code=code, hint=hint)
+
+
+def _result(likelihood: Likelihood, best: Minimum, guard: Guard, free: np.ndarray) -> FitResult:
+    covariance = np.zeros_like(best.expansion.hessian)
+    working = best.working & ~best.at_bound
+    if working.any():
+        block = best.expansion.hessian[np.ix_(working, working)]
+        scale = 1.0 / np.sqrt(np.diag(block))
+        covariance[np.ix_(working, working)] = (
+            2.0 * np.linalg.inv(block * np.outer(scale, scale)) * np.outer(scale, scale)
+        )
+    parameters = tuple(
+        ParameterResult(
+            name=name,
+            value=float(best.theta[i]),
+            uncertainty=float(np.sqrt(covariance[i, i])) if working[i] else None,
+            at_bound=bool(best.at_bound[i]),
+            fixed=not free[i],
+        )
+        for i, name in enumerate(likelihood.names)
+    )
+    return FitResult(
+        names=likelihood.names, theta=best.theta, covariance=covariance, parameters=parameters,
+        twice_nll=best.value, guard=guard, status="at-bound" if guard.at_bound else "ok",
+    )  # fmt: skip
+
+
+def not_above(
+    likelihood: Likelihood,
+    best: FitResult,
+    conditional: FitResult,
+    *,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> FitResult:
+    """Return the free fit, repeated from the conditional one where that lies lower.
+
+    Raises:
+        NumericalFailure: the free fit still lies above the conditional one.
+    """
+    if conditional.twice_nll >= best.twice_nll - best.guard.tolerance:
+        return best
+    again = fit(likelihood, bounds=bounds, start=conditional.theta)
+    if conditional.twice_nll < again.twice_nll - again.guard.tolerance:
+        message = f"a conditional fit lies {again.twice_nll - conditional.twice_nll:.3g} below the free fit in -2 ln L"
+        raise NumericalFailure(message, code="fit.free-above-conditional")
+    return again

@@ -1,0 +1,262 @@
+"""Minimisation of -2 ln L: Newton steps in a trust region, in scaled coordinates, with bounds, with the exact Hessian.
+
+Each coordinate is scaled by the curvature, so that a per-bin factor with a gradient of 1e5 and a signal strength with a
+gradient of 1e-2 are alike. Bounds are an active set: a parameter at a bound whose gradient pushes outward is held there.
+Source: Nocedal and Wright, Numerical Optimization, algorithms 4.1 and 4.3, with the eigenvalue form of the subproblem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from evercast.likelihood.evaluate import Expansion
+
+__all__ = ["Minimum", "Objective", "minimise"]
+
+Point = Float[np.ndarray, " parameters"]
+Mask = Bool[np.ndarray, " parameters"]
+
+_MAX_STEPS = 200
+_TOLERANCE = 1e-9
+"""Of the estimated distance to the minimum in -2 ln L; iminuit's default is 2e-3 x 0.1."""
+_ROUNDING = 1e-13
+"""Relative accuracy of a sum of float64 terms."""
+_STEEP = 1e9
+"""A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
+
+
+class Objective(Protocol):
+    """A function with its exact derivatives."""
+
+    def expand(self, theta: Point) -> Expansion:
+        """Return value, gradient and Hessian."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Minimum:
+    """Where a minimisation ended.
+
+    Args:
+        theta: (parameters,).
+        expansion: value, gradient and Hessian there.
+        working: (parameters,) free and not held at a bound.
+        at_bound: (parameters,) free and held at a bound.
+        distance: estimated -2 ln L above the minimum, g H^-1 g / 2; infinite without a positive definite Hessian.
+        positive_definite: the Hessian of the working parameters is.
+        n_evaluations: calls of the objective.
+        reason: why it is not a minimum; None where it converged.
+    """
+
+    theta: Point
+    expansion: Expansion
+    working: Mask
+    at_bound: Mask
+    distance: float
+    positive_definite: bool
+    n_evaluations: int
+    reason: str | None
+
+    @property
+    def value(self) -> float:
+        """-2 ln L."""
+        return self.expansion.value
+
+
+def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, free: Mask) -> Minimum:
+    """Return a local minimum in the box, from `start`.
+
+    Args:
+        objective: value infinite where it is not defined; such steps are refused.
+        start: (parameters,), clipped to the box.
+        lower: (parameters,) may be -infinity.
+        upper: (parameters,) may be infinity.
+        free: (parameters,) those that are varied.
+    """
+    theta = np.where(free, np.clip(start, lower, upper), start)
+    current = objective.expand(theta)
+    radius = max(2.0, float(np.sqrt(free.sum())))
+    n_evaluations, reason = 1, f"no convergence in {_MAX_STEPS} steps"
+    for _ in range(_MAX_STEPS):
+        if not np.isfinite(current.value):
+            return _end(theta, current, lower, upper, free, n_evaluations, "-2 ln L is not finite at the start")
+        if not (
+            np.all(np.isfinite(current.gradient[free])) and np.all(np.isfinite(current.hessian[np.ix_(free, free)]))
+        ):
+            return _end(theta, current, lower, upper, free, n_evaluations, "derivatives are not finite")
+        theta, current, used = _leave_steep_bound(objective, theta, current, lower, upper, free)
+        n_evaluations += used
+        working = free & ~_held(theta, current.gradient, lower, upper)
+        if _distance(current, working) < _TOLERANCE:
+            reason = ""
+            break
+        step, predicted = _bounded_step(theta, current, lower, upper, working, radius)
+        noise = _ROUNDING * max(1.0, abs(current.value))
+        if predicted <= noise:
+            reason = "" if _distance(current, working) < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
+            break
+        trial = objective.expand(theta + step)
+        n_evaluations += 1
+        gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
+        length = float(np.linalg.norm((step * _inverse_scale(current, theta, lower, upper))[working]))
+        radius = _new_radius(radius, gain / predicted, length)
+        if gain > 1e-4 * predicted or (predicted < 100 * noise and gain > -100 * noise):
+            theta, current = np.clip(theta + step, np.where(free, lower, -np.inf), np.where(free, upper, np.inf)), trial
+        elif radius < 1e-12:
+            reason = "the trust region shrank to nothing"
+            break
+    return _end(theta, current, lower, upper, free, n_evaluations, reason or None)
+
+
+def _end(
+    theta: Point, current: Expansion, lower: Point, upper: Point, free: Mask, n_evaluations: int, reason: str | None
+) -> Minimum:
+    held = free & _held(theta, current.gradient, lower, upper)
+    working = free & ~held
+    finite = np.isfinite(current.value)
+    return Minimum(
+        theta=theta,
+        expansion=current,
+        working=working,
+        at_bound=free & ((theta <= lower) | (theta >= upper)),
+        distance=_distance(current, working) if finite else np.inf,
+        positive_definite=finite and _is_positive_definite(current, working),
+        n_evaluations=n_evaluations,
+        reason=reason,
+    )
+
+
+def _held(theta: Point, gradient: Point, lower: Point, upper: Point) -> Mask:
+    return ((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0))
+
+
+def _inverse_scale(current: Expansion, theta: Point, lower: Point, upper: Point) -> Point:
+    """Return 1 / scale: the root of the curvature; where it vanishes, a step of the size of the parameter or the box."""
+    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
+    return np.maximum(np.sqrt(np.abs(np.diag(current.hessian))), 1e-3 / span)
+
+
+def _scaled(current: Expansion, working: Mask) -> tuple[Point, Float[np.ndarray, "n n"]]:
+    curvature = np.abs(np.diag(current.hessian)[working])
+    scale = 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
+    return scale * current.gradient[working], current.hessian[np.ix_(working, working)] * np.outer(scale, scale)
+
+
+def _is_positive_definite(current: Expansion, working: Mask) -> bool:
+    if not working.any():
+        return True
+    hessian = _scaled(current, working)[1]
+    return bool(np.all(np.isfinite(hessian)) and np.linalg.eigvalsh(hessian)[0] > 1e-12)
+
+
+def _distance(current: Expansion, working: Mask) -> float:
+    if not working.any():
+        return 0.0
+    if not _is_positive_definite(current, working):
+        return np.inf
+    gradient, hessian = _scaled(current, working)
+    return float(0.5 * gradient @ np.linalg.solve(hessian, gradient))
+
+
+def _new_radius(radius: float, ratio: float, length: float) -> float:
+    if ratio < 0.25:
+        return 0.25 * min(radius, length)
+    if ratio > 0.75 and length > 0.8 * radius:
+        return 2.5 * radius
+    return radius
+
+
+def _leave_steep_bound(
+    objective: Objective, theta: Point, current: Expansion, lower: Point, upper: Point, free: Mask
+) -> tuple[Point, Expansion, int]:
+    """Step off a bound where the slope is that of sqrt(mu) at 0 and points inward; try points of a ladder."""
+    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
+    on_bound = free & ((theta <= lower) | (theta >= upper)) & ~_held(theta, current.gradient, lower, upper)
+    steep = np.flatnonzero(on_bound & (np.abs(current.gradient) * span > _STEEP))
+    used = 0
+    for index in steep:
+        sign = 1.0 if theta[index] <= lower[index] else -1.0
+        for fraction in 10.0 ** np.arange(-8.0, 0.0):
+            moved = theta.copy()
+            moved[index] += sign * fraction * span[index]
+            trial = objective.expand(moved)
+            used += 1
+            if trial.value < current.value:
+                theta, current = moved, trial
+            elif fraction > 1e-8:
+                break
+    return theta, current, used
+
+
+def _bounded_step(
+    theta: Point, current: Expansion, lower: Point, upper: Point, working: Mask, radius: float
+) -> tuple[Point, float]:
+    """Return a step that stays in the box, and the reduction of -2 ln L that the quadratic model predicts for it."""
+    gradient, hessian = current.gradient, current.hessian
+    scale = 1.0 / _inverse_scale(current, theta, lower, upper)
+    step = np.zeros_like(theta)
+    moving = working.copy()
+    for _ in range(int(working.sum()) + 1):
+        slope = gradient + hessian[:, ~moving & working] @ step[~moving & working]
+        size = scale[moving]
+        inner = _trust_region_step(slope[moving] * size, hessian[np.ix_(moving, moving)] * np.outer(size, size), radius)
+        step[moving] = inner * size
+        outside = moving & ((theta + step < lower) | (theta + step > upper))
+        if not outside.any():
+            break
+        step[outside] = np.clip(theta + step, lower, upper)[outside] - theta[outside]
+        moving &= ~outside
+        if not moving.any():
+            break
+    predicted = -(
+        gradient[working] @ step[working] + 0.5 * step[working] @ hessian[np.ix_(working, working)] @ step[working]
+    )
+    if predicted > 0:
+        return step, float(predicted)
+    return _cauchy_step(theta, current, lower, upper, working, radius, scale)
+
+
+def _cauchy_step(
+    theta: Point, current: Expansion, lower: Point, upper: Point, working: Mask, radius: float, scale: Point
+) -> tuple[Point, float]:
+    """Return the projected step along the scaled gradient, halved until the model predicts a reduction."""
+    slope = np.where(working, current.gradient, 0.0)
+    direction = -slope * scale**2
+    direction *= radius / max(float(np.linalg.norm(direction / scale)), 1e-300)
+    for _ in range(60):
+        step = np.where(working, np.clip(theta + direction, lower, upper) - theta, 0.0)
+        predicted = -float(slope @ step + 0.5 * step @ current.hessian @ step)
+        if predicted > 0:
+            return step, predicted
+        direction = direction / 2
+    return np.zeros_like(theta), 0.0
+
+
+def _trust_region_step(
+    gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
+) -> Float[np.ndarray, " n"]:
+    """Return the step of at most `radius` that minimises the quadratic model."""
+    values, vectors = np.linalg.eigh(hessian)
+    slope = vectors.T @ gradient
+    floor = 1e-14 * max(1.0, float(np.abs(values).max()))
+    if values[0] > floor:
+        newton = -slope / values
+        if np.linalg.norm(newton) <= radius:
+            return np.asarray(vectors @ newton)
+    low = max(0.0, -float(values[0])) + floor
+    if np.linalg.norm(slope / (values + low)) < radius:  # the hard case: complete along the lowest curvature
+        step = -slope / (values + low)
+        step[0] += np.copysign(np.sqrt(max(radius**2 - float(step @ step), 0.0)), -slope[0])
+        return np.asarray(vectors @ step)
+    high = low + float(np.linalg.norm(slope)) / radius + float(np.abs(values).max())
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if np.linalg.norm(slope / (values + middle)) > radius:
+            low = middle
+        else:
+            high = middle
+    return np.asarray(vectors @ (-slope / (values + high)))
