@@ -7,6 +7,7 @@ Every error a user can meet descends from `EvercastError`::
     ├── UsageError               exit 2   the command line was used wrongly
     ├── InvalidInput             exit 3   a document or an input file is not valid
     │   └── InvalidDocument      exit 3   every problem of one document, at once
+    │       └── UnsafeDocument   exit 5   one of them is a path that escapes, or a document made to exhaust the reader
     ├── ComparisonDiffers        exit 4   two results differ by more than their tolerance
     ├── IntegrityError           exit 5   a digest, a signature or a path is not what it must be
     ├── EnvironmentUnfit         exit 6   the machine: disk, lock, network, missing program
@@ -31,6 +32,7 @@ __all__ = [
     "NumericalFailure",
     "Problem",
     "RunFailed",
+    "UnsafeDocument",
     "UsageError",
     "error_from_json",
 ]
@@ -156,6 +158,12 @@ class InvalidDocument(InvalidInput):
         body["message"] = str(self)
         body["problems"] = [asdict(problem) for problem in self.problems]
         return body
+
+
+class UnsafeDocument(InvalidDocument):
+    """A document that holds, among its problems, a path that escapes or content made to exhaust the reader."""
+
+    exit_code = 5
 
 
 class ComparisonDiffers(EvercastError):

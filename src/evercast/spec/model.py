@@ -253,6 +253,7 @@ class Selection:
         preselection: named cuts in order; each is a line of the cut flow. An event that fails is gone, so that later
             expressions may index without care (``leptons[3]`` after ``count(leptons) == 4``). Cuts may use objects,
             candidates and columns, not observables.
+        columns: flat columns of the input files that cuts, observables and regions may use beside objects.
     """
 
     objects: Mapping[str, Objects] = field(default_factory=dict)
@@ -260,6 +261,7 @@ class Selection:
     preselection: Mapping[str, str] = field(default_factory=dict)
     observables: Mapping[str, Observable]
     regions: Mapping[str, Region]
+    columns: tuple[str, ...] = ()
     seed: int = 0
 
 

@@ -1,0 +1,71 @@
+"""Names: unique also when case is ignored, and no two meanings of one name in an expression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evercast.spec.checks.context import Context
+from evercast.spec.report import Path, Report, shown_name
+
+__all__ = ["check_names"]
+
+_RESERVED = frozenset({"and", "or", "not"})
+
+
+def check_names(context: Context, report: Report) -> None:
+    """Check that names are unique without regard to case and free of double meaning."""
+    _check_case(context.body, (), report)
+    _check_event_names(context, report)
+    _check_parameter_names(context, report)
+
+
+def _check_case(value: Any, path: Path, report: Report) -> None:
+    """Add a problem for keys that differ in case only: files of those names would collide on some disks."""
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            _check_case(item, (*path, place), report)
+    elif isinstance(value, dict):
+        seen: dict[str, str] = {}
+        for key, item in value.items():
+            other = seen.setdefault(key.lower(), key)
+            if other != key:
+                message = f"the names {shown_name(other)} and {shown_name(key)} differ in case only"
+                report.add((*path, key), "spec.case-only", message, hint="rename one of them", key=True)
+            _check_case(item, (*path, key), report)
+
+
+def _check_event_names(context: Context, report: Report) -> None:
+    """Check that collections, objects, candidates, columns and observables have names of their own."""
+    meanings: dict[str, str] = dict.fromkeys(sorted(input_collections(context)), "a collection of the input")
+    for column in context.analysis.selection.columns:
+        meanings.setdefault(column, "a column of the input")
+    for section in ("objects", "candidates", "observables"):
+        for name in context.declared("selection", section):
+            path: Path = ("selection", section, name)
+            kind = f"an entry of {section}"
+            names = (name, f"{name}_negative", f"{name}_positive") if section == "candidates" else (name,)
+            if name in _RESERVED:
+                report.add(path, "spec.reserved-name", f"{shown_name(name)} is a word of the expressions", key=True)
+            for meant in names:
+                if meant in meanings:
+                    message = f"the name {shown_name(meant)} is already {meanings[meant]}"
+                    report.add(path, "spec.name-clash", message, hint="rename one of them", key=True)
+                meanings.setdefault(meant, kind)
+
+
+def input_collections(context: Context) -> frozenset[str]:
+    """Return the collections that inputs give: ``particles`` of generators, and those declared with the files."""
+    files = [file for sample in context.analysis.samples.values() for file in sample.files]
+    return frozenset({"particles"}.union(*(file.collections for file in files)))
+
+
+def _check_parameter_names(context: Context, report: Report) -> None:
+    parameters = context.declared("parameters")
+    for name in parameters:
+        if name in _RESERVED:
+            message = f"{shown_name(name)} is a word of the expressions"
+            report.add(("parameters", name), "spec.reserved-name", message, key=True)
+    for name in context.declared("systematics"):
+        if name in parameters:
+            message = f"the systematic {shown_name(name)} has the name of a parameter; it makes a parameter of its own"
+            report.add(("systematics", name), "spec.name-clash", message, hint="rename one of them", key=True)

@@ -1,0 +1,114 @@
+"""What is computed, published and expected of a run."""
+
+from __future__ import annotations
+
+from evercast.spec.checks.context import Context, check_reference
+from evercast.spec.expressions import Binary, ExpressionError, Name, Node, Number, names, parse_coefficient
+from evercast.spec.model import BinnedChannel, LikelihoodSpec, UnbinnedChannel
+from evercast.spec.report import Path, Report
+
+__all__ = ["check_outcome"]
+
+
+def check_outcome(context: Context, report: Report) -> None:
+    """Check inference, publications, pseudo-data and expected numbers."""
+    _check_scan(context, report)
+    _check_publish(context, report)
+    _check_pseudo_data(context, report)
+    for name in context.declared("expected"):
+        likelihood = name.partition(".")[0]
+        check_reference(report, ("expected", name), likelihood, "likelihood", context.declared("likelihoods"))
+
+
+def _check_scan(context: Context, report: Report) -> None:
+    low, high = context.analysis.inference.scan_range
+    path: Path = ("inference", "scan_range")
+    if low >= high:
+        report.add(path, "spec.not-increasing", f"the first value {low:g} is not below the last, {high:g}")
+        return
+    bounds = [one.bounds for one in context.analysis.parameters.values() if one.poi and one.bounds is not None]
+    if len(bounds) == 1 and not (bounds[0][0] <= low and high <= bounds[0][1]):
+        message = f"the range {low:g} to {high:g} leaves the bounds of the parameter of interest"
+        report.add(path, "spec.bounds", message, expected=f"within {bounds[0][0]:g} to {bounds[0][1]:g}")
+
+
+def _check_publish(context: Context, report: Report) -> None:
+    publish = context.analysis.publish
+    declared = context.declared("likelihoods")
+    binned = publish.pyhf
+    if binned is not None:
+        path: Path = ("publish", "pyhf", "likelihood")
+        if check_reference(report, path, binned.likelihood, "likelihood", declared):
+            likelihood = context.analysis.likelihoods.get(binned.likelihood)
+            if likelihood is not None:
+                _check_histfactory(context, report, path, likelihood)
+    unbinned = publish.neural_likelihood
+    if unbinned is not None:
+        path = ("publish", "neural_likelihood", "likelihood")
+        if check_reference(report, path, unbinned.likelihood, "likelihood", declared):
+            likelihood = context.analysis.likelihoods.get(unbinned.likelihood)
+            if likelihood and not any(isinstance(one, UnbinnedChannel) for one in likelihood.channels.values()):
+                message = f"the likelihood '{unbinned.likelihood}' has no unbinned channel"
+                report.add(path, "spec.publication", message, expected="one with an ensemble of networks")
+
+
+def _check_histfactory(context: Context, report: Report, path: Path, likelihood: LikelihoodSpec) -> None:
+    """Check that a likelihood can be written as HistFactory: binned, with products of free parameters."""
+    processes: dict[str, None] = {}
+    for name, channel in likelihood.channels.items():
+        if isinstance(channel, BinnedChannel):
+            processes.update(dict.fromkeys(channel.processes))
+        else:
+            report.add(path, "spec.publication", f"the channel '{name}' is unbinned; pyhf holds binned channels only")
+    for process in processes:
+        declared = context.analysis.processes.get(process)
+        if declared is not None:
+            _check_product(context, report, process, declared.coefficient)
+
+
+def _check_product(context: Context, report: Report, process: str, coefficient: str) -> None:
+    path: Path = ("processes", process, "coefficient")
+    try:
+        tree = parse_coefficient(coefficient)
+    except ExpressionError:
+        return  # reported with the processes
+    factors = _factors(tree)
+    if factors is None or len(set(factors)) != len(factors):
+        message = f"the coefficient of '{process}' is not a product of different parameters, as pyhf needs it"
+        report.add(path, "spec.publication", message, found=coefficient, expected="e.g. 1, mu, 2 * mu * kappa")
+        return
+    for name in sorted(names(tree)):
+        parameter = context.analysis.parameters.get(name)
+        if parameter is not None and parameter.constraint != "none":
+            message = f"the parameter '{name}' is constrained; pyhf has free factors only"
+            report.add(path, "spec.publication", message, found=f"constraint: {parameter.constraint}")
+
+
+def _factors(tree: Node) -> list[str] | None:
+    """Return the parameters of a product; None where the tree is no product."""
+    match tree:
+        case Number(value=value):
+            return [] if value > 0 else None
+        case Name(name=name):
+            return [name]
+        case Binary(op="*", left=left, right=right):
+            first, second = _factors(left), _factors(right)
+            return None if first is None or second is None else first + second
+        case Binary(op="/", left=left, right=Number(value=value)) if value > 0:
+            return _factors(left)
+    return None
+
+
+def _check_pseudo_data(context: Context, report: Report) -> None:
+    pseudo = context.analysis.pseudo_data
+    if pseudo is None:
+        return
+    path: Path = ("pseudo_data",)
+    check_reference(report, (*path, "region"), pseudo.region, "region", context.declared("selection", "regions"))
+    processes = context.declared("processes")
+    for name in pseudo.yields:
+        check_reference(report, (*path, "yields", name), name, "process", processes)
+    absent = [name for name in processes if name not in pseudo.yields]
+    if absent and "yields" in context.body["pseudo_data"]:
+        message = f"processes without a yield: {', '.join(absent)}"
+        report.add((*path, "yields"), "spec.missing-key", message, expected="one yield for each process", key=True)

@@ -1,0 +1,87 @@
+"""A document without the parts that break the data model, so that the rest can be checked too."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from evercast.schemas import load_schema
+from evercast.spec.report import Path
+
+__all__ = ["pruned"]
+
+
+def pruned(body: Mapping[str, Any], kind: str, broken: Iterable[Path]) -> dict[str, Any] | None:
+    """Return a copy of the document without what holds the broken places; None where nothing would be left.
+
+    A place is taken out together with all above it up to an optional key or a named entry.
+
+    Args:
+        body: the document.
+        kind: its schema.
+        broken: paths of values that have no place in the data model.
+    """
+    targets = set()
+    for path in broken:
+        target = _removable(body, kind, path)
+        if target is None:
+            return None
+        targets.add(target)
+    rest: dict[str, Any] = copy.deepcopy(dict(body))
+    for target in sorted(targets, key=len, reverse=True):
+        container: Any = rest
+        for step in target[:-1]:
+            container = container[step]
+        container.pop(target[-1], None)
+    return rest
+
+
+def _removable(body: Mapping[str, Any], kind: str, path: Path) -> Path | None:
+    schemas = [load_schema(kind)]
+    value: Any = body
+    for step in path:
+        schemas.append(_below(schemas[-1], kind, value, step))
+        value = _entry(value, step)
+    for length in range(len(path), 0, -1):
+        step, parent = path[length - 1], schemas[length - 1]
+        if isinstance(step, str) and step not in parent.get("required", ()):
+            return path[:length]
+    return None
+
+
+def _entry(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        return value[step]
+    return value.get(step) if isinstance(value, dict) else None
+
+
+def _below(schema: Mapping[str, Any], kind: str, value: object, step: str | int) -> dict[str, Any]:
+    """Return the schema of an entry or item of `value`, references resolved; empty for an unknown key."""
+    branch = _branch(schema, value)
+    if branch is not None:
+        schema = _resolved(branch, kind)
+    if isinstance(step, int):
+        return _resolved(schema.get("items", {}), kind)
+    if step in schema.get("properties", {}):
+        return _resolved(schema["properties"][step], kind)
+    return _resolved(next(iter(schema.get("patternProperties", {}).values()), {}), kind)
+
+
+def _branch(schema: Mapping[str, Any], value: object) -> Mapping[str, Any] | None:
+    """Return the branch of a choice by ``kind`` that applies."""
+    for choice in schema.get("allOf", ()):
+        wanted = choice["if"]["properties"]["kind"]["const"]
+        if isinstance(value, Mapping) and value.get("kind") == wanted:
+            branch: Mapping[str, Any] = choice["then"]
+            return branch
+    return None
+
+
+def _resolved(schema: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    reference = schema.get("$ref")
+    if reference is None:
+        return dict(schema)
+    file, name = reference.split("#/$defs/")
+    target: dict[str, Any] = load_schema(file.removesuffix(".schema.json") or kind)["$defs"][name]
+    return target
