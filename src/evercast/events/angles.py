@@ -1,7 +1,8 @@
 """Angles of the decay X -> Z1 Z2 -> (l1 l2)(l3 l4), as in arXiv:1001.3396, Fig. 1.
 
-Four-momenta are arrays of shape (events, 4) with the columns px, py, pz, energy in GeV. l1 and l3 are the negative leptons.
-All angles are computed from sums and scalar products in double precision with `arctan2`, so nothing is lost near 0 and pi.
+Four-momenta are arrays of shape (events, 4) with the columns px, py, pz, energy in GeV. l1 and l3 are the negative
+leptons. All angles are computed from sums and scalar products in double precision with `arctan2`, so nothing is lost
+near 0 and pi.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _BEAM = np.array([0.0, 0.0, 1.0])
 def boost_to_rest(momentum: Momenta, frame: Momenta) -> Momenta:
     """Return `momentum` in the rest frame of `frame`, axes parallel to those of the laboratory.
 
-    With P, E, M of the frame: e' = (e E - p.P) / M and p' = p + P ((p.P) / (M (M + E)) - e / M). A frame without mass has
-    no rest frame and gives NaN.
+    With P, E, M of the frame: e' = (e E - p.P) / M and p' = p + P ((p.P) / (M (M + E)) - e / M). A frame without mass
+    has no rest frame and gives NaN.
 
     Example:
         >>> import numpy as np
@@ -42,7 +43,8 @@ def boost_to_rest(momentum: Momenta, frame: Momenta) -> Momenta:
 def cos_theta_star(z1: Momenta, z2: Momenta) -> Numbers:
     """Return the cosine of the angle of Z1 to the beam axis, in the rest frame of Z1 + Z2.
 
-    The beam axis is the z axis of the laboratory, the usual choice where the four-lepton system has transverse momentum.
+    The beam axis is the z axis of the laboratory, the usual choice where the four-lepton system has transverse
+    momentum.
     """
     return _unit(boost_to_rest(z1, z1 + z2)[:, :3])[:, 2]
 
@@ -93,9 +95,11 @@ def _wrapped(sine: Numbers, cosine: Numbers) -> Numbers:
 
 
 def _dot(a: Vectors, b: Vectors) -> Numbers:
-    return np.einsum("ij,ij->i", a, b)
+    product: Numbers = np.einsum("ij,ij->i", a, b)
+    return product
 
 
 def _unit(vector: Vectors) -> Vectors:
     with np.errstate(invalid="ignore", divide="ignore"):
-        return vector / np.sqrt(_dot(vector, vector))[:, None]
+        unit: Vectors = vector / np.sqrt(_dot(vector, vector))[:, None]
+    return unit

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import awkward as ak
-import numpy as np
 from vector.backends.awkward import behavior
 
 from evercast.errors import InvalidInput
@@ -19,8 +18,9 @@ __all__ = ["build_candidates"]
 def build_candidates(name: str, candidates: Candidates, scope: Scope) -> Mapping[str, ak.Array]:
     """Return the collections NAME (four-vector sums), NAME_negative and NAME_positive, aligned with each other.
 
-    The first pair is the one of all with the mass nearest to the target; each next one is, of the pairs disjoint from those
-    before, the one with the largest scalar sum of transverse momenta. Of equal ones the first in the order of the items.
+    The first pair is the one of all with the mass nearest to the target; each next one is, of the pairs disjoint from
+    those before, the one with the largest scalar sum of transverse momenta. Of equal ones the first in the order of
+    the items.
 
     Args:
         name: of the collections.

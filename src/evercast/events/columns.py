@@ -32,8 +32,8 @@ def read_scopes(
         first_event: index of the first event of the file in the input of the sample.
 
     Raises:
-        InvalidInput: ``sample.column``, ``sample.collection``, ``sample.not-finite`` (with file, column, event, count), or what
-            is wrong with the file.
+        InvalidInput: ``sample.column``, ``sample.collection``, ``sample.not-finite`` (with file, column, event,
+            count), or what is wrong with the file.
     """
     columns = _columns(source, names, collections)
     done = 0
@@ -100,7 +100,7 @@ def _refuse(wrong: np.ndarray, name: str, path: Path, done: int, problem: str) -
     if wrong.any():
         first = done + int(np.flatnonzero(wrong)[0])
         raise InvalidInput(
-            f"column {name!r} {problem} in {int((wrong > 0).sum())} of the {len(wrong)} events from event {done} on; the first "
+            f"column {name!r} {problem} in {int(wrong.sum())} of the {len(wrong)} events from event {done} on; the first "
             f"is event {first} (counted from 0)",
             code="sample.not-finite",
             where=str(path),

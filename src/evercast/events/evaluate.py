@@ -1,36 +1,24 @@
 """Expressions evaluated on chunks of events.
 
-A `Scope` names the columns and collections of a chunk. Units are those of the input (GeV, rad). Nothing but the nodes of
-`evercast.spec.expressions` is evaluated, with the functions of `evercast.events.functions`; every error points at the column
-of the expression.
+A `Scope` names the columns and collections of a chunk. Units are those of the input (GeV, rad). Nothing but the nodes
+of `evercast.spec.expressions` is evaluated, with the functions of `evercast.events.functions`; every error points at
+the column of the expression.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import awkward as ak
 import numpy as np
 from jaxtyping import Bool, Float64, UInt64
 
 from evercast.errors import InvalidInput
-from evercast.events.functions import APPLY, Unsuitable, Value, describe, form_of, is_condition, is_number, require
-from evercast.spec.expressions import (
-    Binary,
-    Call,
-    Compare,
-    ExpressionError,
-    Index,
-    Logical,
-    Name,
-    Node,
-    Number,
-    Slice,
-    Unary,
-)
+from evercast.events.functions import Unsuitable, Value, describe, form_of, is_condition, is_number, require
+from evercast.events.operators import apply_operator
+from evercast.spec.expressions import ExpressionError, Index, Name, Node, Number, Slice
+from evercast.spec.nodes import children
 
 __all__ = ["Formula", "Scope", "evaluate_condition", "evaluate_items", "evaluate_number"]
 
@@ -136,7 +124,7 @@ def evaluate_items(formula: Formula, scope: Scope, *, like: ak.Array, condition:
 def _column(value: Value, events: int, dtype: type[np.generic]) -> np.ndarray:
     if not isinstance(value, ak.Array):
         return np.full(events, value, dtype=dtype)
-    return ak.to_numpy(value, allow_missing=False).astype(dtype)
+    return np.asarray(ak.to_numpy(value, allow_missing=False), dtype=dtype)
 
 
 def _evaluate(node: Node, formula: Formula, scope: Scope) -> Value:
@@ -147,14 +135,8 @@ def _evaluate(node: Node, formula: Formula, scope: Scope) -> Value:
             return _look_up(name, node, formula, scope)
         case Index():
             return _indexed(node, formula, scope)
-        case Unary(operand=operand):
-            return _applied(node, (operand,), formula, scope)
-        case Binary(left=left, right=right):
-            return _applied(node, (left, right), formula, scope)
-        case Compare(operands=operands) | Logical(operands=operands):
-            return _applied(node, operands, formula, scope)
-        case Call(arguments=arguments):
-            return _applied(node, arguments, formula, scope)
+        case _:
+            return _applied(node, children(node), formula, scope)
 
 
 def _look_up(name: str, node: Node, formula: Formula, scope: Scope) -> Value:
@@ -168,74 +150,13 @@ def _applied(node: Node, parts: tuple[Node, ...], formula: Formula, scope: Scope
     values = [_evaluate(part, formula, scope) for part in parts]
     try:
         with np.errstate(all="ignore"):
-            return _apply(node, values)
+            return apply_operator(node, values)
     except Unsuitable as problem:
         place = node if problem.argument is None else parts[problem.argument]
         raise formula.error(problem.reason, place) from None
     except (ValueError, TypeError) as err:
         forms = " and ".join(describe(value) for value in values)
         raise formula.error(f"{forms} do not go together; their lists differ in length", node) from err
-
-
-def _apply(node: Node, values: list[Value]) -> Value:
-    match node:
-        case Unary(op=op):
-            return _arithmetic_unary(op, values[0])
-        case Binary(op=op):
-            return _arithmetic(op, values[0], values[1])
-        case Compare(ops=ops):
-            for position, value in enumerate(values):
-                if not is_number(value):
-                    raise Unsuitable(_not_a_number(value), argument=position)
-            pairs = [_COMPARE[op](values[i], values[i + 1]) for i, op in enumerate(ops)]
-            return _folded(operator.and_, pairs)
-        case Logical(op=op):
-            for position, value in enumerate(values):
-                if not is_condition(value):
-                    raise Unsuitable(f"'{op}' needs conditions, this is {describe(value)}", argument=position)
-            if op == "not":
-                return ~values[0] if isinstance(values[0], ak.Array) else not values[0]
-            return _folded(operator.and_ if op == "and" else operator.or_, values)
-        case Call(function=function):
-            return APPLY[function](values)
-        case _:
-            raise TypeError(f"{type(node).__name__} has no operands")
-
-
-def _folded(function: Callable[[Value, Value], Value], values: list[Value]) -> Value:
-    result = values[0]
-    for value in values[1:]:
-        result = function(result, value)
-    return result
-
-
-def _arithmetic_unary(op: str, value: Value) -> Value:
-    if not is_number(value):
-        raise Unsuitable(_not_a_number(value), argument=0)
-    number = _float(value)
-    return -number if op == "-" else number
-
-
-def _arithmetic(op: str, left: Value, right: Value) -> Value:
-    if op == "+" and {form_of(left), form_of(right)} <= {"item", "collection"}:
-        return left + right
-    for position, value in enumerate((left, right)):
-        if not is_number(value):
-            raise Unsuitable(_not_a_number(value), argument=position)
-    return _ARITHMETIC[op](_float(left), _float(right))
-
-
-def _not_a_number(value: Value) -> str:
-    if is_condition(value):
-        return "needs a number, this is a condition"
-    if form_of(value) in ("item", "collection"):
-        return f"needs a number, this is {describe(value)}; use a property such as pt()"
-    return "needs a number, this is text"
-
-
-def _float(value: Value) -> Value:
-    """Return the value in double precision, so that integers neither overflow nor wrap."""
-    return ak.values_astype(value, np.float64) if isinstance(value, ak.Array) else np.float64(value)
 
 
 def _indexed(node: Index, formula: Formula, scope: Scope) -> Value:
@@ -264,21 +185,7 @@ def _item(value: ak.Array, index: int, scope: Scope) -> ak.Array:
     if short.any():
         raise Unsuitable(
             f"[{index}] is out of range in {int(short.sum())} of {len(short)} events; the first is event "
-            f"{int(scope.event[short][0])} with {int(lengths[short][0])} items; ask for {least} of them in the preselection"
+            f"{int(scope.event[short][0])} with {int(lengths[short][0])} items; ask for {least} of them in the "
+            "preselection"
         )
     return value[:, index]
-
-
-_COMPARE: Mapping[str, Callable[[Value, Value], Value]] = MappingProxyType(
-    {
-        "<": operator.lt,
-        "<=": operator.le,
-        ">": operator.gt,
-        ">=": operator.ge,
-        "==": operator.eq,
-        "!=": operator.ne,
-    }
-)
-_ARITHMETIC: Mapping[str, Callable[[Value, Value], Value]] = MappingProxyType(
-    {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow}
-)

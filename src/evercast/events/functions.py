@@ -1,10 +1,10 @@
-"""The functions of the expression language, on awkward arrays: numbers, conditions and four-momenta per event or per item."""
+"""The functions of the expression language, on awkward arrays of numbers, conditions and four-momenta."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import awkward as ak
 import numpy as np
@@ -14,11 +14,11 @@ from evercast.events.momenta import components
 
 __all__ = ["APPLY", "Form", "Unsuitable", "Value", "describe", "form_of", "is_condition", "is_number", "require"]
 
-Value = ak.Array | float | int | bool
+Value: TypeAlias = Any  # awkward has no types
 """A number or condition for all events, or an array whose first axis is events."""
 
 Form = Literal["constant", "event", "list", "item", "collection"]
-"""One value for all events; a number per event; a list of numbers per event; a four-momentum per event; a list of them."""
+"""One value for all events; per event a number, a list of numbers, a four-momentum, a list of four-momenta."""
 
 _WORDS: Mapping[Form, str] = MappingProxyType(
     {

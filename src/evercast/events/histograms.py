@@ -75,8 +75,8 @@ def read_histogram(histogram: Histogram, paths: Sequence[Path]) -> BinnedYield:
         paths: the file, or the folder of the unit that fetched it, of each term.
 
     Raises:
-        InvalidInput: ``histogram.missing``, ``histogram.kind``, ``histogram.edges`` (terms with other bins), or what is wrong
-            with the file.
+        InvalidInput: ``histogram.missing``, ``histogram.kind``, ``histogram.edges`` (terms with other bins), or what
+            is wrong with the file.
     """
     if len(paths) != len(histogram.terms):
         raise InvalidInput(f"{len(histogram.terms)} terms of a histogram, {len(paths)} files", code="histogram.missing")
@@ -85,8 +85,7 @@ def read_histogram(histogram: Histogram, paths: Sequence[Path]) -> BinnedYield:
     for term, found in zip(histogram.terms, terms, strict=True):
         if found.edges.shape != first.edges.shape or not np.allclose(found.edges, first.edges, rtol=_SAME_EDGE, atol=0):
             raise InvalidInput(
-                f"{term.object} of {term.source} has {len(found.values)} bins from {found.edges[0]:g} to "
-                f"{found.edges[-1]:g}; the first term has {len(first.values)} from {first.edges[0]:g} to {first.edges[-1]:g}",
+                f"{term.object} of {term.source} has {_binning(found)}; the first term has {_binning(first)}",
                 code="histogram.edges",
             )
     return BinnedYield(
@@ -94,6 +93,10 @@ def read_histogram(histogram: Histogram, paths: Sequence[Path]) -> BinnedYield:
         values=np.sum([term.values for term in terms], axis=0),
         variances=np.sum([term.variances for term in terms], axis=0),
     )
+
+
+def _binning(found: BinnedYield) -> str:
+    return f"{len(found.values)} bins from {found.edges[0]:g} to {found.edges[-1]:g}"
 
 
 def _scaled(term: HistogramTerm, path: Path) -> BinnedYield:

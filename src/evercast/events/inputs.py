@@ -18,7 +18,8 @@ _OWN: Final = frozenset({"receipt.json", "summary.json"})
 def input_file(path: Path) -> Path:
     """Return the file that `path` stands for.
 
-    A file stands for itself, so does a zarr folder; the folder of a unit stands for its ``events.parquet`` or for its only file.
+    A file stands for itself, so does a zarr folder; the folder of a unit stands for its ``events.parquet`` or for its
+    only file.
 
     Raises:
         InvalidInput: ``sample.missing``, nothing is there, or several files and none is ``events.parquet``.

@@ -22,8 +22,8 @@ def momenta(properties: Mapping[str, ak.Array], *, name: str, where: str | None 
     """Return a collection of four-momenta made of the arrays of its properties.
 
     Args:
-        properties: property -> (events, items) numbers. The momentum is given by px, py, pz or by pt, eta, phi, and by energy
-            or by mass (none of the two: massless). Other properties, such as pdg, are kept as they are.
+        properties: property -> (events, items) numbers. The momentum is given by px, py, pz or by pt, eta, phi, and
+            by energy or by mass (none of the two: massless). Other properties, such as pdg, are kept as they are.
         name: of the collection, for messages.
         where: the file, for messages.
 
@@ -33,8 +33,8 @@ def momenta(properties: Mapping[str, ak.Array], *, name: str, where: str | None 
     given = dict(properties)
     if not ({"px", "py", "pz"} <= given.keys() or {"pt", "eta", "phi"} <= given.keys()):
         raise InvalidInput(
-            f"collection {name!r} has {', '.join(sorted(given)) or 'no properties'}; expected px, py, pz or pt, eta, phi, "
-            "and energy or mass",
+            f"collection {name!r} has {', '.join(sorted(given)) or 'no properties'}; expected px, py, pz or pt, "
+            "eta, phi, and energy or mass",
             code="sample.collection",
             where=where,
         )

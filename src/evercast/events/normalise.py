@@ -72,8 +72,8 @@ def by_yield(
     found = float(weight[in_region].sum())
     if found <= 0:
         raise InvalidInput(
-            f"the sum of weights in the region of the normalisation is {found:g} in {int(in_region.sum())} events; it must "
-            "be positive",
+            f"the sum of weights in the region of the normalisation is {found:g} in {int(in_region.sum())} events; "
+            "it must be positive",
             code="sample.weights",
         )
     factor = total / found
@@ -88,8 +88,8 @@ def by_histogram(
 ) -> Normalised:
     """Return weights that follow `target` bin by bin in the region.
 
-    Every event in a bin, in the region or not, gets the factor of its bin; outside of the bins there must be no event of
-    the region, and others get the mean factor.
+    Every event in a bin, in the region or not, gets the factor of its bin; outside of the bins there must be no event
+    of the region, and others get the mean factor.
 
     Args:
         weight: as in the file.
@@ -98,8 +98,8 @@ def by_histogram(
         target: expected events per bin.
 
     Raises:
-        InvalidInput: ``sample.calibration``: events of the region outside of the bins, or a bin with expected events and
-            without a positive sum of weights.
+        InvalidInput: ``sample.calibration``: events of the region outside of the bins, or a bin with expected events
+            and without a positive sum of weights.
     """
     bins = len(target.values)
     place = np.searchsorted(target.edges, observable, side="right") - 1
@@ -119,8 +119,8 @@ def by_histogram(
     if missing.any():
         first = int(np.flatnonzero(missing)[0])
         raise InvalidInput(
-            f"the bin from {target.edges[first]:g} to {target.edges[first + 1]:g} expects {target.values[first]:g} events; "
-            f"the sample has a sum of weights of {sums[first]:g} there",
+            f"the bin from {target.edges[first]:g} to {target.edges[first + 1]:g} expects {target.values[first]:g} "
+            f"events; the sample has a sum of weights of {sums[first]:g} there",
             code="sample.calibration",
             hint="merge bins, or generate more events",
         )

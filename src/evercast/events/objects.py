@@ -32,8 +32,8 @@ def build_objects(name: str, objects: Objects, scope: Scope, *, seed: int, smear
         name: of the new collection, for messages.
         objects: how it is made.
         scope: must hold the collection it is made from.
-        seed: of the smearing. The numbers depend on seed, source collection, event and item only, so neither the size of the
-            chunks nor the order of reading matters, and two samples of the same files are smeared alike.
+        seed: of the smearing. The numbers depend on seed, source collection, event and item only, so neither the size
+            of the chunks nor the order of reading matters, and two samples of the same files are smeared alike.
         smear: whether the resolution is applied; not so for data.
 
     Raises:
@@ -67,7 +67,8 @@ def _source(name: str, objects: Objects, scope: Scope) -> ak.Array:
     if source is None or not source.fields or source.ndim != 2:
         known = ", ".join(key for key, value in scope.values.items() if value.fields and value.ndim == 2) or "none"
         raise InvalidInput(
-            f"objects.{name} is made from the collection {objects.collection!r}, which the input has not; it has: {known}",
+            f"objects.{name} is made from the collection {objects.collection!r}, which the input has not; it has: "
+            f"{known}",
             code="sample.collection",
             hint="declare it in the 'collections' of the file",
         )
@@ -119,16 +120,22 @@ def counter_normal(
 ) -> Float64[np.ndarray, " items"]:
     """Return unit Gaussian numbers that are a function of (seed, stream, event, item) alone.
 
-    Each counter is mixed with the finaliser of SplitMix64 (Steele et al., OOPSLA 2014) and two such numbers are turned to a
-    Gaussian one by Box and Muller.
+    Each counter is mixed with the finaliser of SplitMix64 (Steele et al., OOPSLA 2014) and two such numbers are
+    turned to a Gaussian one by Box and Muller.
     """
     digest = hashlib.sha256(f"{seed}:{stream}".encode()).digest()
     key = np.frombuffer(digest[:8], dtype="<u8").astype(np.uint64)
     with np.errstate(over="ignore"):
         state = _mixed(_mixed(key ^ (event * _GOLDEN)) ^ (item * _GOLDEN + _MIX_1))
         first, second = _mixed(state + _GOLDEN), _mixed(state + _GOLDEN + _GOLDEN)
-    radius = np.sqrt(-2.0 * np.log(((first >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53))
-    return radius * np.cos(2.0 * np.pi * (second >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+    radius = np.sqrt(-2.0 * np.log(_uniform(first) + 2.0**-54))
+    gaussian: Float64[np.ndarray, " items"] = radius * np.cos(2.0 * np.pi * _uniform(second))
+    return gaussian
+
+
+def _uniform(value: UInt64[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
+    """Return the upper 53 bits as numbers in [0, 1)."""
+    return np.asarray(value >> np.uint64(11), dtype=np.float64) * 2.0**-53
 
 
 def _mixed(value: UInt64[np.ndarray, " items"]) -> UInt64[np.ndarray, " items"]:

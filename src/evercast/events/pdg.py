@@ -13,13 +13,14 @@ _FUNDAMENTAL[[1, 3, 5, 7]] = _DOWN
 _FUNDAMENTAL[[2, 4, 6, 8]] = _UP
 _FUNDAMENTAL[[11, 13, 15, 17]] = -1.0
 _FUNDAMENTAL[[24, 34, 37]] = 1.0
-_SUSY_BARE = {24: 1.0, 37: 1.0}
+_SUSY = {17: 0.0, 34: 0.0}
 
 
 def charge_of(pdg: Int64[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
-    """Return the charge in units of the positron charge, from the PDG numbering scheme (Review of Particle Physics, ch. 45).
+    """Return the charge in units of e, from the PDG numbering scheme (Review of Particle Physics, ch. 45).
 
-    Leptons, quarks, bosons, hadrons by their quark content, nuclei, and the superpartners 1000001 to 2000015 and charginos.
+    Leptons, quarks, bosons, hadrons by their quark content, nuclei, and the superpartners 1000001 to 2000015 and
+    charginos.
 
     Example:
         >>> import numpy as np
@@ -37,15 +38,15 @@ def _charge(number: int) -> float:
     if number > 1_000_000_000:
         return float(number // 10_000 % 1000)
     if number // 1_000_000 in (1, 2) and number % 1_000_000 < 100:
-        bare = number % 1_000_000
-        return _SUSY_BARE.get(bare, float(_FUNDAMENTAL[bare]) if bare < 17 else 0.0)
-    quarks = [number // place % 10 for place in (1000, 100, 10)]
-    charge = [_UP if quark % 2 == 0 else _DOWN for quark in quarks]
-    if quarks[0] and quarks[1] and quarks[2]:
-        return round(sum(charge), 6) + 0.0
-    if quarks[0] and quarks[1]:
-        return round(charge[0] + charge[1], 6) + 0.0
+        return _SUSY.get(number % 1_000_000, float(_FUNDAMENTAL[number % 1_000_000]))
+    return _hadron_charge([number // place % 10 for place in (1000, 100, 10)])
+
+
+def _hadron_charge(quarks: list[int]) -> float:
+    """Return the charge of a hadron from the digits of its quarks; a meson has none in the first place."""
+    charge = [0.0 if quark == 0 else _UP if quark % 2 == 0 else _DOWN for quark in quarks]
+    if quarks[0]:
+        return float(round(sum(charge)) if quarks[2] else round(sum(charge), 6))
     if quarks[1] and quarks[2]:
-        sign = 1.0 if quarks[1] % 2 == 0 else -1.0
-        return round(sign * (charge[1] - charge[2]), 6) + 0.0
+        return float(round(charge[1] - charge[2]) if quarks[1] % 2 == 0 else round(charge[2] - charge[1]))
     return 0.0

@@ -30,7 +30,8 @@ class Drawn:
 def draw_events(sample: str, tables: Mapping[str, EventTable], pseudo: PseudoData) -> Drawn:
     """Return one draw of the experiment: per process a Poisson number of events, chosen by weight without replacement.
 
-    The events are those in `pseudo.region`; events of negative weight are not chosen. The draw is a function of the seed.
+    The events are those in `pseudo.region`; events of negative weight are not chosen. The draw is a function of the
+    seed.
 
     Args:
         sample: name of the data sample that is stood in for.
@@ -52,17 +53,20 @@ def draw_events(sample: str, tables: Mapping[str, EventTable], pseudo: PseudoDat
         there = int((chance > 0).sum())
         if number > there:
             raise InvalidInput(
-                f"pseudo-data draws {number} events of process {process!r}; its sample has {there} in {pseudo.region!r}",
+                f"pseudo-data draws {number} events of process {process!r}; its sample has {there} in "
+                f"{pseudo.region!r}",
                 code="pseudo.too-few",
             )
-        rows = random.choice(len(table), size=number, replace=False, p=chance / chance.sum()) if number else []
-        parts.append(table.take(np.asarray(rows, dtype=np.int64)))
+        if number:
+            rows = random.choice(len(table), size=number, replace=False, p=chance / chance.sum())
+            parts.append(table.take(rows))
         numbers[process] = number
-    return Drawn(table=_joined(sample, parts), numbers=numbers)
+    first = next(iter(tables.values()))
+    return Drawn(table=_joined(sample, first, parts), numbers=numbers)
 
 
-def _joined(sample: str, parts: list[EventTable]) -> EventTable:
-    first = parts[0]
+def _joined(sample: str, first: EventTable, parts: list[EventTable]) -> EventTable:
+    parts = parts or [first.take(np.zeros(0, dtype=np.int64))]
     observables = np.concatenate([part.observables for part in parts])
     return EventTable(
         sample=sample,

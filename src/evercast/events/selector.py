@@ -127,10 +127,10 @@ class Selector:
         for position, formula in enumerate(self._regions.values()):
             regions[:, position] = evaluate_condition(formula, scope)
             next(steps).add(weight[regions[:, position]])
-        keep = regions.any(axis=1)
+        chosen = np.flatnonzero(regions.any(axis=1))
         observables = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns.values()])
         return SelectedEvents(
-            observables=observables[keep], weight=weight[keep], event=scope.event[keep], regions=regions[keep]
+            observables=observables[chosen], weight=weight[chosen], event=scope.event[chosen], regions=regions[chosen]
         )
 
     def _with_collections(self, scope: Scope) -> Scope:

@@ -5,7 +5,6 @@ Whatever the place, the sha256 decides. Nothing here reads the environment: a ca
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 import os
@@ -19,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
-from urllib.response import addinfourl
 
 from tqdm import tqdm
 
@@ -56,8 +54,8 @@ class SearchPath:
 def search_path_from_environment(environ: Mapping[str, str]) -> SearchPath:
     """Return the search path that the environment variables state.
 
-    ``EVERCAST_CACHE`` is the cache (else ``evercast`` in ``XDG_CACHE_HOME``, else in ``~/.cache``); ``EVERCAST_DATA`` lists
-    folders; ``EVERCAST_OFFLINE`` set to anything but 0 forbids the network.
+    ``EVERCAST_CACHE`` is the cache (else ``evercast`` in ``XDG_CACHE_HOME``, else in ``~/.cache``); ``EVERCAST_DATA``
+    lists folders; ``EVERCAST_OFFLINE`` set to anything but 0 forbids the network.
 
     Args:
         environ: usually ``os.environ``.
@@ -93,14 +91,14 @@ def file_name(source: Source) -> str:
 
 
 def available(source: Source, search_path: SearchPath) -> bool:
-    """Return whether the file can be had without the network: it is in the cache or in a folder, with the right sha256."""
+    """Return whether the file can be had without the network: in the cache or in a folder, the sha256 right."""
     cached = _cached(source, search_path)
     places = ([cached] if cached.is_file() else []) + list(_candidates(source, search_path))
     return any(path.stat().st_size == source.size_bytes and sha256_file(path) == source.sha256 for path in places)
 
 
 def fetch_source(source: Source, search_path: SearchPath) -> Path:
-    """Return the path of the file of `source`: in the cache, in a folder of the search path, or downloaded to the cache.
+    """Return the path of the file of `source`: from the cache, a folder of the search path, or downloaded.
 
     Raises:
         IntegrityError: ``source.checksum``, a file has another content than stated and the right one is not to be had.
@@ -207,7 +205,7 @@ def _blocks(source: Source) -> Iterator[bytes]:
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follows redirects to https and to nothing else."""
 
-    def redirect_request(  # noqa: PLR0913 - the signature of the base class
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: object,
@@ -223,7 +221,8 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
 
 def _unavailable(source: Source, reason: str) -> EnvironmentUnfit:
     return EnvironmentUnfit(
-        f"{file_name(source)} (sha256 {source.sha256[:12]}...) is neither in the cache nor on the search path, and {reason}",
+        f"{file_name(source)} (sha256 {source.sha256[:12]}...) is neither in the cache nor on the search path, "
+        f"and {reason}",
         code="source.unavailable",
         where=source.url,
         hint=_HINT,

@@ -30,8 +30,8 @@ def run(task: Task[SelectionRecipe]) -> None:
     """Write ``events.zarr`` and ``summary.json``.
 
     Raises:
-        InvalidInput: ``selection.empty`` with the cut flow, ``sample.weights``, ``sample.calibration``, or what is wrong with a
-            file or an expression.
+        InvalidInput: ``selection.empty`` with the cut flow, ``sample.weights``, ``sample.calibration``, or what is
+            wrong with a file or an expression.
         IntegrityError: ``sample.checksum``, ``sample.changed``.
         EnvironmentUnfit: ``disk.full``, ``disk.read-only``.
     """
@@ -192,8 +192,9 @@ def _check_effective(table: EventTable) -> None:
         total, effective = float(weight.sum()), effective_sample_size(weight)
         if total <= 0 or effective < _LEAST_EFFECTIVE:
             raise InvalidInput(
-                f"sample {table.sample!r} has {len(weight)} events in region {name!r} with a sum of weights of {total:g} and "
-                f"an effective number of {effective:.3g}; expected a positive sum and at least {_LEAST_EFFECTIVE:g}",
+                f"sample {table.sample!r} has {len(weight)} events in region {name!r} with a sum of weights of "
+                f"{total:g} and an effective number of {effective:.3g}; expected a positive sum and at least "
+                f"{_LEAST_EFFECTIVE:g}",
                 code="sample.weights",
                 hint="generate more events, or check the weights",
             )

@@ -21,7 +21,7 @@ def open_events(
     path: Path,
     *,
     format: Literal["auto"] | FormatName = "auto",
-    tree: str | None = None,  # noqa: A002 - the field's word
+    tree: str | None = None,
 ) -> EventSource:
     """Open an event file.
 

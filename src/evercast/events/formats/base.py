@@ -119,7 +119,8 @@ def stream_errors(path: Path) -> Iterator[None]:
     """Turn what goes wrong in reading bytes from `path` into errors that name it.
 
     Raises:
-        InvalidInput: ``sample.truncated`` or ``sample.format`` (a gzip stream that ends early or is damaged), ``sample.missing``.
+        InvalidInput: ``sample.truncated`` or ``sample.format`` (a gzip stream that ends early or is damaged),
+            ``sample.missing``.
         EnvironmentUnfit: ``file.unreadable``.
     """
     try:
@@ -148,7 +149,7 @@ class _Guarded(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._packed = path.stat().st_size
-        self._stream = gzip.open(path, "rb")
+        self._stream = gzip.GzipFile(path, "rb")
         self._total = 0
 
     def readable(self) -> bool:

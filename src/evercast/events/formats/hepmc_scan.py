@@ -1,7 +1,7 @@
 """A scan of the text of a HepMC file, before the library sees it.
 
-The library ends silently at damage and crashes on a reference to a vertex that is not there. So every event is counted here,
-its particles and vertices are compared with what it declares, and every reference is followed.
+The library ends silently at damage and crashes on a reference to a vertex that is not there. So every event is
+counted here, its particles and vertices are compared with what it declares, and every reference is followed.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class HepmcScan:
             if not 0 < int(word) <= self._particles:
                 raise damaged(
                     self.path,
-                    f"line {number}: event {self.events}: vertex {identity} refers to particle {int(word)}, which is not "
-                    "there",
+                    f"line {number}: event {self.events}: vertex {identity} refers to particle {int(word)}, "
+                    "which is not there",
                 )
 
     def _close_event(self, number: int) -> None:
@@ -160,8 +160,8 @@ class HepmcScan:
         if self._particles != self._declared_particles or len(self._vertices) > self._declared_vertices:
             raise damaged(
                 self.path,
-                f"line {number}: event {self.events} has {self._particles} particles and {len(self._vertices)} vertices; "
-                f"it declares {self._declared_particles} and {self._declared_vertices}"
+                f"line {number}: event {self.events} has {self._particles} particles and {len(self._vertices)} "
+                f"vertices; it declares {self._declared_particles} and {self._declared_vertices}"
                 + ("; the file may be cut" if few else ""),
             )
         if dangling := self._wanted - self._vertices:

@@ -1,7 +1,7 @@
 """The process that reads a HepMC file with the library; it runs alone, so that a crash of the library is only its own.
 
-Usage: ``python -m evercast.events.formats.hepmc_worker PATH VERSION BATCH``. Each batch goes to standard output as its length
-(8 bytes, little endian) and an npz archive; a batch of length 0 is the end.
+Usage: ``python -m evercast.events.formats.hepmc_worker PATH VERSION BATCH``. Each batch goes to standard output as
+its length (8 bytes, little endian) and an npz archive; a batch of length 0 is the end.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ def main(path: Path, version: str, batch: int, out: BinaryIO) -> None:
     """Write the final-state particles and the weights of every event of `path` to `out`."""
     with path.open("rb") as head:
         packed = head.read(2) == b"\x1f\x8b"
-    stream = gzip.open(path, "rb") if packed else path.open("rb")
-    with stream, pyhepmc.io.HepMCFile(stream, "r", format=version) as reader:
+    with (
+        gzip.GzipFile(path, "rb") if packed else path.open("rb") as stream,
+        pyhepmc.io.HepMCFile(stream, "r", format=version) as reader,
+    ):
         events = iter(reader)
         while chunk := list(islice(_rows(events), batch)):
             _write(out, chunk)

@@ -53,7 +53,7 @@ class LheFile:
         chosen = chosen_columns(self.path, columns, self.columns)
         held: list[pylhe.LHEEvent] = []
         number = 0
-        for number, event in enumerate(self._events(), start=1):  # noqa: B007 - the last number is needed
+        for number, event in enumerate(self._events(), start=1):
             held.append(event)
             if len(held) == step:
                 yield self._array(held, chosen, number)
@@ -101,7 +101,7 @@ def open_lhe(path: Path) -> LheFile:
             scan.line(number, line)
     scan.finish()
     reader = LheFile(path=path, columns=(), weight_names=(), facts=scan.facts())
-    first = next(reader._events(), None)  # noqa: SLF001 - of this module
+    first = next(reader._events(), None)
     if first is None:
         raise damaged(path, f"pylhe reads no events; the file has {scan.events}")
     names = tuple(first.weights)

@@ -32,7 +32,7 @@ class ParquetFile:
     format: Literal["parquet"] = "parquet"
 
     def chunks(self, step: int, columns: Sequence[str] | None = None) -> Iterator[ak.Array]:
-        """Yield records of the columns, `step` events at a time; checksums of pages are checked where the file has them.
+        """Yield records of the columns, `step` events at a time; checksums of pages are checked where there are any.
 
         Raises:
             InvalidInput: ``sample.format`` or ``sample.truncated``.
@@ -92,9 +92,8 @@ def _stated(path: Path, text: bytes | None) -> Mapping[str, float]:
         raise damaged(path, f"the metadata {METADATA_KEY.decode()!r} is not JSON: {err}") from err
     if not isinstance(body, dict):
         raise damaged(path, f"the metadata {METADATA_KEY.decode()!r} is not an object")
-    numbers = {
+    return {
         key: float(value)
         for key in ("cross_section_pb", "sum_of_weights", "n_generated")
         if isinstance(value := body.get(key), int | float) and math.isfinite(value)
     }
-    return numbers
