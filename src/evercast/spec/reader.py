@@ -132,11 +132,12 @@ def _read_bytes(path: FilePath) -> bytes:
     except (OSError, ValueError) as err:
         reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
         raise _refuse("spec.unreadable", f"the document cannot be opened: {reason.lower()}", name) from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise _refuse("spec.not-a-file", f"the document must be a regular file, found {what}", name)
     with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
-            raise _refuse("spec.not-a-file", f"the document must be a regular file, found {what}", name)
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise _refuse("spec.limit", f"the document is larger than {MAX_BYTES} bytes", name)

@@ -7,7 +7,7 @@ from typing import Any
 from evercast.spec.checks.context import Context
 from evercast.spec.report import Path, Report, shown_name
 
-__all__ = ["check_names"]
+__all__ = ["check_names", "input_collections"]
 
 _RESERVED = frozenset({"and", "or", "not"})
 
@@ -47,10 +47,17 @@ def _check_event_names(context: Context, report: Report) -> None:
             if name in _RESERVED:
                 report.add(path, "spec.reserved-name", f"{shown_name(name)} is a word of the expressions", key=True)
             for meant in names:
-                if meant in meanings:
+                if meant in meanings and not _is_column(context, section, name):
                     message = f"the name {shown_name(meant)} is already {meanings[meant]}"
                     report.add(path, "spec.name-clash", message, hint="rename one of them", key=True)
                 meanings.setdefault(meant, kind)
+
+
+def _is_column(context: Context, section: str, name: str) -> bool:
+    """Return whether an observable is a column under its own name, which is one meaning, not two."""
+    observable = context.analysis.selection.observables.get(name) if section == "observables" else None
+    is_itself = observable is not None and observable.expression.strip() == name
+    return is_itself and name in context.analysis.selection.columns
 
 
 def input_collections(context: Context) -> frozenset[str]:
