@@ -40,9 +40,9 @@ def events_of(kind: str) -> np.ndarray:
 
 
 def write_events(kind: str, output: Path) -> None:
-    """Write one sample as CSV with the columns x1 and x2."""
-    rows = (f"{x1!r},{x2!r}\n" for x1, x2 in events_of(kind).tolist())
-    output.write_text("x1,x2\n" + "".join(rows))
+    """Write one sample as CSV with the columns x_reco and y_reco."""
+    rows = (f"{x!r},{y!r}\n" for x, y in events_of(kind).tolist())
+    output.write_text("x_reco,y_reco\n" + "".join(rows))
 
 
 def write_summary(files: list[Path], output: Path) -> None:

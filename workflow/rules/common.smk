@@ -1,5 +1,11 @@
 # What all rules share: the plan, and per unit its inputs, threads and resources.
-from evercast.runtime.workflow import lock_run, plan_of_config, receipt_of, receipts_needed, use_own_programs
+from evercast.runtime.workflow import (
+    lock_run,
+    plan_of_config,
+    receipt_of,
+    receipts_needed,
+    use_own_programs,
+)
 
 use_own_programs()
 FROZEN = plan_of_config(config)

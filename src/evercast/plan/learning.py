@@ -110,9 +110,7 @@ def _file_inputs(builder: Builder, sample: Sample) -> dict[str, str]:
     for index, file in enumerate(sample.files):
         if file.generator is not None:
             parts = add_generation(builder, file.generator)
-            names = (
-                [f"file_{index}"] if len(parts) == 1 else [f"file_{index}_part_{part}" for part in range(len(parts))]
-            )
+            names = [f"file_{index}"] if len(parts) == 1 else [f"file_{index}_{part}" for part in range(len(parts))]
             inputs |= dict(zip(names, parts, strict=True))
         elif file.source is not None:
             inputs[f"file_{index}"] = add_fetch(builder, file.source)

@@ -92,7 +92,7 @@ class SelectionRecipe:
     """Select the events of one sample.
 
     Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the
-    folder of the unit (with several parts ``file_0_part_0``, ``file_0_part_1``...), and ``histogram_0``... for the terms
+    folder of the unit (several parts are ``file_0_0``, ``file_0_1``...), and ``histogram_0``... for the terms
     of its normalisation histogram. Output: ``events.zarr``, ``summary.json``.
 
     Args:

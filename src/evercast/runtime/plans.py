@@ -15,7 +15,7 @@ from evercast.spec import load_analysis
 from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis
 
-__all__ = ["FrozenPlan", "freeze_plan", "plan_document", "read_plan"]
+__all__ = ["FrozenPlan", "freeze_plan", "plan_document", "ran_with_pseudo_data", "read_plan"]
 
 _PLACE = "place.json"
 
@@ -97,3 +97,11 @@ def read_plan(file: Path) -> FrozenPlan:
         folder=RunFolder.of_plan(file),
         document_folder=Path(os.path.normpath(file.parent.resolve() / place["document_folder"])),
     )
+
+
+def ran_with_pseudo_data(folder: RunFolder) -> bool:
+    """Return whether the last run in a folder drew its observed events from simulation; False where there was none."""
+    if not folder.current.exists():
+        return False
+    body = read_json(folder.current)
+    return isinstance(body, Mapping) and body.get("pseudo") is True

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from evercast.errors import UsageError
+from evercast.runtime.execute import execute_unit
+from evercast.runtime.export import export_results
+from evercast.runtime.plans import read_plan
 
 __all__ = ["command"]
 
 
-@click.command(
-    epilog="Example: evercast stage training --plan results/toy/work/plans/0123456789abcdef/plan.json --unit r-S-0-012345",
-)
+@click.command(epilog="Example: evercast stage fit --plan results/toy/work/plans/0123456789abcdef/plan.json --unit ID")
 @click.argument("name")
 @click.option("--plan", "plan_file", required=True, type=click.Path(path_type=Path), help="The frozen plan.json.")
 @click.option("--unit", "unit_id", help="Id of the unit; all stages but export need it.")
@@ -21,10 +22,6 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="Errors as JSON on stdout.")
 def command(*, name: str, plan_file: Path, unit_id: str | None, threads: int, as_json: bool) -> None:  # noqa: ARG001
     """Run one unit of stage NAME, or publish the results of a plan with NAME export."""
-    from evercast.runtime.execute import execute_unit
-    from evercast.runtime.export import export_results
-    from evercast.runtime.plans import read_plan
-
     frozen = read_plan(plan_file)
     if name == "export":
         for path in export_results(frozen):

@@ -1,0 +1,102 @@
+"""A plan for people: the table of its stages, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from evercast.plan.model import Plan, Unit
+
+__all__ = ["plan_summary", "plan_table", "unit_table"]
+
+_HEADER = ("stage", "jobs", "networks", "cores", "memory/job", "disk", "device time")
+
+
+def plan_summary(plan: Plan) -> dict[str, Any]:
+    """Return the plan in numbers: totals, stages, networks, units. Memory and disk in MB, time in s."""
+    return {
+        "name": plan.name,
+        "digest": plan.digest,
+        "pseudo_data": plan.pseudo,
+        "jobs": len(plan.units),
+        "networks": [
+            asdict(count) | {"networks": count.networks, "formula": count.formula()} for count in plan.networks
+        ],
+        "stages": {stage: _totals(plan.of_stage(stage)) for stage in plan.stages()},
+        "total": _totals(plan.units),
+        "units": [_unit(unit) for unit in plan.units],
+    }
+
+
+def _totals(units: Sequence[Unit]) -> dict[str, float | int]:
+    return {
+        "jobs": len(units),
+        "networks": sum(unit.networks for unit in units),
+        "cores": max(unit.resources.cores for unit in units),
+        "memory_mb": max(unit.resources.memory_mb for unit in units),
+        "disk_mb": sum(unit.resources.disk_mb for unit in units),
+        "device_seconds": round(sum(unit.resources.seconds for unit in units), 1),
+    }
+
+
+def _unit(unit: Unit) -> dict[str, Any]:
+    return {
+        "id": unit.id,
+        "stage": unit.stage,
+        "name": unit.name,
+        "key": unit.key,
+        "needs": list(unit.needs()),
+        "networks": unit.networks,
+        "resources": asdict(unit.resources),
+    }
+
+
+def plan_table(plan: Plan) -> str:
+    """Return the table of stages, the networks with their formula, and the totals, as text."""
+    rows = [_row(stage, plan.of_stage(stage)) for stage in plan.stages()]
+    rows.append(_row("total", plan.units))
+    lines = [f"plan {plan.digest[:16]} of {plan.name}" + (", with simulated pseudo-data" if plan.pseudo else "")]
+    lines += ["", *_columns([_HEADER, *rows], rule_before=len(rows)), ""]
+    for count in plan.networks:
+        lines.append(f"{count.ensemble}: {count.formula()}")
+        lines.append(f"{' ' * len(count.ensemble)}  {count.blocks} blocks of up to {count.members_per_block} members")
+    return "\n".join(lines).rstrip()
+
+
+def unit_table(plan: Plan) -> str:
+    """Return one line for each unit: stage, id, what it needs."""
+    rows = [(unit.stage, unit.id, str(len(unit.needs())), _time(unit.resources.seconds)) for unit in plan.units]
+    return "\n".join(_columns([("stage", "unit", "inputs", "time"), *rows]))
+
+
+def _row(name: str, units: Sequence[Unit]) -> tuple[str, ...]:
+    totals = _totals(units)
+    networks = str(totals["networks"]) if totals["networks"] else "-"
+    return (
+        name, str(totals["jobs"]), networks, str(totals["cores"]), _size(totals["memory_mb"]), _size(totals["disk_mb"]),
+        _time(totals["device_seconds"]),
+    )  # fmt: skip
+
+
+def _columns(rows: Sequence[tuple[str, ...]], *, rule_before: int | None = None) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    lines.insert(1, rule)
+    if rule_before is not None:
+        lines.insert(rule_before + 1, rule)
+    return [line.rstrip() for line in lines]
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

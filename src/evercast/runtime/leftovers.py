@@ -1,0 +1,82 @@
+"""What a killed run leaves behind: jobs that still run, attempts that nobody will finish, errors of the past."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from evercast.artifacts.files import read_json
+from evercast.errors import EnvironmentUnfit, IntegrityError
+from evercast.plan import Plan, Unit
+from evercast.runtime.folders import RunFolder
+from evercast.runtime.locks import is_held
+from evercast.runtime.receipts import is_finished
+
+__all__ = ["clear_leftovers", "job_process", "stop_jobs"]
+
+_PATIENCE_SECONDS = 10.0
+
+
+def clear_leftovers(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:
+    """Stop the jobs of a dead run and remove its attempts; return the units whose jobs were stopped.
+
+    To be called by the holder of the run lock only: nobody else may be at work then.
+
+    Raises:
+        EnvironmentUnfit: ``run.unit-locked``: a job of another machine, or one that cannot be stopped, is at work.
+    """
+    orphans = stop_jobs(plan, folder=folder)
+    shutil.rmtree(folder.work / "attempts", ignore_errors=True)
+    for unit in plan.units:
+        if not is_finished(unit, receipt_file=folder.receipt(unit)):
+            folder.error(unit).unlink(missing_ok=True)
+        folder.running(unit).unlink(missing_ok=True)
+    return orphans
+
+
+def stop_jobs(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:
+    """Stop every job of the plan that is at work on this machine: SIGTERM, patience, SIGKILL; return their units.
+
+    Raises:
+        EnvironmentUnfit: ``run.unit-locked``.
+    """
+    busy = [unit for unit in plan.units if is_held(folder.unit_lock(unit))]
+    for number, patience in ((signal.SIGTERM, _PATIENCE_SECONDS), (signal.SIGKILL, _PATIENCE_SECONDS / 2)):
+        left = [unit for unit in busy if is_held(folder.unit_lock(unit))]
+        for unit in left:
+            if (pid := job_process(folder.running(unit))) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        _wait(left, folder=folder, patience=patience)
+    stubborn = [unit for unit in busy if is_held(folder.unit_lock(unit))]
+    if stubborn:
+        raise EnvironmentUnfit(
+            f"a job of an earlier run still works on unit {stubborn[0].id}, perhaps on another machine",
+            code="run.unit-locked",
+            where=str(folder.unit_lock(stubborn[0])),
+            hint="wait until it has ended or stop it, then run again",
+        )
+    return tuple(busy)
+
+
+def _wait(units: list[Unit], *, folder: RunFolder, patience: float) -> None:
+    end = time.monotonic() + patience
+    while time.monotonic() < end and any(is_held(folder.unit_lock(unit)) for unit in units):
+        time.sleep(0.05)
+
+
+def job_process(marker: Path) -> int | None:
+    """Return the process that a marker names, if it runs on this machine and is a job of ours; else None."""
+    with suppress(IntegrityError, OSError, ValueError):
+        body = read_json(marker)
+        if isinstance(body, Mapping) and body.get("host") == socket.gethostname():
+            pid = int(str(body.get("pid")))
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            return pid if b"stage" in command else None
+    return None

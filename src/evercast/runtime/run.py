@@ -1,0 +1,226 @@
+"""Runs an analysis: plan, lock, Snakemake, and the first error or the results."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from evercast.artifacts.files import atomic_write_json, disk_errors
+from evercast.errors import EvercastError, RunFailed
+from evercast.plan import Unit
+from evercast.runtime.folders import RunFolder, default_results
+from evercast.runtime.leftovers import clear_leftovers, stop_jobs
+from evercast.runtime.locks import acquire_run_lock
+from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document
+from evercast.runtime.provenance import now_utc
+from evercast.runtime.receipts import is_finished
+from evercast.runtime.status import run_status
+from evercast.runtime.workflow_files import profile_folder, snakefile
+
+__all__ = ["Observer", "Outcome", "prepare_run", "run_plan", "snakemake_command"]
+
+_POLL_SECONDS = 0.2
+_LAST_WORDS = 3000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A run that ended well.
+
+    Args:
+        ran: units that this run made; the others were there.
+        seconds: wall-clock time, s.
+    """
+
+    frozen: FrozenPlan
+    ran: tuple[Unit, ...]
+    seconds: float
+
+
+Observer = Callable[[Unit], None]
+"""Is called with each unit when it is finished."""
+
+
+def prepare_run(document: Path, *, results: Path | None, pseudo: bool) -> FrozenPlan:
+    """Return the frozen plan of a document; nothing is run.
+
+    Raises:
+        InvalidInput: the document is not valid.
+        EnvironmentUnfit: the disk refuses.
+    """
+    analysis, plan = plan_document(document, pseudo=pseudo)
+    folder = RunFolder(results if results is not None else default_results(analysis.name))
+    return freeze_plan(plan, analysis=analysis, document=document, folder=folder)
+
+
+def snakemake_command(
+    frozen: FrozenPlan, *, document: Path, profile: str, cores: int | None, extra: Sequence[str]
+) -> list[str]:
+    """Return the command line of Snakemake for a frozen plan.
+
+    Args:
+        frozen: the plan.
+        document: the document it was made from.
+        profile: name or folder of a profile.
+        cores: local cores; None leaves it to the profile.
+        extra: arguments handed on as they are.
+
+    Raises:
+        UsageError: ``run.no-profile``.
+        EnvironmentUnfit: ``run.no-workflow``.
+    """
+    line = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(snakefile()),
+        "--profile",
+        str(profile_folder(profile)),
+    ]
+    if cores is not None:
+        line += ["--cores", str(cores)]
+    return [*line, *extra, "--config", f"analysis={document}", f"plan={frozen.file}", "lock=held"]
+
+
+def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -> Outcome:
+    """Run the command of Snakemake on a plan until everything is finished.
+
+    Args:
+        frozen: the plan.
+        command: from `snakemake_command`.
+        observe: called for each unit that this run finishes.
+
+    Raises:
+        EnvironmentUnfit: ``run.locked``: another run works in this folder.
+        EvercastError: the first error of a unit, with its exit code.
+        RunFailed: ``run.interrupted`` or ``run.workflow-failed``.
+    """
+    folder, clock = frozen.folder, time.monotonic()
+    lock = acquire_run_lock(folder)
+    try:
+        clear_leftovers(frozen.plan, folder=folder)
+        body = {"plan": frozen.plan.digest, "pseudo": frozen.plan.pseudo, "started": now_utc()}
+        atomic_write_json(folder.current, body)
+        before = set(_finished(frozen))
+        code = _run_snakemake(frozen, command, lock=lock, observe=observe)
+        if code != 0:
+            raise first_error(frozen, code=code)
+        ran = tuple(unit for unit in frozen.plan.units if unit.id not in before)
+        return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
+    finally:
+        os.close(lock)
+
+
+def _finished(frozen: FrozenPlan) -> list[str]:
+    folder = frozen.folder
+    return [unit.id for unit in frozen.plan.units if is_finished(unit, receipt_file=folder.receipt(unit))]
+
+
+def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, lock: int, observe: Observer) -> int:
+    """Run Snakemake with its output in its log; it inherits the lock, which thus outlives this process if it must."""
+    log = frozen.folder.snakemake_log
+    with disk_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stream = log.open("wb")
+    with stream, _watching(frozen, observe) as look:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=(lock,),
+            env=_environment(frozen),
+        )  # fmt: skip
+        with _stopped_on_signal(frozen, process):
+            while process.poll() is None:
+                look()
+                time.sleep(_POLL_SECONDS)
+        return process.returncode
+
+
+def _environment(frozen: FrozenPlan) -> dict[str, str]:
+    """Return the environment of Snakemake, which needs a writable folder for its own cache."""
+    environment = dict(os.environ)
+    if not os.access(environment.get("HOME", ""), os.W_OK) and "XDG_CACHE_HOME" not in environment:
+        environment["XDG_CACHE_HOME"] = str(frozen.folder.work.resolve() / "cache")
+    return environment
+
+
+@contextmanager
+def _watching(frozen: FrozenPlan, observe: Observer) -> Iterator[Callable[[], None]]:
+    """Give a function that reports the units finished since it was last called; it is called once more at the end."""
+    waiting = {unit.id: unit for unit in frozen.plan.units if not frozen.folder.receipt(unit).exists()}
+
+    def look() -> None:
+        for identity, unit in list(waiting.items()):
+            if frozen.folder.receipt(unit).exists():
+                del waiting[identity]
+                observe(unit)
+
+    try:
+        yield look
+    finally:
+        look()
+
+
+@contextmanager
+def _stopped_on_signal(frozen: FrozenPlan, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop the jobs, then Snakemake, when this process is told to stop; checkpoints stay."""
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise RunFailed(
+            f"interrupted by {signal.Signals(number).name}; what is finished is kept",
+            code="run.interrupted",
+            where=str(frozen.folder.root),
+            hint="run the same command again to resume",
+        )
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except RunFailed:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        with suppress(EvercastError):
+            stop_jobs(frozen.plan, folder=frozen.folder)
+        _end(process)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
+    """Return why a run failed: the error of the first unit in the order of the plan that has one.
+
+    Args:
+        frozen: the plan that was run.
+        code: exit code of Snakemake, for the case that no unit says why.
+    """
+    for status in run_status(frozen.plan, folder=frozen.folder):
+        if status.error is not None:
+            err, log = status.error, status.log
+            err.where = f"{status.unit.stage}/{status.unit.id}" + (f" ({err.where})" if err.where else "")
+            err.hint = "; ".join(filter(None, (err.hint, f"log: {log}" if log else None)))
+            return err
+    words = frozen.folder.snakemake_log.read_text(errors="replace")[-_LAST_WORDS:].strip()
+    return RunFailed(
+        f"Snakemake ended with exit code {code}; its last words:\n{words}",
+        code="run.workflow-failed",
+        where=str(frozen.folder.snakemake_log),
+    )

@@ -1,0 +1,82 @@
+"""How far a run is, unit by unit. Only a receipt makes a unit done; everything else is running, failed or waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evercast.artifacts.files import read_json
+from evercast.errors import EvercastError, IntegrityError, RunFailed, error_from_json
+from evercast.plan import Plan, Unit
+from evercast.runtime.folders import RunFolder
+from evercast.runtime.locks import is_held
+from evercast.runtime.receipts import is_finished
+
+__all__ = ["State", "UnitStatus", "count_states", "read_error", "run_status", "unit_status"]
+
+State = Literal["done", "running", "failed", "waiting"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStatus:
+    """One unit and how it stands.
+
+    Args:
+        log: its log, where there is one.
+        error: why it failed; set if and only if `state` is failed.
+    """
+
+    unit: Unit
+    state: State
+    log: Path | None = None
+    error: EvercastError | None = None
+
+
+def run_status(plan: Plan, *, folder: RunFolder) -> tuple[UnitStatus, ...]:
+    """Return the status of every unit of a plan, in the order of the plan."""
+    return tuple(unit_status(unit, folder=folder) for unit in plan.units)
+
+
+def unit_status(unit: Unit, *, folder: RunFolder) -> UnitStatus:
+    """Return the status of one unit.
+
+    A unit whose job left its marker and holds no lock was killed: it counts as failed.
+    """
+    log = folder.log(unit) if folder.log(unit).exists() else None
+    if is_finished(unit, receipt_file=folder.receipt(unit)):
+        return UnitStatus(unit=unit, state="done", log=log)
+    if is_held(folder.unit_lock(unit)):
+        return UnitStatus(unit=unit, state="running", log=log)
+    error = read_error(unit, folder=folder)
+    if error is None and folder.running(unit).exists():
+        error = RunFailed(
+            "its job was killed, by a signal or for want of memory",
+            code="stage.killed",
+            where=unit.id,
+            hint="run again; it goes on from its last checkpoint",
+        )
+    return UnitStatus(unit=unit, state="waiting" if error is None else "failed", log=log, error=error)
+
+
+def read_error(unit: Unit, *, folder: RunFolder) -> EvercastError | None:
+    """Return the error that the last job of a unit recorded; None where there is none."""
+    path = folder.error(unit)
+    if not path.exists():
+        return None
+    try:
+        body = read_json(path)
+    except IntegrityError as err:
+        return err
+    return error_from_json(body) if isinstance(body, Mapping) else RunFailed("the error file is no object")
+
+
+def count_states(status: Iterable[UnitStatus]) -> Mapping[str, Mapping[State, int]]:
+    """Return stage -> state -> number of units; every state is named."""
+    counts: dict[str, Counter[State]] = {}
+    for item in status:
+        counts.setdefault(item.unit.stage, Counter())[item.state] += 1
+    states: tuple[State, ...] = ("done", "running", "failed", "waiting")
+    return {stage: {state: found[state] for state in states} for stage, found in counts.items()}
