@@ -36,14 +36,14 @@ def input_file(path: Path) -> Path:
 
 
 def parts_of(inputs: Mapping[str, Path], name: str) -> tuple[Path, ...]:
-    """Return the paths of the input `name`: one, or its parts ``name_part_0``, ``name_part_1``... in order.
+    """Return the paths of the input `name`: one, or its parts ``name_0``, ``name_1``... in order.
 
     Raises:
         InvalidInput: ``sample.missing``, there is no such input.
     """
     if name in inputs:
         return (inputs[name],)
-    parts = {int(match[1]): key for key in inputs if (match := re.fullmatch(re.escape(name) + r"_part_(\d+)", key))}
+    parts = {int(match[1]): key for key in inputs if (match := re.fullmatch(re.escape(name) + r"_(\d+)", key))}
     if not parts:
         raise InvalidInput(f"the stage was not given the input {name!r}", code="sample.missing")
     return tuple(inputs[parts[number]] for number in sorted(parts))
