@@ -100,8 +100,8 @@ def _refuse(wrong: np.ndarray, name: str, path: Path, done: int, problem: str) -
     if wrong.any():
         first = done + int(np.flatnonzero(wrong)[0])
         raise InvalidInput(
-            f"column {name!r} {problem} in {int(wrong.sum())} of the {len(wrong)} events from event {done} on; the first "
-            f"is event {first} (counted from 0)",
+            f"column {name!r} {problem} in {int(wrong.sum())} of the {len(wrong)} events from event {done} on; the "
+            f"first is event {first} (counted from 0)",
             code="sample.not-finite",
             where=str(path),
             hint="remove such events from the file, or do not use the column",

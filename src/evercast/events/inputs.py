@@ -43,7 +43,9 @@ def parts_of(inputs: Mapping[str, Path], name: str) -> tuple[Path, ...]:
     """
     if name in inputs:
         return (inputs[name],)
-    parts = {int(match[1]): key for key in inputs if (match := re.fullmatch(re.escape(name) + r"_(\d+)", key))}
+    parts = {
+        int(match[1]): key for key in inputs if (match := re.fullmatch(re.escape(name) + r"_(?:part_)?(\d+)", key))
+    }
     if not parts:
         raise InvalidInput(f"the stage was not given the input {name!r}", code="sample.missing")
     return tuple(inputs[parts[number]] for number in sorted(parts))

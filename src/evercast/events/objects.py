@@ -139,7 +139,7 @@ def _uniform(value: UInt64[np.ndarray, " items"]) -> Float64[np.ndarray, " items
 
 
 def _mixed(value: UInt64[np.ndarray, " items"]) -> UInt64[np.ndarray, " items"]:
-    value = (value + _GOLDEN).astype(np.uint64)
-    value = (value ^ (value >> np.uint64(30))) * _MIX_1
-    value = (value ^ (value >> np.uint64(27))) * _MIX_2
-    return value ^ (value >> np.uint64(31))
+    state = value + _GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * _MIX_1
+    state = (state ^ (state >> np.uint64(27))) * _MIX_2
+    return np.asarray(state ^ (state >> np.uint64(31)), dtype=np.uint64)

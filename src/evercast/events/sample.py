@@ -77,6 +77,11 @@ class SampleEvents:
         )
 
     @property
+    def n_generated(self) -> int:
+        """Events generated: as each file states, else those read from it."""
+        return sum(file.n_events if file.facts.n_generated is None else file.facts.n_generated for file in self.files)
+
+    @property
     def cross_section_stated(self) -> float | None:
         """Mean of the cross-sections in pb that the files state, by events; None where one does not."""
         stated = [(file.facts.cross_section_pb, file.n_events) for file in self.files]
@@ -91,7 +96,8 @@ class Comparison:
     """A declared number beside the one that the files state.
 
     Args:
-        quantity: ``cross_section_pb``, ``generated_sum_of_weights`` or ``sum_of_weights``.
+        quantity: ``cross_section_pb``, ``generated_sum_of_weights``, or ``sum_of_weights`` where the weight is that of
+            the file or 1.
         declared: by the document, or as read with the declared weights.
         stated: by the files.
         agrees: whether they differ by at most 10 %.
@@ -195,10 +201,11 @@ def _joined(parts: list[SelectedEvents]) -> SelectedEvents:
 def compare_with_statements(sample: Sample, events: SampleEvents) -> tuple[Comparison, ...]:
     """Return the declared numbers beside those that the files state; a disagreement is logged as a warning."""
     norm = sample.normalisation
+    of_the_file = sample.weight is None or sample.weight.strip() == "weight"
     declared = {
         "cross_section_pb": None if norm is None else norm.cross_section_pb,
         "generated_sum_of_weights": None if norm is None else norm.generated_sum_of_weights,
-        "sum_of_weights": events.sum_read,
+        "sum_of_weights": events.sum_read if of_the_file else None,
     }
     stated = {
         "cross_section_pb": events.cross_section_stated,

@@ -102,12 +102,11 @@ def _normalised(task: Task[SelectionRecipe], events: SampleEvents) -> Normalised
     if norm is None:
         return _unchanged(selected)
     if norm.cross_section_pb is not None:
-        stated = events.sum_stated if events.sum_stated is not None else events.sum_read
         return by_cross_section(
             selected.weight,
             cross_section_pb=norm.cross_section_pb * norm.k_factor,
             luminosity_fb=recipe.luminosity_fb,
-            generated_sum=stated if norm.generated_sum_of_weights is None else norm.generated_sum_of_weights,
+            generated_sum=_generated_sum(recipe, norm, events),
         )
     if norm.yield_events is not None:
         return by_yield(selected.weight, _in_region(recipe, selected, norm.region), total=norm.yield_events)
@@ -115,6 +114,15 @@ def _normalised(task: Task[SelectionRecipe], events: SampleEvents) -> Normalised
         in_region = _in_region(recipe, selected, recipe.pseudo.region)
         return by_yield(selected.weight, in_region, total=_pseudo_yield(recipe), kind="pseudo")
     return _by_histogram(recipe, norm, selected, _published(task))
+
+
+def _generated_sum(recipe: SelectionRecipe, norm: Normalisation, events: SampleEvents) -> float:
+    """Return the sum of weights of all generated events: declared, else stated by the files, else read from them."""
+    if norm.generated_sum_of_weights is not None:
+        return norm.generated_sum_of_weights
+    if recipe.sample.weight is None:
+        return float(events.n_generated)
+    return events.sum_read if events.sum_stated is None else events.sum_stated
 
 
 def _by_histogram(

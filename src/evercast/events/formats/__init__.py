@@ -20,7 +20,7 @@ __all__ = ["EventSource", "FileFacts", "FormatName", "detect_format", "open_even
 def open_events(
     path: Path,
     *,
-    format: Literal["auto"] | FormatName = "auto",
+    format: Literal["auto"] | FormatName = "auto",  # noqa: A002 - the word of the document
     tree: str | None = None,
 ) -> EventSource:
     """Open an event file.

@@ -70,30 +70,34 @@ def open_parquet(path: Path) -> ParquetFile:
     with _arrow_errors(path), path.open("rb") as stream:
         opened = pyarrow.parquet.ParquetFile(stream)
         rows, schema = opened.metadata.num_rows, opened.schema_arrow
-        stated = _stated(path, (opened.metadata.metadata or {}).get(METADATA_KEY))
+        stated, program = _stated(path, (opened.metadata.metadata or {}).get(METADATA_KEY))
     if rows == 0:
         raise empty(path)
     facts = FileFacts(
         n_events=rows,
-        n_generated=None if stated.get("n_generated") is None else int(stated["n_generated"]),
+        n_generated=int(stated["n_generated"]) if "n_generated" in stated else None,
         sum_of_weights=stated.get("sum_of_weights"),
         cross_section_pb=stated.get("cross_section_pb"),
-        program=None if not stated else "evercast generation",
+        cross_section_error_pb=stated.get("cross_section_error_pb"),
+        program=program,
     )
     return ParquetFile(path=path, columns=tuple(schema.names), facts=facts)
 
 
-def _stated(path: Path, text: bytes | None) -> Mapping[str, float]:
+def _stated(path: Path, text: bytes | None) -> tuple[Mapping[str, float], str | None]:
+    """Return the numbers and the program that a generation stage stated."""
     if text is None:
-        return {}
+        return {}, None
     try:
         body = json.loads(text)
     except ValueError as err:
         raise damaged(path, f"the metadata {METADATA_KEY.decode()!r} is not JSON: {err}") from err
     if not isinstance(body, dict):
         raise damaged(path, f"the metadata {METADATA_KEY.decode()!r} is not an object")
-    return {
+    numbers = {
         key: float(value)
-        for key in ("cross_section_pb", "sum_of_weights", "n_generated")
+        for key in ("cross_section_pb", "cross_section_error_pb", "sum_of_weights", "n_generated")
         if isinstance(value := body.get(key), int | float) and math.isfinite(value)
     }
+    words = [str(body[key]) for key in ("program", "version") if key in body]
+    return numbers, " ".join(words) or None
