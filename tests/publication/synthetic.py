@@ -10,6 +10,7 @@ import numpy as np
 
 from evercast.artifacts.arrays import write_arrays
 from evercast.artifacts.event_table import EventTable, write_event_table
+from evercast.artifacts.likelihood_folder import Index, IndexEntry, write_index
 from evercast.spec.codec import from_json
 from evercast.spec.model import Analysis, BinnedChannel
 
@@ -45,7 +46,8 @@ DOCUMENT = {
     "ensembles": {
         "ratios": {
             "region": "SR", "processes": ["S", "B"], "reference": {"peak": 1.0, "fall": 1.0},
-            "observables": ["m", "angle"], "model": {"kind": "mlp", "width": 8, "depth": 2}, "training": {"epochs": 12}, "seed": 1,
+            "observables": ["m", "angle"],
+            "model": {"kind": "mlp", "width": 8, "depth": 2}, "training": {"epochs": 12}, "seed": 1,
             "members": 2, "folds": 2,
         }
     },
@@ -84,12 +86,7 @@ def write_run(folder: Path, analysis: Analysis, *, seed: int = 1, members: int =
             inputs[f"training/{name}-{process}-b0"] = _training(path, process, members * ensemble.folds, rng)
         inputs[f"evaluation/{name}"] = _evaluation(folder / f"evaluation-{name}", name, analysis, tables, rng)
     serial = folder / "serialization-all"
-    (serial / "likelihood").mkdir(parents=True)
-    channels = {
-        n: c for k in analysis.likelihoods.values() for n, c in k.channels.items() if isinstance(c, BinnedChannel)
-    }
-    if channels and analysis.publish.pyhf:
-        (serial / "likelihood" / "workspace.json").write_text(json.dumps(_workspace(channels, rng)))
+    _serialization(serial / "likelihood", analysis, tables)
     inputs["serialization/all"] = serial
     for index, name in enumerate(analysis.likelihoods):
         inputs[f"fit/{name}"] = _fit(folder / f"fit-{name}", name, analysis, 0.9 + 0.1 * index)
@@ -152,11 +149,11 @@ def _training(path: Path, process: str, networks: int, rng: np.random.Generator)
     epochs = np.arange(12)
     entries = []
     for k in range(networks):
-        train = 0.45 + 0.24 * np.exp(-epochs / 3) + rng.normal(0, 0.002, 12)
+        training = 0.45 + 0.24 * np.exp(-epochs / 3) + rng.normal(0, 0.002, 12)
         validation = 0.46 + 0.23 * np.exp(-epochs / 3) + rng.normal(0, 0.005, 12)
         entries.append({
             "member": k // 2, "fold": k % 2, "seed": 100 + k, "best_epoch": int(np.argmin(validation)),
-            "train": train.tolist(), "validation": validation.tolist(),
+            "loss": {"training": training.tolist(), "validation": validation.tolist()},
         })  # fmt: skip
     (path / "training.json").write_text(json.dumps({"process": process, "networks": entries}))
     return path
@@ -179,37 +176,64 @@ def _evaluation(
         "chi2": 8.4, "bins": 8,
     }  # fmt: skip
     score = np.linspace(0.05, 0.95, 10)
+    fraction = [*(score + rng.normal(0, 0.02, 10)).tolist()[:-1], None]
     body = {
-        "normalisation": {"mean": 1.002, "error": 0.004, "log_norm": -0.013},
-        "effective_sample_size": {"process": 3900.0, "reference": 7800.0},
+        "normalisation": {"mean": 1.002, "error": 0.004, "log_norm": 0.002},
+        "effective_sample_size": {"process": 3900.0, "reference": 7800.0, "reweighted_reference": 2500.0},
         "calibration": {
-            "score_bins": score.tolist(), "fraction": (score + rng.normal(0, 0.02, 10)).tolist(), "error": [0.02] * 10
+            "score_bins": np.linspace(0, 1, 11).tolist(), "score": score.tolist(), "fraction": fraction,
+            "error": [0.02] * 9 + [None],
         },
         "closure": dict.fromkeys(ensemble.observables, closure),
-        "auc_closure": 0.507,
+        "auc": 0.81,
         "saturated_fraction": 0.0,
+        "member_spread": {"median": 0.05, "quantile_90": 0.1, "largest": 0.4},
     }  # fmt: skip
     (path / "diagnostics.json").write_text(json.dumps({"processes": dict.fromkeys(ensemble.processes, body)}))
     return path
 
 
-def _workspace(channels: dict[str, BinnedChannel], rng: np.random.Generator) -> dict[str, object]:
+def _serialization(folder: Path, analysis: Analysis, tables: dict[str, EventTable]) -> None:
+    folder.mkdir(parents=True)
+    entries = {}
+    for name, likelihood in analysis.likelihoods.items():
+        channels = {n: c for n, c in likelihood.channels.items() if isinstance(c, BinnedChannel)}
+        if not channels:
+            continue
+        file = folder / f"{name}.json"
+        file.write_text(json.dumps(_workspace(channels, analysis, tables)))
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        entries[name] = IndexEntry(kind="workspace", path=file.name, sha256=digest, measurement="synthetic")
+    write_index(
+        folder, Index(schema="likelihood-index/1.0.0", analysis=analysis.name, run_id="0" * 64, likelihoods=entries)
+    )
+
+
+def _workspace(
+    channels: dict[str, BinnedChannel], analysis: Analysis, tables: dict[str, EventTable]
+) -> dict[str, object]:
     bodies, observations = [], []
+    data = next(name for name, sample in analysis.samples.items() if sample.role == "data")
     for name, channel in channels.items():
-        centres = (np.array(channel.edges[1:]) + np.array(channel.edges[:-1])) / 2
-        samples, total = [], np.zeros(len(centres))
-        for index, process in enumerate(channel.processes):
-            shape = np.exp(-(((centres - 124) / 6) ** 2)) if index == 0 else np.exp(-centres / 90)
-            data = shape / shape.sum() * (10.0, 80.0, 4.0, 0.1)[index % 4]
-            total += data
+
+        def counts(sample: str, channel: BinnedChannel = channel) -> list[float]:
+            values = tables[sample].columns([channel.observable])[:, 0]
+            return np.histogram(values, channel.edges, weights=tables[sample].weight)[0].tolist()
+
+        samples = []
+        for process in channel.processes:
+            nominal = counts(analysis.processes[process].sample)
             modifiers = [
-                {"name": f"norm_{process}", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}},
-                {"name": f"stat_{name}", "type": "staterror", "data": (0.05 * data).tolist()},
+                {"name": f"norm_{process.lower()}", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}},
+                {"name": f"stat_{name}", "type": "staterror", "data": [0.05 * value for value in nominal]},
             ]
-            samples.append({"name": process, "data": data.tolist(), "modifiers": modifiers})
+            if process == channel.processes[0]:
+                modifiers.append({"name": "mu", "type": "normfactor", "data": None})
+            samples.append({"name": process, "data": nominal, "modifiers": modifiers})
         bodies.append({"name": name, "samples": samples})
-        observations.append({"name": name, "data": rng.poisson(total).astype(float).tolist()})
-    return {"channels": bodies, "observations": observations, "measurements": [], "version": "1.0.0"}
+        observations.append({"name": name, "data": counts(data)})
+    measurement = {"name": "synthetic", "config": {"poi": "mu", "parameters": []}}
+    return {"channels": bodies, "observations": observations, "measurements": [measurement], "version": "1.0.0"}
 
 
 def _fit(path: Path, name: str, analysis: Analysis, best: float) -> Path:

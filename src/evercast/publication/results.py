@@ -14,6 +14,7 @@ from evercast.publication.report.view import JsonView
 __all__ = ["FittedParameter", "LikelihoodResult", "Outcome", "read_result", "with_errors", "with_interval"]
 
 SIGNIFICANT = 2
+_GOOD = ("ok", "converged", "success", "good", "trusted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +81,15 @@ def read_result(name: str, body: JsonView) -> LikelihoodResult:
     poi = body.text("poi") or "mu"
     status = body.text("status") or "unknown"
     messages = tuple(_guard_messages(body.at("guard")))
-    trusted = body.at("guard").first("passed", "ok", "trusted").flag()
+    passed = body.at("guard").first("passed", "ok", "trusted").flag()
+    trusted = status in _GOOD and not messages if passed is None else passed
     expected = body.at("expected")
     return LikelihoodResult(
         name=body.text("likelihood") or name,
         poi=poi,
         status=status,
         guard=messages,
-        trusted=status in ("ok", "converged", "success") if trusted is None else trusted,
+        trusted=trusted,
         observed=_outcome(body.at("observed"), poi),
         expected=_outcome(expected, poi),
         expected_kind=expected.first("asimov", "kind", "asimov_kind").text() or body.text("asimov"),
@@ -98,7 +100,7 @@ def _guard_messages(guard: JsonView) -> list[str]:
     found: list[str] = []
     for key in ("problems", "messages", "warnings", "doubts"):
         found += [text for entry in guard.entries(key) if (text := entry.text() or entry.text("message"))]
-    message = guard.text("message")
+    message = guard.first("reason", "message").text()
     return [*found, message] if message else found
 
 

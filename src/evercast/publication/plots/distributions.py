@@ -51,7 +51,7 @@ class Stack:
     @property
     def expected(self) -> Float[np.ndarray, " bins"]:
         """Expected events of all processes together: (bins,)."""
-        return np.sum([np.zeros(len(self.edges) - 1), *(c.events for c in self.components)], axis=0, dtype=np.float64)
+        return np.asarray(sum((c.events for c in self.components), np.zeros(len(self.edges) - 1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,13 @@ def poisson_errors(observed: Float[np.ndarray, " bins"]) -> Float[np.ndarray, "2
     return np.array([observed - low, high - observed])
 
 
-def draw_stack(ax: Axes, stack: Stack) -> Axes:
+def draw_stack(ax: Axes, stack: Stack, *, compact: bool = False) -> Axes:
     """Draw the stacked prediction, its uncertainty and the data with Poisson intervals.
+
+    Args:
+        ax: where to draw.
+        stack: what to draw.
+        compact: for a small frame: a legend of two columns.
 
     Returns:
         `ax`.
@@ -102,13 +107,22 @@ def draw_stack(ax: Axes, stack: Stack) -> Axes:
         errors = poisson_errors(stack.observed)
         _points(ax, stack.edges, stack.observed, errors, label=stack.observed_title, keep=stack.observed > 0)
         top = max(top, float(np.max(stack.observed + errors[1], initial=0.0)))
-    ax.set_ylim(0, 1.35 * top if top > 0 else 1)
+    ax.set_ylim(0, (1.6 if compact else 1.35) * top if top > 0 else 1)
     ax.set_xlim(float(stack.edges[0]), float(stack.edges[-1]))
     ax.set_ylabel(_events_axis(stack.edges, stack.unit))
     ax.set_xlabel(_with_unit(stack.axis, stack.unit))
-    handles, labels = ax.get_legend_handles_labels()
-    ax.legend(handles[::-1], labels[::-1], loc="upper right", ncols=1 if len(labels) < 8 else 2)
+    _legend(ax, stack, compact=compact)
     return ax
+
+
+def _legend(ax: Axes, stack: Stack, *, compact: bool) -> None:
+    """Draw the legend: data, then the processes from the top of the stack, then the uncertainty."""
+    handles = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    order = [stack.observed_title, *(safe_text(c.title) for c in reversed(stack.components)), "Uncertainty"]
+    shown = list(dict.fromkeys(name for name in order if name in handles))
+    columns = 2 if compact or len(shown) > 8 else 1
+    size = "x-small" if compact else None
+    ax.legend([handles[name] for name in shown], shown, loc="upper right", ncols=columns, fontsize=size)
 
 
 def draw_ratio(ax: Axes, stack: Stack) -> Axes:

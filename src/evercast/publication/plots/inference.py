@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from scipy import stats
 
-from evercast.publication.plots.figure import INK, MUTED, safe_text
+from evercast.publication.plots.figure import INK, MUTED, PAPER, safe_text
 
 __all__ = ["Interval", "ProfileCurve", "Pull", "draw_intervals", "draw_profiles", "draw_pulls"]
 
@@ -86,7 +86,16 @@ def draw_intervals(ax: Axes, intervals: tuple[Interval, ...], *, axis: str) -> A
     """
     names = [f"{item.title}, {'expected' if item.expected else 'observed'}" for item in reversed(intervals)]
     for row, (item, name) in enumerate(zip(reversed(intervals), names, strict=True)):
-        ax.text(0.03, row + 0.22, safe_text(name), transform=ax.get_yaxis_transform(), fontsize=12, color=item.color)
+        ax.text(
+            0.03,
+            row + 0.22,
+            safe_text(name),
+            transform=ax.get_yaxis_transform(),
+            fontsize=12,
+            color=item.color,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.5},
+            zorder=1.5,
+        )
         errors = [[_distance(item.value, item.low)], [_distance(item.value, item.high)]]
         ax.errorbar(
             [item.value], [row], xerr=errors, fmt="o", ms=7, lw=2, capsize=4, color=item.color,

@@ -8,6 +8,7 @@ import mplhep
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from evercast.publication.plots.distributions import poisson_errors
 from evercast.publication.plots.figure import INK, MUTED, safe_text
@@ -79,6 +80,7 @@ def draw_losses(ax: Axes, curves: tuple[LossCurve, ...]) -> Axes:
         median = _median(rows)
         ax.plot(np.arange(1, len(median) + 1), median, color=color, lw=2.2, label=f"{label} (median)")
     _limit_losses(ax, curves)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     ax.set_xlabel("Epoch")
     ax.set_ylabel("Loss")
     ax.legend(loc="upper right")
@@ -137,7 +139,7 @@ def draw_closure_ratio(ax: Axes, closure: Closure, *, axis: str) -> Axes:
     ax.errorbar(
         centres, (closure.reweighted / safe)[known], yerr=(error / safe)[known], fmt="o", ms=3.5, lw=1.1, color=INK
     )
-    ax.set_ylim(0.5, 1.5)
+    ax.set_ylim(0.6, 1.4)
     ax.set_xlim(float(closure.edges[0]), float(closure.edges[-1]))
     ax.set_xlabel(axis)
     ax.set_ylabel("Ratio", loc="center", fontsize="small")

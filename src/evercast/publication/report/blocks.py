@@ -37,11 +37,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
-    """Figures side by side, as many as fit."""
+    """Figures side by side, as many as fit; a `pair` is a large one with a smaller one beside it."""
 
     drawings: tuple[Drawing, ...]
     title: str | None = None
     folded: bool = False
+    pair: bool = False
     kind: Literal["gallery"] = "gallery"
 
 

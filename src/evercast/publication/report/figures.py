@@ -99,10 +99,12 @@ def stack(name: str, content: Stack, label: Label, *, caption: str | Markup, sma
     def build() -> Figure:
         figure, grid = (_SMALL if small else _MAIN).figure()
         if content.observed is None:
-            add_label(draw_stack(figure.add_subplot(grid[0]), content), label, size=15 if small else None)
+            add_label(
+                draw_stack(figure.add_subplot(grid[0]), content, compact=small), label, size=15 if small else None
+            )
             return figure
         upper, lower = _with_ratio(figure, grid[0])
-        add_label(draw_stack(upper, content), label, size=15 if small else None)
+        add_label(draw_stack(upper, content, compact=small), label, size=15 if small else None)
         upper.set_xlabel("")
         draw_ratio(lower, content)
         return figure

@@ -12,7 +12,8 @@ __all__ = ["to_html", "to_plain"]
 
 _LETTERS: Final = (
     "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
-    "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda",
+    "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "Gamma", "Delta", "Theta",
+    "Lambda",
     "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega",
 )  # fmt: skip
 _COMMANDS: Final = {name: unescape(f"&{name};") for name in _LETTERS} | {
@@ -30,6 +31,7 @@ def to_html(label: str) -> Markup:
         >>> to_html(r"$m_{4\ell}$ <b>")
         Markup('m<sub>4ℓ</sub> &lt;b&gt;')
     """
+    label = label.replace("->", "→")
     parts = label.split("$")
     if len(parts) % 2 == 0:
         return escape(label)
@@ -43,6 +45,7 @@ def to_plain(label: str) -> str:
         >>> to_plain(r"$\mu_H$")
         'μ_H'
     """
+    label = label.replace("->", "→")
     parts = label.split("$")
     if len(parts) % 2 == 0:
         return label

@@ -9,6 +9,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from evercast.artifacts.event_table import read_event_table
+from evercast.artifacts.likelihood_folder import open_likelihood
+from evercast.likelihood.model import LikelihoodModel
 from evercast.publication.plots.figure import Label
 from evercast.publication.report.blocks import Page, Section
 from evercast.publication.report.checks import all_checks
@@ -17,16 +19,12 @@ from evercast.publication.report.provenance import checks_section, provenance_se
 from evercast.publication.report.sections_inputs import analysis_section, workflow_section
 from evercast.publication.report.sections_networks import networks_section
 from evercast.publication.report.sections_results import headlines, result_sentence, results_section
-from evercast.publication.report.sections_selection import (
-    Selected,
-    distributions_section,
-    selection_section,
-    shapes_section,
-)  # fmt: skip
+from evercast.publication.report.sections_selection import Selected, distributions_section, selection_section
+from evercast.publication.report.sections_shapes import shapes_section
 from evercast.publication.report.units import Unit, of_stage
-from evercast.publication.report.view import JsonView, read_view
+from evercast.publication.report.view import read_view
 from evercast.publication.results import LikelihoodResult, read_result
-from evercast.spec.model import Analysis, UnbinnedChannel
+from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
 __all__ = ["fit_document", "make_page", "read_results", "render_page"]
 
@@ -74,7 +72,7 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
         results_section(analysis, results, selected.label) if results else None,
         distributions_section(analysis, selected, processes),
         networks_section(analysis, units, selected, processes),
-        shapes_section(analysis, selected, processes),
+        shapes_section(analysis, units, selected, processes),
         selection_section(analysis, selected) if selected.summaries else None,
         checks_section(checks) if checks else None,
         analysis_section(analysis),
@@ -111,13 +109,12 @@ def render_page(page: Page) -> str:
 
 def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> Selected:
     selections = of_stage(units, "selection")
-    workspaces = [unit.folder / "likelihood" / "workspace.json" for unit in of_stage(units, "serialization")]
     public = any(file.source for s in analysis.samples.values() if s.role == "data" for file in s.files)
     data_text = "Open Data" if public else ""
     return Selected(
         tables={u.name: read_event_table(u.folder / "events.zarr") for u in selections},
         summaries={u.name: read_view(u.folder / "summary.json") for u in selections},
-        workspace=next((read_view(path) for path in workspaces if path.is_file()), JsonView()),
+        models=_binned_models(analysis, units),
         label=Label(
             experiment=analysis.metadata.experiment,
             text="Pseudo-data" if pseudo else data_text,
@@ -126,6 +123,15 @@ def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> S
         ),
         observed_title="Pseudo-data" if pseudo else "Data",
     )
+
+
+def _binned_models(analysis: Analysis, units: tuple[Unit, ...]) -> dict[str, LikelihoodModel]:
+    return {
+        name: open_likelihood(unit.folder / "likelihood", name)
+        for unit in of_stage(units, "serialization")
+        for name, likelihood in analysis.likelihoods.items()
+        if any(isinstance(channel, BinnedChannel) for channel in likelihood.channels.values())
+    }
 
 
 def _facts(analysis: Analysis) -> tuple[str, ...]:

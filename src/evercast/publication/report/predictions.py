@@ -1,80 +1,91 @@
-"""Binned predictions with their uncertainty, from a HistFactory workspace or from selected events."""
+"""Binned predictions with their uncertainty, from a binned likelihood or from selected events."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from evercast.artifacts.event_table import EventTable
+from evercast.likelihood.model import (
+    BinFactor,
+    BinnedChannelModel,
+    HistoSys,
+    LikelihoodModel,
+    Modifier,
+    NormFactor,
+    NormSys,
+    ParameterModel,
+)
 from evercast.publication.plots.distributions import Component, Shape, Stack
 from evercast.publication.report.processes import DrawnProcess
-from evercast.publication.report.view import JsonView
-from evercast.spec.model import Analysis, BinnedChannel
+from evercast.spec.model import Analysis, BinnedChannel, Observable
 
-__all__ = ["event_edges", "event_shape", "event_stack", "workspace_stack"]
+__all__ = ["event_edges", "event_shape", "event_stack", "model_stack"]
 
 Bins = Float[np.ndarray, " bins"]
 
 
-def workspace_stack(
-    analysis: Analysis,
+def model_stack(
+    observable: Observable,
     channel: BinnedChannel,
+    model: LikelihoodModel,
     name: str,
-    workspace: JsonView,
     processes: tuple[DrawnProcess, ...],
 ) -> Stack | None:
-    """Return the channel `name` of a workspace at the nominal point, None where the workspace has no such channel.
+    """Return the binned channel `name` of a likelihood at the nominal point, None where it has no such channel.
 
-    The uncertainty is linear in each nuisance parameter (half the distance from down to up): processes that share one
-    are added with their signs, different parameters in quadrature, statistics of the templates in quadrature per bin.
+    The uncertainty is linear in each constrained parameter (half the distance from down to up): samples that share one
+    are added with their signs, different parameters in quadrature.
     """
-    body = next((entry for entry in workspace.entries("channels") if entry.text("name") == name), None)
-    if body is None:
+    found = next((c for c in model.channels if isinstance(c, BinnedChannelModel) and c.name == name), None)
+    if found is None:
         return None
-    samples = {sample.text("name") or "": sample for sample in body.entries("samples")}
-    edges = np.array(channel.edges)
-    shown = [p for p in processes if p.name in samples]
-    components = tuple(
-        Component(title=p.title, color=p.color, events=_scaled(samples[p.name].numbers("data"), p)) for p in shown
-    )
-    observed = next((o for o in workspace.entries("observations") if o.text("name") == name), None)
-    bins = len(edges) - 1
-    if not components or any(c.events.shape != (bins,) for c in components):
-        return None
-    observable = analysis.selection.observables[channel.observable]
+    samples = {sample.name: sample for sample in found.samples}
+    shown = [(process, samples[process.name]) for process in processes if process.name in samples]
+    widths = {p.name: _width(p) for p in model.parameters}
+    shifts: dict[str, Bins] = defaultdict(lambda: np.zeros(len(found.observed)))
+    components = []
+    for process, sample in shown:
+        nominal = _scaled(sample.nominal, process)
+        components.append(Component(title=process.title, color=process.color, events=nominal))
+        for modifier in sample.modifiers:
+            for parameter, shift in _shifts(modifier, nominal, widths):
+                shifts[parameter] = shifts[parameter] + shift
     return Stack(
-        edges=edges,
-        components=components,
-        uncertainty=_workspace_uncertainty([(samples[p.name], p.coefficient or 0.0) for p in shown], bins),
-        observed=None if observed is None else observed.numbers("data"),
+        edges=np.array(channel.edges),
+        components=tuple(components),
+        uncertainty=np.sqrt(sum((shift**2 for shift in shifts.values()), np.zeros(len(found.observed)))),
+        observed=found.observed,
         axis=observable.label or channel.observable,
         unit=observable.unit,
     )
 
 
+def _width(parameter: ParameterModel) -> float:
+    if parameter.constraint == "normal":
+        return parameter.width
+    return 1 / np.sqrt(parameter.factor) if parameter.constraint == "poisson" and parameter.factor > 0 else 0.0
+
+
+def _shifts(modifier: Modifier, nominal: Bins, widths: Mapping[str, float]) -> Iterator[tuple[str, Bins]]:
+    match modifier:
+        case NormSys(parameter=parameter, up=up, down=down):
+            yield parameter, nominal * (up - down) / 2
+        case HistoSys(parameter=parameter, up=up, down=down):
+            yield parameter, (up - down) / 2
+        case NormFactor(parameter=parameter):
+            yield parameter, nominal * widths.get(parameter, 0.0)
+        case BinFactor(parameters=parameters):
+            for index, name in enumerate(parameters):
+                if name is not None:
+                    yield name, np.where(np.arange(len(nominal)) == index, nominal * widths.get(name, 0.0), 0.0)
+
+
 def _scaled(events: Bins, process: DrawnProcess) -> Bins:
     return events * (process.coefficient if process.coefficient is not None else 1.0)
-
-
-def _workspace_uncertainty(samples: list[tuple[JsonView, float]], bins: int) -> Bins:
-    by_parameter: dict[str, Bins] = defaultdict(lambda: np.zeros(bins))
-    variance = np.zeros(bins)
-    for sample, coefficient in samples:
-        nominal = sample.numbers("data") * coefficient
-        for modifier in sample.entries("modifiers"):
-            kind, parameter = modifier.text("type"), modifier.text("name") or ""
-            if kind == "normsys":
-                high, low = modifier.number("data", "hi") or 1.0, modifier.number("data", "lo") or 1.0
-                by_parameter[parameter] = by_parameter[parameter] + nominal * (high - low) / 2
-            elif kind == "histosys":
-                change = modifier.numbers("data", "hi_data") - modifier.numbers("data", "lo_data")
-                by_parameter[parameter] = by_parameter[parameter] + coefficient * change / 2
-            elif kind in ("staterror", "shapesys"):
-                variance = variance + (coefficient * modifier.numbers("data")) ** 2
-    return np.sqrt(variance + sum((shift**2 for shift in by_parameter.values()), np.zeros(bins)))
 
 
 def event_edges(tables: list[EventTable], observable: str, *, bins: int = 20) -> Float[np.ndarray, " edges"]:

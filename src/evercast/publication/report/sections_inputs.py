@@ -61,7 +61,7 @@ def _samples(analysis: Analysis) -> Table:
     rows = tuple(
         (
             Cell(name, "code"),
-            Cell(sample.title or "–"),
+            Cell(to_html(sample.title or "–")),
             Cell(sample.role),
             Cell(_origins(sample.files)),
             Cell(_normalisation(sample.normalisation)),
@@ -106,7 +106,7 @@ def _processes(analysis: Analysis) -> Table:
     rows = tuple(
         (
             Cell(name, "code"),
-            Cell(process.title or "–"),
+            Cell(to_html(process.title or "–")),
             Cell(process.sample, "code"),
             Cell(process.coefficient, "code"),
         )

@@ -13,7 +13,7 @@ from evercast.publication.report.blocks import Block, Cell, Gallery, Section, Ta
 from evercast.publication.report.figures import Drawing
 from evercast.publication.report.mathtext import to_plain
 from evercast.publication.report.processes import DrawnProcess
-from evercast.publication.report.sections_selection import Selected
+from evercast.publication.report.sections_selection import Selected, slug
 from evercast.publication.report.units import Unit, of_stage
 from evercast.publication.report.view import JsonView, read_view
 from evercast.spec.model import Analysis, Ensemble
@@ -41,8 +41,8 @@ def networks_section(
     if not blocks:
         return None
     lead = (
-        "Each network separates one process from the reference mixture; its logit is the log density ratio. A simulated "
-        "event is evaluated by networks that did not train on it, data by all of them, averaged."
+        "Each network separates one process from the reference mixture; its logit is the log density ratio. A "
+        "simulated event is evaluated by networks that did not train on it, data by all of them, averaged."
     )
     return Section(anchor="networks", title="Networks", lead=lead, blocks=tuple(blocks))
 
@@ -79,15 +79,12 @@ def _training_blocks(analysis: Analysis, name: str, ensemble: Ensemble, units: t
     caption = f"Loss of every network of {name}; dots mark the epoch whose weights were kept."
     return [
         Table(title=f"Ensemble {name}", headers=headers, rows=tuple(rows), note=note),
-        Gallery(drawings=(figures.losses(f"losses-{_slug(name)}", panels, caption=caption),)),
+        Gallery(drawings=(figures.losses(f"losses-{slug(name)}", panels, caption=caption),)),
     ]
 
 
 def _curve(network: JsonView) -> LossCurve | None:
-    losses = network.first("loss", "losses", "history").at()
-    source = losses if losses.value is not None else network
-    train = source.first("train", "train_loss", "training").numbers()
-    validation = source.first("validation", "validation_loss").numbers()
+    train, validation = network.numbers("loss", "training"), network.numbers("loss", "validation")
     if train.size == 0:
         return None
     return LossCurve(train=train, validation=validation, best=network.whole("best_epoch"))
@@ -107,7 +104,7 @@ def _evaluation_blocks(
     ]
     if panels:
         caption = "Fraction of the process in bins of the score, both classes with equal total weight."
-        blocks.append(Gallery(drawings=(figures.calibrations(f"calibration-{_slug(name)}", panels, caption=caption),)))
+        blocks.append(Gallery(drawings=(figures.calibrations(f"calibration-{slug(name)}", panels, caption=caption),)))
     ratios = _ratio_drawing(analysis, name, ensemble, unit, selected, processes)
     if ratios:
         blocks.append(Gallery(drawings=(ratios,)))
@@ -129,20 +126,24 @@ def _normalisation_table(name: str, diagnostics: dict[str, JsonView]) -> Table:
             Cell("–" if log_norm is None else f"{log_norm:+.4f}".replace("-", "−"), "number"),
             Cell(_whole(body.number("effective_sample_size", "process")), "number"),
             Cell(_whole(body.number("effective_sample_size", "reference")), "number"),
+            Cell(_whole(body.number("effective_sample_size", "reweighted_reference")), "number"),
+            Cell(_two(body.number("auc")), "number"),
+            Cell(_two(body.number("member_spread", "median")), "number"),
             Cell("–" if saturated is None else f"{100 * saturated:.2g} %", "number"),
         ))  # fmt: skip
-    headers = ("process", "E_ref[r]", "log of the correction", "effective size, process", "effective size, reference",
-               "saturated scores")  # fmt: skip
+    headers = (
+        "process", "E_ref[r] learned", "log divided out", "effective size, process", "reference",
+        "reference, reweighted", "AUC", "spread of members (median)", "saturated",
+    )  # fmt: skip
     note = (
-        "E_ref[r] is the mean of the density ratio over the reference; 1 in the ideal. The correction divides it out."
+        "E_ref[r] is the mean of the learned density ratio over the reference, 1 in the ideal; what is divided out "
+        "makes it 1 exactly. The spread is the standard deviation of log r over the members."
     )
     return Table(title=f"Normalisation of the ratios of {name}", headers=headers, rows=tuple(rows), note=note)
 
 
 def _calibration(body: JsonView) -> Calibration | None:
-    score, fraction, error = body.numbers("score_bins"), body.numbers("fraction"), body.numbers("error")
-    if score.size == fraction.size + 1:
-        score = (score[1:] + score[:-1]) / 2
+    score, fraction, error = body.numbers("score"), body.numbers("fraction"), body.numbers("error")
     kept = np.isfinite(fraction) if score.shape == fraction.shape == error.shape else np.zeros(0, dtype=bool)
     if not kept.any():
         return None
@@ -171,7 +172,7 @@ def _closure(analysis: Analysis, name: str, process: str, body: JsonView, colors
         return None
     title = _title(analysis, process)
     return figures.closures(
-        f"closure-{_slug(name)}-{_slug(process)}", panels, title=title, color=colors.get(process, "#15181c"),
+        f"closure-{slug(name)}-{slug(process)}", panels, title=title, color=colors.get(process, "#15181c"),
         caption=f"{title}: the process (area) and the reference weighted with the learned ratio (points).",
     )  # fmt: skip
 
@@ -209,7 +210,7 @@ def _ratio_drawing(
         "Log density ratios of each process to the reference: expected events (stacked, nominal point) and data. "
         "Values beyond the range are counted in the first and last bin."
     )
-    return figures.ratios(f"ratios-{_slug(name)}", panels, caption=caption)
+    return figures.ratios(f"ratios-{slug(name)}", panels, caption=caption)
 
 
 def _title(analysis: Analysis, process: str) -> str:
@@ -221,5 +222,5 @@ def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
-def _slug(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

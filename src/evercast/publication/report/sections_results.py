@@ -63,7 +63,7 @@ def results_section(analysis: Analysis, results: tuple[LikelihoodResult, ...], l
     blocks: list[Block] = [_table(analysis, results)]
     drawings = [d for d in (_profiles(analysis, shown, label), _intervals(analysis, shown, label)) if d is not None]
     if drawings:
-        blocks.append(Gallery(drawings=tuple(drawings)))
+        blocks.append(Gallery(drawings=tuple(drawings), pair=True))
     pulls = [(result, drawing) for result in shown if (drawing := _pulls(analysis, result)) is not None]
     if pulls:
         blocks.append(Gallery(drawings=tuple(drawing for _, drawing in pulls), title="Constrained parameters"))

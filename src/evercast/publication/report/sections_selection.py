@@ -9,18 +9,18 @@ import numpy as np
 from markupsafe import Markup
 
 from evercast.artifacts.event_table import EventTable
-from evercast.publication.plots.distributions import Shape
-from evercast.publication.plots.figure import MUTED, Label
+from evercast.likelihood.model import LikelihoodModel
+from evercast.publication.plots.figure import Label
 from evercast.publication.report import figures
 from evercast.publication.report.blocks import Block, Cell, Gallery, Section, Table
 from evercast.publication.report.figures import Drawing
 from evercast.publication.report.mathtext import to_html, to_plain
-from evercast.publication.report.predictions import event_edges, event_shape, event_stack, workspace_stack
+from evercast.publication.report.predictions import event_edges, event_stack, model_stack
 from evercast.publication.report.processes import DrawnProcess
 from evercast.publication.report.view import JsonView
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
-__all__ = ["Selected", "binned_channels", "distributions_section", "selection_section", "shapes_section"]
+__all__ = ["Selected", "binned_channels", "distributions_section", "selection_section", "slug"]
 
 INTERVAL_NOTE = "Data with central 68 % Poisson intervals; empty bins are left out."
 
@@ -32,14 +32,14 @@ class Selected:
     Args:
         tables: sample -> its selected events.
         summaries: sample -> its ``summary.json``.
-        workspace: the published HistFactory workspace; a view of None without one.
+        models: likelihood -> the model that was fitted, for likelihoods with binned channels.
         label: line above each figure.
         observed_title: the data in legends.
     """
 
     tables: Mapping[str, EventTable]
     summaries: Mapping[str, JsonView]
-    workspace: JsonView
+    models: Mapping[str, LikelihoodModel]
     label: Label
     observed_title: str
 
@@ -149,8 +149,10 @@ def _channel(
     analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], name: str, channel: BinnedChannel
 ) -> Drawing | None:
     used = tuple(process for process in processes if process.name in channel.processes)
-    stack = workspace_stack(analysis, channel, name, selected.workspace, used)
-    origin = "as in the published workspace"
+    observable = analysis.selection.observables[channel.observable]
+    stacks = (model_stack(observable, channel, model, name, used) for model in selected.models.values())
+    stack = next((found for found in stacks if found is not None), None)
+    origin = "as in the likelihood"
     if stack is None:
         if not selected.tables:
             return None
@@ -162,7 +164,7 @@ def _channel(
     observed = "" if stack.observed is None else f" {stack.observed.sum():.0f} events observed,"
     rest = f"in channel {name}, {origin}:{observed} {stack.expected.sum():.1f} expected."
     caption = Markup("{} {} {}").format(to_html(stack.axis), rest, INTERVAL_NOTE)
-    return figures.stack(f"channel-{_slug(name)}", stack, selected.label, caption=caption)
+    return figures.stack(f"channel-{slug(name)}", stack, selected.label, caption=caption)
 
 
 def _regions_drawn(analysis: Analysis) -> dict[str, tuple[str, ...]]:
@@ -184,74 +186,10 @@ def _observable(
     edges = event_edges([*simulated.values(), *([observed] if observed else [])], observable)
     stack = event_stack(analysis, observable, edges, simulated, observed, processes)
     caption = Markup("{}: selected events with their weights.").format(to_html(stack.axis))
-    name = f"observable-{_slug(region)}-{_slug(observable)}"
+    name = f"observable-{slug(region)}-{slug(observable)}"
     return figures.stack(name, stack, selected.label, caption=caption, small=True)
 
 
-def shapes_section(analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...]) -> Section | None:
-    """Return the simulated samples against the published templates of the same processes, None without templates."""
-    drawings = tuple(
-        drawing
-        for name, channel in binned_channels(analysis).items()
-        for process in processes
-        if process.name in channel.templates
-        and (drawing := _shape(analysis, selected, process, name, channel)) is not None
-    )
-    if not drawings:
-        return None
-    lead = "Simulated events against published histograms of the same process, all normalised to unit area."
-    return Section(anchor="shapes", title="Simulation against published histograms", lead=lead,
-                   blocks=(Gallery(drawings=drawings),))  # fmt: skip
-
-
-def _shape(
-    analysis: Analysis, selected: Selected, process: DrawnProcess, name: str, channel: BinnedChannel
-) -> Drawing | None:
-    published = _published(selected.workspace, name, process)
-    if published is None or process.sample not in selected.tables:
-        return None
-    edges = np.array(channel.edges)
-    table = selected.tables[process.sample].in_region(channel.region)
-    sample = analysis.samples[process.sample]
-    calibrated = sample.normalisation is not None and sample.normalisation.calibration is not None
-    simulated = event_shape(table, channel.observable, edges, title="simulated here", color="#15181c")
-    others = [simulated]
-    note = ""
-    if calibrated and sample.weight is None:
-        raw = event_shape(_unweighted(table), channel.observable, edges, title="before calibration", color=MUTED)
-        others.insert(0, raw)
-        note = " The weights of the sample were calibrated to this histogram in wider bins; grey points show it before."
-    observable = analysis.selection.observables[channel.observable]
-    axis = observable.label or channel.observable
-    caption = Markup("{}: {}, published histogram as area.{}").format(process.title, to_html(axis), note)
-    return figures.shapes(
-        f"shape-{_slug(name)}-{_slug(process.name)}", edges, (published, *others), selected.label,
-        axis=axis, unit=observable.unit, caption=caption,
-    )  # fmt: skip
-
-
-def _unweighted(table: EventTable) -> EventTable:
-    return EventTable(
-        sample=table.sample, role=table.role, observables=table.observables, weight=np.ones(len(table)),
-        event=table.event, regions=table.regions, observable_names=table.observable_names,
-        observable_units=table.observable_units, region_names=table.region_names,
-    )  # fmt: skip
-
-
-def _published(workspace: JsonView, name: str, process: DrawnProcess) -> Shape | None:
-    channel = next((entry for entry in workspace.entries("channels") if entry.text("name") == name), JsonView())
-    body = next((entry for entry in channel.entries("samples") if entry.text("name") == process.name), None)
-    if body is None:
-        return None
-    events = body.numbers("data")
-    total = float(events.sum())
-    if not total > 0:
-        return None
-    errors = next((m.numbers("data") for m in body.entries("modifiers") if m.text("type") == "staterror"), events * 0)
-    return Shape(
-        title=f"{process.title}, published", color=process.color, fraction=events / total, error=errors / total
-    )
-
-
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """Return a name as part of an identifier in the page."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
