@@ -117,8 +117,8 @@ class Weights:
 
     mean: Float32[np.ndarray, "*axes inputs"]
     scale: Float32[np.ndarray, "*axes inputs"]
-    weight: tuple[Float32[np.ndarray, "*axes out into"], ...]
-    bias: tuple[Float32[np.ndarray, "*axes out"], ...]
+    weight: tuple[Float32[np.ndarray, "*axes _out _into"], ...]
+    bias: tuple[Float32[np.ndarray, "*axes _out"], ...]
 
     def axes(self) -> tuple[int, ...]:
         """Return the lengths of the leading axes."""

@@ -249,7 +249,7 @@ def split(
 
 
 def _balance(
-    events: TrainingSet, rows: Sequence[Int64[np.ndarray, " rows"]], *, part: str, fold: int
+    events: TrainingSet, rows: Sequence[Int64[np.ndarray, " _rows"]], *, part: str, fold: int
 ) -> Float64[np.ndarray, " classes"]:
     sums = np.array([np.sum(events.weight[chosen]) for chosen in rows])
     for name, chosen, total in zip(_CLASS_NAMES, rows, sums, strict=True):

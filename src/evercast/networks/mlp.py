@@ -20,8 +20,8 @@ __all__ = ["Layers", "Mlp", "initial_layers"]
 class Layers(eqx.Module):
     """What is trained: for each layer weight (out, in) and bias (out,), float32."""
 
-    weight: tuple[Float32[Array, "*axes out into"], ...]
-    bias: tuple[Float32[Array, "*axes out"], ...]
+    weight: tuple[Float32[Array, "*axes _out _into"], ...]
+    bias: tuple[Float32[Array, "*axes _out"], ...]
 
 
 class Mlp(eqx.Module):
