@@ -59,7 +59,7 @@ def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1) -> bool:
 def _run(frozen: FrozenPlan, unit: Unit, *, threads: int) -> None:
     folder = frozen.folder
     inputs = resolve_inputs(frozen, unit)
-    attempt, checkpoint = folder.attempt(unit.id), folder.checkpoint(unit)
+    attempt, checkpoint = folder.attempt(unit.id).resolve(), folder.checkpoint(unit).resolve()
     started, clock = now_utc(), time.monotonic()
     try:
         with disk_errors(attempt):
