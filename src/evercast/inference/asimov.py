@@ -33,8 +33,8 @@ def nominal_point(likelihood: Likelihood, **values: float) -> Point:
 def asimov_model(likelihood: Likelihood, theta: Point) -> LikelihoodModel:
     """Return the model with its data replaced by what is expected at `theta`; global observables move along.
 
-    Binned channels get the expected events of each bin, exactly. Unbinned channels get their simulated events, whose weights
-    (those of the initial values) are multiplied by the ratio of the total intensities at `theta` and at the initial values.
+    Binned channels get the expected events of each bin, exactly. Unbinned channels get their simulated events, whose
+    weights (those of the initial values) are multiplied by the ratio of the total intensities at `theta` and there.
     `LikelihoodModel.asimov` says which of the two kinds the result holds.
 
     Raises:

@@ -11,6 +11,7 @@ from scipy.special import ndtr
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
 from evercast.inference.fit import FitResult, fit, not_above, poi_of
+from evercast.inference.profile import Profile
 from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
@@ -53,6 +54,7 @@ class ClsResult:
         asimov: kind of the Asimov data.
     """
 
+    poi: str
     mu: float
     cls_obs: float | None
     cls_exp: tuple[float, ...]
@@ -64,30 +66,31 @@ class ClsResult:
     status: str
 
 
-def significance(likelihood: Likelihood, *, poi: str | None = None, free_fit: FitResult | None = None) -> Significance:
+def significance(likelihood: Likelihood, *, poi: str | None = None, profile: Profile | None = None) -> Significance:
     """Return the significance of the parameter of interest being above 0.
+
+    Args:
+        likelihood: with the data to be used.
+        poi: parameter of interest; None takes the declared one, or that of `profile`.
+        profile: fits already made.
 
     Raises:
         NumericalFailure: a fit failed.
         InvalidInput: there is no parameter of interest.
     """
-    name = poi_of(likelihood, poi)
-    conditional = fit(likelihood, fixed={name: 0.0}, start=_moved(free_fit, likelihood, name, 0.0))
-    best = not_above(likelihood, free_fit or fit(likelihood), conditional)
-    poi_hat = best.parameter(name).value
-    q0 = max(conditional.twice_nll - best.twice_nll, 0.0) if poi_hat > 0 else 0.0
+    known = profile or Profile(likelihood, poi_of(likelihood, poi))
+    conditional = known.conditional(0.0)
+    best = known.best
+    q0 = max(conditional.twice_nll - best.twice_nll, 0.0) if known.poi_hat > 0 else 0.0
     z = math.sqrt(q0)
     return Significance(
-        q0=q0, z=z, p=float(ndtr(-z)), poi_hat=poi_hat, fits=(best, conditional), status=_status(best, conditional)
+        q0=q0,
+        z=z,
+        p=float(ndtr(-z)),
+        poi_hat=known.poi_hat,
+        fits=(best, conditional),
+        status=_status(best, conditional),
     )
-
-
-def _moved(best: FitResult | None, likelihood: Likelihood, name: str, value: float) -> np.ndarray | None:
-    if best is None:
-        return None
-    theta = best.theta.copy()
-    theta[likelihood.index(name)] = value
-    return theta
 
 
 def _status(*fits: FitResult) -> str:
@@ -149,7 +152,8 @@ def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: 
     name = poi_of(likelihood, poi)
     if not (math.isfinite(mu) and mu > 0):
         raise InvalidInput(f"the tested value must be positive and finite, found {mu}", code="cls.mu")
-    theta, fits = likelihood.initial.copy(), ()
+    theta = likelihood.initial.copy()
+    fits: tuple[FitResult, ...] = ()
     theta[likelihood.index(name)] = 0.0
     q = poi_hat = None
     if observed:
@@ -165,6 +169,21 @@ def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: 
     if not all(0.0 <= value <= 1.0 for value in (cls_obs, *cls_exp)):
         raise NumericalFailure(f"CLs is outside of [0, 1]: {cls_obs}, {cls_exp}", code="cls.range")
     return ClsResult(
-        mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov, poi_hat=poi_hat,
-        asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),
+        poi=name, mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov,
+        poi_hat=poi_hat, asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),
     )  # fmt: skip
+
+
+def guards_to_json(fits: tuple[FitResult, ...]) -> dict[str, object]:
+    """Return what the guard found over several fits: the worst of each, and all parameters at a bound."""
+    guards = [entry.guard for entry in fits]
+    return {
+        "passed": all(guard.reason is None for guard in guards),
+        "fits": len(guards),
+        "distance_to_minimum": max(guard.distance for guard in guards),
+        "scaled_gradient": max(guard.scaled_gradient for guard in guards),
+        "hessian_positive_definite": all(guard.positive_definite for guard in guards),
+        "at_bound": sorted({name for guard in guards for name in guard.at_bound}),
+        "second_optimiser": next((guard.second_optimiser for guard in guards if guard.second_optimiser), None),
+        "evaluations": sum(guard.n_evaluations for guard in guards),
+    }

@@ -90,8 +90,8 @@ def fit(
 ) -> FitResult:
     """Return the best fit with some parameters held.
 
-    A parameter in which a coefficient is not linear (interference) is also started at other values within its bounds, since
-    there may be several minima. On doubt a second optimiser (iminuit) runs, and the better result is kept.
+    A parameter in which a coefficient is not linear (interference) is also started at other values within its bounds,
+    since there may be several minima. On doubt a second optimiser (iminuit) runs, and the better result is kept.
 
     Args:
         likelihood: what is fitted.

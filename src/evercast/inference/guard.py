@@ -118,7 +118,7 @@ def _minuit(
         return found if np.isfinite(found) else 1e15
 
     def gradient(theta: Float[np.ndarray, " parameters"]) -> Float[np.ndarray, " parameters"]:
-        return np.nan_to_num(likelihood.gradient(theta), nan=0.0, posinf=1e15, neginf=-1e15)
+        return np.asarray(np.nan_to_num(likelihood.gradient(theta), nan=0.0, posinf=1e15, neginf=-1e15))
 
     minuit = Minuit(value, start, grad=gradient, name=likelihood.names)
     minuit.errordef = Minuit.LEAST_SQUARES

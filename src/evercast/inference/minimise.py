@@ -1,7 +1,7 @@
 """Minimisation of -2 ln L: Newton steps in a trust region, in scaled coordinates, with bounds, with the exact Hessian.
 
 Each coordinate is scaled by the curvature, so that a per-bin factor with a gradient of 1e5 and a signal strength with a
-gradient of 1e-2 are alike. Bounds are an active set: a parameter at a bound whose gradient pushes outward is held there.
+gradient of 1e-2 are alike. Bounds are an active set: a parameter at a bound whose slope pushes outward is held there.
 Source: Nocedal and Wright, Numerical Optimization, algorithms 4.1 and 4.3, with the eigenvalue form of the subproblem.
 """
 
@@ -131,13 +131,13 @@ def _end(
 
 
 def _held(theta: Point, gradient: Point, lower: Point, upper: Point) -> Mask:
-    return ((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0))
+    return np.asarray(((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0)))
 
 
 def _inverse_scale(current: Expansion, theta: Point, lower: Point, upper: Point) -> Point:
-    """Return 1 / scale: the root of the curvature; where it vanishes, a step of the size of the parameter or the box."""
+    """Return 1 / scale: the root of the curvature; where it vanishes, from the size of the parameter or the box."""
     span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
-    return np.maximum(np.sqrt(np.abs(np.diag(current.hessian))), 1e-3 / span)
+    return np.asarray(np.maximum(np.sqrt(np.abs(np.diag(current.hessian))), 1e-3 / span))
 
 
 def _scaled(current: Expansion, working: Mask) -> tuple[Point, Float[np.ndarray, "n n"]]:

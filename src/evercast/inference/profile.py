@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.fit import FitResult, fit, not_above
 from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["Interval", "Profile", "Scan", "Segment", "quantile"]
+__all__ = ["Interval", "Profile", "Scan", "Segment", "quantile", "scan_range"]
 
 _GROWTH = 1.7
 _MAX_WALK = 60
@@ -181,7 +182,7 @@ class Profile:
     def _walk(self, limit: float, side: float) -> float:
         """Return a value beyond the crossing on one side, or the bound of the parameter."""
         bound = float((self._likelihood.lower if side < 0 else self._likelihood.upper)[self._index])
-        step = self._first_step() * np.sqrt(limit)
+        step = self._first_step() * math.sqrt(limit)
         for _ in range(_MAX_WALK):
             value = self.poi_hat + side * step
             if (value - bound) * side >= 0:
@@ -222,3 +223,14 @@ class Profile:
 
     def _crossing(self, excess: Callable[[float], float], left: float, right: float) -> float:
         return float(brentq(excess, left, right, xtol=1e-9 * max(1.0, abs(right - left)), rtol=1e-10))
+
+
+def scan_range(profile: Profile, likelihood: Likelihood) -> tuple[float, float]:
+    """Return best fit -+ 3 standard deviations, within the bounds of the parameter; the bounds where it lies at one."""
+    index = likelihood.index(profile.poi)
+    low, high = float(likelihood.lower[index]), float(likelihood.upper[index])
+    uncertainty = profile.best.parameter(profile.poi).uncertainty
+    if uncertainty is None:
+        span = high - low if np.isfinite(high - low) else 10.0
+        return max(low, profile.poi_hat - 0.5 * span), min(high, profile.poi_hat + 0.5 * span)
+    return max(low, profile.poi_hat - 3 * uncertainty), min(high, profile.poi_hat + 3 * uncertainty)

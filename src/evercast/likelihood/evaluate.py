@@ -82,7 +82,7 @@ class Likelihood:
 
     Attributes:
         names, initial, lower, upper, fixed: per parameter, in the order of parameter vectors.
-        nonlinear: parameters that a coefficient holds in another form than linear; -2 ln L may have several minima in them.
+        nonlinear: parameters that a coefficient holds in another form than linear: there may be several minima.
 
     Args:
         model: parameters, channels and data.

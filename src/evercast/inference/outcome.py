@@ -1,0 +1,164 @@
+"""All that is quoted of one likelihood on one data set: fit, scan, interval, significance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evercast.errors import NumericalFailure
+from evercast.inference.asymptotics import Significance, significance
+from evercast.inference.fit import FitResult, poi_of
+from evercast.inference.guard import Guard
+from evercast.inference.profile import Interval, Profile, Scan
+from evercast.likelihood.evaluate import Likelihood
+from evercast.spec.model import Inference
+
+__all__ = [
+    "Outcome",
+    "compute_outcome",
+    "fit_to_json",
+    "guard_to_json",
+    "interval_to_json",
+    "outcome_to_json",
+    "scan_to_json",
+    "significance_to_json",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """Results on one data set.
+
+    Args:
+        interval: None where it is open within the bounds searched; `problems` says so.
+        asimov: how the data were made; None for observed data.
+        problems: what a reader must know, in words; empty where there is nothing.
+    """
+
+    poi: str
+    fit: FitResult
+    scan: Scan
+    interval: Interval | None
+    significance: Significance
+    asimov: str | None
+    problems: tuple[str, ...]
+
+    @property
+    def status(self) -> str:
+        """``ok``, or ``at-bound`` where the best fit has parameters at their bounds."""
+        return self.fit.status
+
+
+def compute_outcome(likelihood: Likelihood, *, inference: Inference, poi: str | None = None) -> Outcome:
+    """Return fit, profile scan, interval and significance.
+
+    Args:
+        likelihood: with the data to be used.
+        inference: points, range and confidence level.
+        poi: parameter of interest; None takes the declared one.
+
+    Raises:
+        NumericalFailure: a fit failed.
+        InvalidInput: there is no parameter of interest.
+    """
+    name = poi_of(likelihood, poi)
+    profile = Profile(likelihood, name)
+    low, high = inference.scan_range
+    index = likelihood.index(name)
+    points = np.linspace(low, high, inference.scan_points)
+    points = points[(points >= likelihood.lower[index]) & (points <= likelihood.upper[index])]
+    scan = profile.scan(points.tolist())
+    problems: list[str] = [f"the fit at {name} = {value:.6g} failed: {reason}" for value, reason in scan.failed]
+    interval = None
+    try:
+        interval = profile.interval(inference.confidence_level, scan=scan)
+    except NumericalFailure as failure:
+        problems.append(failure.message)
+    test = significance(likelihood, profile=profile)
+    problems += _remarks(profile.best, scan, interval)
+    return Outcome(
+        poi=name, fit=profile.best, scan=scan, interval=interval, significance=test,
+        asimov=likelihood.model.asimov, problems=tuple(problems),
+    )  # fmt: skip
+
+
+def _remarks(best: FitResult, scan: Scan, interval: Interval | None) -> list[str]:
+    remarks = [f"{name} lies at its bound {best.parameter(name).value:.6g}" for name in best.guard.at_bound]
+    if best.guard.second_optimiser:
+        remarks.append(f"a second optimiser ({best.guard.second_optimiser}) was needed")
+    if len(scan.minima) > 1:
+        others = ", ".join(f"{value:.4g}" for value in scan.minima[1:])
+        remarks.append(f"the scan of {scan.poi} has further minima near {others}")
+    if interval is not None and len(interval.segments) > 1:
+        remarks.append(f"the interval of {scan.poi} has {len(interval.segments)} parts")
+    return remarks
+
+
+def guard_to_json(guard: Guard, problems: tuple[str, ...] = ()) -> dict[str, object]:
+    """Return the findings of the guard in JSON form."""
+    return {
+        "passed": guard.reason is None,
+        "problems": list(problems),
+        "distance_to_minimum": guard.distance,
+        "scaled_gradient": guard.scaled_gradient,
+        "hessian_positive_definite": guard.positive_definite,
+        "at_bound": list(guard.at_bound),
+        "second_optimiser": guard.second_optimiser,
+        "second_gain": guard.second_gain,
+        "evaluations": guard.n_evaluations,
+    }
+
+
+def fit_to_json(fit: FitResult) -> dict[str, object]:
+    """Return best values, uncertainties and -2 ln L in JSON form."""
+    return {
+        "parameters": {
+            entry.name: {
+                "value": entry.value, "uncertainty": entry.uncertainty,
+                "at_bound": entry.at_bound, "fixed": entry.fixed,
+            }
+            for entry in fit.parameters
+        },
+        "twice_nll": fit.twice_nll,
+    }  # fmt: skip
+
+
+def interval_to_json(interval: Interval) -> dict[str, object]:
+    """Return an interval in JSON form."""
+    return {
+        "low": interval.low,
+        "high": interval.high,
+        "low_at_bound": interval.low_at_bound,
+        "high_at_bound": interval.high_at_bound,
+        "confidence_level": interval.confidence_level,
+        "segments": [[segment.low, segment.high] for segment in interval.segments],
+    }
+
+
+def scan_to_json(scan: Scan) -> dict[str, object]:
+    """Return a scan in JSON form."""
+    return {
+        "values": scan.values.tolist(),
+        "t": scan.t.tolist(),
+        "minima": list(scan.minima),
+        "failed": [{"value": value, "reason": reason} for value, reason in scan.failed],
+    }
+
+
+def significance_to_json(test: Significance) -> dict[str, object]:
+    """Return a significance in JSON form."""
+    return {"q0": test.q0, "z": test.z, "p": test.p}
+
+
+def outcome_to_json(outcome: Outcome) -> dict[str, object]:
+    """Return all results on one data set in JSON form."""
+    return {
+        "asimov": outcome.asimov,
+        "status": outcome.status,
+        "guard": guard_to_json(outcome.fit.guard, outcome.problems),
+        "fit": fit_to_json(outcome.fit),
+        "interval": None if outcome.interval is None else interval_to_json(outcome.interval),
+        "scan": scan_to_json(outcome.scan),
+        "significance": significance_to_json(outcome.significance),
+    }
