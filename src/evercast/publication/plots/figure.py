@@ -27,6 +27,7 @@ PALETTE = (
 )  # fmt: skip
 _FALLBACK_FONTS = ("TeX Gyre Heros", "DejaVu Sans")
 _THEMED = {INK: "var(--ink)", PAPER: "var(--plate)", MUTED: "var(--muted)"}
+PIXELS_PER_INCH = 92
 _MATH = MathTextParser("path")
 
 
@@ -134,8 +135,9 @@ def to_svg(fig: Figure, *, name: str, alt: str) -> str:
     for colour, variable in _THEMED.items():
         svg = svg.replace(colour, variable)
     head, body = svg.split(">", 1)
+    widest = round(fig.get_figwidth() * PIXELS_PER_INCH)
     head = re.sub(r'\s(width|height|xmlns:xlink)="[^"]*"', "", head)
-    return f'{head} role="img" aria-label="{alt}">{_shorten(body)}'
+    return f'{head} style="max-width:{widest}px" role="img" aria-label="{alt}">{_shorten(body)}'
 
 
 def _shorten(body: str) -> str:

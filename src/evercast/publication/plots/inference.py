@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from scipy import stats
+from scipy import interpolate, stats
 
 from evercast.publication.plots.figure import INK, MUTED, PAPER, safe_text
 
@@ -57,8 +57,9 @@ def draw_profiles(ax: Axes, curves: tuple[ProfileCurve, ...], *, axis: str, top:
     for curve in curves:
         style = "--" if curve.expected else "-"
         kind = "expected" if curve.expected else "observed"
+        values, t = _smooth(curve)
         ax.plot(
-            curve.values, curve.t, style, color=curve.color, lw=1.7 if curve.expected else 2.4,
+            values, t, style, color=curve.color, lw=1.7 if curve.expected else 2.4,
             label=f"{safe_text(curve.title)}, {kind}",
         )  # fmt: skip
     reached = max((float(np.max(curve.t, initial=0.0)) for curve in curves), default=top)
@@ -74,8 +75,17 @@ def draw_profiles(ax: Axes, curves: tuple[ProfileCurve, ...], *, axis: str, top:
     ax.set_ylim(0, ceiling)
     ax.set_xlabel(safe_text(axis))
     ax.set_ylabel(r"$-2\,\Delta\ln L$")
-    ax.legend(loc="upper center" if len(curves) > 1 else "best")
+    ax.legend(loc="upper center", frameon=True, facecolor=PAPER, edgecolor="none", framealpha=0.88)
     return ax
+
+
+def _smooth(curve: ProfileCurve) -> tuple[Float[np.ndarray, " dense"], Float[np.ndarray, " dense"]]:
+    """Return the curve between its points (modified Akima, which does not overshoot at kinks), never below zero."""
+    if curve.values.size < 5 or np.any(np.diff(curve.values) <= 0):
+        return curve.values, curve.t
+    dense = np.linspace(curve.values[0], curve.values[-1], 20 * curve.values.size)
+    between = interpolate.Akima1DInterpolator(curve.values, curve.t, method="makima")(dense)
+    return dense, np.maximum(between, 0.0)
 
 
 def draw_intervals(ax: Axes, intervals: tuple[Interval, ...], *, axis: str) -> Axes:

@@ -70,8 +70,8 @@ def _selection_checks(sample: str, summary: JsonView) -> Iterator[Check]:
         if size is not None:
             yield Check(
                 group="selection", subject=f"{sample} in {region}", quantity="effective sample size",
-                value=f"{size:.0f}", wanted="above 1000; not below 100",
-                verdict=verdict_of(-size, good=-1000, look=-100),
+                value=f"{size:.0f}", wanted="above 100; not below 10",
+                verdict=verdict_of(-size, good=-100, look=-10),
             )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from importlib.resources import files
 
+import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -146,13 +147,14 @@ def _facts(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _n_observed(analysis: Analysis, selected: Selected) -> int | None:
-    """Return the number of data events, where all likelihoods use the same region."""
+    """Return the number of data events in the regions of all likelihoods, None without data."""
     regions = {
         analysis.ensembles[channel.ensemble].region if isinstance(channel, UnbinnedChannel) else channel.region
         for likelihood in analysis.likelihoods.values()
         for channel in likelihood.channels.values()
     }
-    if len(regions) != 1:
+    data = next((table for table in selected.tables.values() if table.role == "data"), None)
+    if data is None:
         return None
-    observed = selected.observed(regions.pop())
-    return None if observed is None else len(observed)
+    used = [index for index, name in enumerate(data.region_names) if name in regions]
+    return int(np.count_nonzero(data.regions[:, used].any(axis=1)))

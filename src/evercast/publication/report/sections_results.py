@@ -53,7 +53,7 @@ def result_sentence(
         for result in trusted
     ]
     kind = "pseudo-data" if pseudo else "observed"
-    start = Markup("") if n_observed is None else Markup("From {} {} events: ").format(n_observed, kind)
+    start = Markup("") if n_observed is None else Markup("{} {} events: ").format(n_observed, kind)
     return start + Markup("; ").join(clauses) + Markup(".")
 
 
@@ -150,7 +150,7 @@ def _profiles(analysis: Analysis, results: tuple[LikelihoodResult, ...], label: 
         return None
     caption = (
         "Profile likelihoods, observed (solid) and expected from Asimov data (dashed). The dotted lines are the 68 % "
-        "and 95 % levels of a chi-squared with one degree of freedom."
+        "and 95 % levels of a chi-squared with one degree of freedom. Lines interpolate between the scanned points."
     )
     return figures.profiles("profiles", curves, label, axis=_poi_axis(analysis, results), caption=caption)
 
