@@ -191,7 +191,7 @@ def _syntax_problem(err: yaml.MarkedYAMLError, text: str, file: str | None) -> P
     mark, context = err.problem_mark, err.context_mark
     line = mark.line + 1 if mark else None
     message = (err.problem or "not YAML") + (f" at column {mark.column + 1}" if mark else "")
-    if err.context and context:
+    if err.context and context and mark and (context.line, context.column) != (mark.line, mark.column):
         message += f", {err.context} that begins in line {context.line + 1}, column {context.column + 1}"
         line = context.line + 1
     lines = text.split("\n")

@@ -11,12 +11,23 @@ from typing import Protocol
 
 from evercast.errors import InvalidDocument, Problem, UnsafeDocument
 
-__all__ = ["Path", "Places", "Report", "did_you_mean", "invalid_document", "json_path", "shown", "shown_name"]
+__all__ = [
+    "Path",
+    "Places",
+    "Report",
+    "did_you_mean",
+    "invalid_document",
+    "json_path",
+    "nearest",
+    "shown",
+    "shown_name",
+]
 
 Path = tuple[str | int, ...]
 
 _UNSAFE = frozenset({"spec.unsafe-path", "spec.limit"})
 _SHOWN_LENGTH = 60
+_PATH_LENGTH = 200
 
 
 class Places(Protocol):
@@ -43,11 +54,11 @@ def json_path(path: Path) -> str:
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", step):
+        elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{,63}", step):
             text += f".{step}"
         else:
             text += f"[{_quoted(step)}]"
-    return text
+    return text if len(text) <= _PATH_LENGTH else text[:_PATH_LENGTH] + "..."
 
 
 def _quoted(text: str) -> str:
@@ -83,11 +94,17 @@ def shown_name(name: str) -> str:
     return f"{_quoted(name)} (with {listed})"
 
 
-def did_you_mean(name: str, allowed: Iterable[str]) -> str | None:
-    """Return ``did you mean 'x'?`` where an allowed name is near, else None."""
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name that is most like `name`; None where none is near."""
     by_lower = {option.lower(): option for option in allowed}
     near = difflib.get_close_matches(name.lower()[:200], by_lower, n=1, cutoff=0.6)
-    return f"did you mean '{by_lower[near[0]]}'?" if near else None
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str | None:
+    """Return ``did you mean 'x'?`` where an allowed name is near, else None."""
+    near = nearest(name, allowed)
+    return f"did you mean '{near}'?" if near else None
 
 
 def invalid_document(problems: Iterable[Problem]) -> InvalidDocument:

@@ -11,8 +11,8 @@ from evercast.errors import InvalidInput, Problem
 from evercast.spec.checks import Context, run_checks
 from evercast.spec.codec import from_json, to_json
 from evercast.spec.model import Analysis
-from evercast.spec.pruning import pruned
 from evercast.spec.reader import Document, read_document
+from evercast.spec.repair import pruned, rename_key
 from evercast.spec.report import Report, invalid_document, shown
 from evercast.spec.structure import Violation, violations
 
@@ -47,22 +47,48 @@ def check_document(document: Document, *, folder: FilePath | None = None) -> Ana
     version = _version_problem(document)
     if version is not None:
         raise invalid_document([*document.problems, version])
-    found = violations(document, "analysis")
     structure = Report(document, document.bad_paths)
+    found = _corrected(document, structure)
     for violation in found:
         _add(structure, violation)
-    silenced = {*document.bad_paths, *(_place(violation) for violation in found)}
     body = pruned(document.value, "analysis", [item.path for item in found if item.breaks])
     problems = [*document.problems, *structure.problems]
     analysis = None
     if body is not None:
         analysis = from_json(Analysis, body)
-        checks = Report(document, silenced)
-        run_checks(Context(analysis=analysis, body=document.value, folder=folder), checks)
+        broken = frozenset({*document.bad_paths, *map(_place, found)})
+        checks = Report(document, broken)
+        run_checks(Context(analysis=analysis, body=document.value, folder=folder, broken=broken), checks)
         problems.extend(checks.problems)
     if problems or analysis is None:
         raise invalid_document(problems)
     return analysis
+
+
+def _corrected(document: Document, report: Report) -> list[Violation]:
+    """Report misspelt keys and take each for what was meant, so that what is below them is checked too.
+
+    Returns:
+        The violations of the schema that remain.
+    """
+    while True:
+        found = violations(document, "analysis")
+        absent = [item for item in found if item.meant is not None and item.meant not in _mapping(document, item)]
+        if not absent:
+            return found
+        for violation in absent:
+            _add(report, violation)
+        for violation in absent:
+            rename_key(document.root, violation.path, str(violation.meant))
+
+
+def _mapping(document: Document, violation: Violation) -> dict[str, Any]:
+    """Return the mapping that the key of a violation stands in."""
+    value: Any = document.value
+    for step in violation.path[:-1]:
+        value = value[step]
+    mapping: dict[str, Any] = value
+    return mapping
 
 
 def _place(violation: Violation) -> tuple[str | int, ...]:

@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 
 from evercast.schemas import load_schema, registry
 from evercast.spec.reader import Document
-from evercast.spec.report import Path, did_you_mean, shown, shown_name
+from evercast.spec.report import Path, did_you_mean, nearest, shown, shown_name
 
 __all__ = ["Violation", "violations"]
 
@@ -44,6 +44,7 @@ class Violation:
         hint: what was probably meant.
         at_key: the problem is the key, not the value.
         missing: the key that is missing.
+        meant: the key that an unknown key was probably meant to be.
         breaks: the value has no place in the data model, and must be left out to check the rest.
     """
 
@@ -55,6 +56,7 @@ class Violation:
     hint: str | None = None
     at_key: bool = False
     missing: str | None = None
+    meant: str | None = None
     breaks: bool = False
 
 
@@ -85,17 +87,7 @@ def violations(document: Document, kind: str) -> list[Violation]:
     errors = itertools.islice(_validator(kind).iter_errors(document.value), _MAX_VIOLATIONS)
     failures = (_Failure.of(error) for error in errors)
     worded = (one for failure in failures for one in _WORDINGS.get(failure.keyword, _other)(failure, document))
-    found = list(dict.fromkeys(worded))
-    return [violation for violation in found if not _explained(violation, found)]
-
-
-def _explained(violation: Violation, found: list[Violation]) -> bool:
-    """Return whether a missing key is one that stands there misspelt."""
-    meant = f"did you mean '{violation.missing}'?"
-    return violation.missing is not None and any(
-        other.code == "spec.unknown-key" and other.path[:-1] == violation.path and other.hint == meant
-        for other in found
-    )
+    return list(dict.fromkeys(worded))
 
 
 def _keys(failure: _Failure, _: Document) -> Iterator[Violation]:
@@ -116,7 +108,8 @@ def _keys(failure: _Failure, _: Document) -> Iterator[Violation]:
         else:
             yield Violation(
                 path=path, code="spec.unknown-key", message=f"unknown key {shown_name(key)}",
-                expected=f"one of {', '.join(known)}", hint=did_you_mean(key, known), at_key=True, breaks=True,
+                expected=f"one of {', '.join(known)}", hint=did_you_mean(key, known), at_key=True,
+                meant=nearest(key, known), breaks=True,
             )  # fmt: skip
 
 
@@ -140,9 +133,15 @@ def _type(failure: _Failure, document: Document) -> Iterator[Violation]:
     if hint is None and "array" in allowed and not isinstance(value, dict | list) and value is not None:
         hint = f"a list of one is [{document.text(path)}]"
     yield Violation(
-        path=path, code="spec.wrong-type", message="the value has the wrong type", found=shown(value),
+        path=path, code="spec.wrong-type", message="the value has the wrong type", found=_found(value, document, path),
         expected=" or ".join(_TYPES[kind] for kind in allowed), hint=hint, breaks=True,
     )  # fmt: skip
+
+
+def _found(value: object, document: Document, path: Path) -> str:
+    """Return what was found; a number as it was written, so that 1.10 is not shown as 1.1."""
+    written = document.text(path)
+    return written if isinstance(value, int | float) and written else shown(value)
 
 
 def _hint_for_text(value: str, allowed: list[str]) -> str | None:
@@ -153,14 +152,16 @@ def _hint_for_text(value: str, allowed: list[str]) -> str | None:
     return None
 
 
-def _choice(failure: _Failure, _: Document) -> Iterator[Violation]:
+def _choice(failure: _Failure, document: Document) -> Iterator[Violation]:
     allowed = list(failure.limit) if failure.keyword == "enum" else [failure.limit]
     listed = ", ".join(str(option) for option in allowed)
     value = failure.instance
-    hint = did_you_mean(value, [str(option) for option in allowed]) if isinstance(value, str) else None
+    hint = did_you_mean(str(value), [str(option) for option in allowed])
+    if isinstance(value, int | float):
+        hint = f'a text that looks like a number is quoted: "{document.text(failure.path)}"'
     yield Violation(
         path=failure.path, code="spec.not-allowed", message="the value is not one of those allowed",
-        found=shown_name(value) if isinstance(value, str) else shown(value),
+        found=_found(value, document, failure.path),
         expected=f"one of {listed}" if len(allowed) > 1 else listed, hint=hint, breaks=True,
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ class ExpressionError(InvalidInput):
         self.reason = reason
         self.text = text
         self.column = max(1, column)
-        super().__init__(f"{reason} at column {self.column}\n{self.caret()}", code=code)
+        super().__init__(f"column {self.column}: {reason}\n{self.caret()}", code=code)
 
     def caret(self) -> str:
         """Return the neighbourhood of the place and below it a caret, as two indented lines."""

@@ -116,7 +116,7 @@ class Translator:
             node = self.node(part, depth + 1)
             if kind_of(node) == "number":
                 raise self._error(
-                    f"'{op}' needs conditions, this is a number; {_TRAP}", node.column, "expression.precedence"
+                    f"a condition is needed, this is a number; {_TRAP}", node.column, "expression.precedence"
                 )
             same = isinstance(node, Logical) and node.op == op and op != "not"
             operands.extend(node.operands if same and isinstance(node, Logical) else [node])

@@ -169,7 +169,8 @@ class TreeBuilder:
             first = frame.node.key_lines.get(text)
             frame.step = text
             if first is not None:
-                message = f"the key {shown_name(text)} stands twice, in line {first} and in line {line}"
+                where = f"twice in line {line}" if first == line else f"twice, in line {first} and in line {line}"
+                message = f"the key {shown_name(text)} stands {where}"
                 self._add("spec.duplicate-key", message, line, hint="keep one of them")
             frame.node.key_lines.setdefault(text, line)
             return

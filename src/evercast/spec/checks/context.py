@@ -23,11 +23,13 @@ class Context:
         analysis: the document, without entries that break the data model.
         body: the whole document; what is declared is read here, so that a broken entry still counts as declared.
         folder: where relative paths start; None leaves files unchecked.
+        broken: places that have a problem already.
     """
 
     analysis: Analysis
     body: Mapping[str, Any]
     folder: FilePath | None = None
+    broken: frozenset[Path] = frozenset()
 
     def declared(self, *section: str) -> tuple[str, ...]:
         """Return the names of the entries of a section, e.g. ``declared("selection", "regions")``."""
@@ -36,16 +38,35 @@ class Context:
             part = part.get(step) if isinstance(part, dict) else None
         return tuple(part) if isinstance(part, dict) else ()
 
+    def is_whole(self, section: str) -> bool:
+        """Return whether nothing in a section has a problem yet, so that its entries can be counted."""
+        return not any(path[:1] in {(section,), ()} for path in self.broken)
 
-def check_reference(report: Report, path: Path, name: str, kind: str, allowed: Sequence[str]) -> bool:
-    """Return whether a name is declared; add a problem where it is not."""
+
+def check_reference(
+    report: Report, path: Path, name: str, kind: str, allowed: Sequence[str], *, owner: str = ""
+) -> bool:
+    """Return whether a name is declared; add a problem where it is not.
+
+    Args:
+        report: takes the problem.
+        path: place of the name.
+        name: the name.
+        kind: what it must name, e.g. ``sample``.
+        allowed: the names that are declared.
+        owner: what they belong to, e.g. ``the stage 'scan'``.
+    """
     if name in allowed:
         return True
-    listed = ", ".join(sorted(allowed)[:_LISTED]) + (", ..." if len(allowed) > _LISTED else "")
+    known = [
+        option if option.isascii() and option.isidentifier() else shown_name(option)
+        for option in sorted(allowed)[:_LISTED]
+    ]
+    listed = ", ".join(known) + (", ..." if len(allowed) > _LISTED else "")
     report.add(
         path,
         "spec.unknown-reference",
-        f"unknown {kind} {shown_name(name)}",
+        f"unknown {kind} {shown_name(name)}" + (f" of {owner}" if owner else ""),
         expected=f"one of {listed}" if listed else f"there is no {kind} in the document",
         hint=did_you_mean(name, allowed),
     )

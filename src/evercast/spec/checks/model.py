@@ -34,12 +34,11 @@ def _check_parameter(report: Report, name: str, parameter: Parameter) -> None:
 
 def _check_poi(context: Context, report: Report) -> None:
     pois = [name for name, parameter in context.analysis.parameters.items() if parameter.poi]
-    complete = len(context.analysis.parameters) == len(context.declared("parameters"))
     if len(pois) > 1:
         for name in pois[1:]:
             message = f"a second parameter of interest; the first is '{pois[0]}'"
             report.add(("parameters", name, "poi"), "spec.poi", message, expected="exactly one")
-    elif not pois and complete:
+    elif not pois and context.is_whole("parameters"):
         message = "no parameter is the parameter of interest"
         report.add(("parameters",), "spec.poi", message, expected="poi: true in exactly one of them", key=True)
 

@@ -27,7 +27,7 @@ def _check_scan(context: Context, report: Report) -> None:
         report.add(path, "spec.not-increasing", f"the first value {low:g} is not below the last, {high:g}")
         return
     bounds = [one.bounds for one in context.analysis.parameters.values() if one.poi and one.bounds is not None]
-    if len(bounds) == 1 and not (bounds[0][0] <= low and high <= bounds[0][1]):
+    if len(bounds) == 1 and bounds[0][0] < bounds[0][1] and not (bounds[0][0] <= low and high <= bounds[0][1]):
         message = f"the range {low:g} to {high:g} leaves the bounds of the parameter of interest"
         report.add(path, "spec.bounds", message, expected=f"within {bounds[0][0]:g} to {bounds[0][1]:g}")
 

@@ -15,8 +15,7 @@ def check_samples(context: Context, report: Report) -> None:
     for name, sample in context.analysis.samples.items():
         _check_sample(context, report, name, sample)
     roles = [sample.role for sample in context.analysis.samples.values()]
-    complete = len(roles) == len(context.declared("samples"))
-    if roles.count("data") != 1 and complete:
+    if roles.count("data") != 1 and context.is_whole("samples"):
         report.add(
             ("samples",),
             "spec.data-sample",

@@ -53,10 +53,10 @@ def _check_objects(context: Context, report: Report) -> None:
 
 
 def _check_candidates(context: Context, report: Report) -> None:
-    objects = context.declared("selection", "objects")
+    objects = [*context.declared("selection", "objects"), *sorted(input_collections(context))]
     for name, candidates in context.analysis.selection.candidates.items():
         path = ("selection", "candidates", name, "pairs_of")
-        check_reference(report, path, candidates.pairs_of, "objects", objects)
+        check_reference(report, path, candidates.pairs_of, "collection", objects)
 
 
 def _check_cuts(context: Context, report: Report, collections: frozenset[str]) -> None:

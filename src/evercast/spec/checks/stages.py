@@ -74,7 +74,10 @@ def _check_placeholders(report: Report, path: Path, run: str, groups: Mapping[st
         group, name = match.groups()
         if group in groups:
             if name not in groups[group]:
-                known = ", ".join(f"{{{group}.{key}}}" for key in groups[group]) or f"there are no {group}"
+                known = (
+                    ", ".join(f"{{{group}.{key}}}" for key in groups[group])
+                    or f"none, for the stage declares no {group}"
+                )
                 message = f"unknown placeholder {match.group()}"
                 report.add(path, "spec.placeholder", message, expected=known, hint=did_you_mean(name, groups[group]))
         elif group in {*_GROUPS, "all"} or did_you_mean(group, groups):
@@ -96,7 +99,7 @@ def check_stage_output(context: Context, report: Report, path: Path, reference: 
     if stage is None:
         return
     reduced = stage.reduce.outputs if stage.reduce is not None else {}
-    if not check_reference(report, path, output, f"output of the stage '{name}'", [*stage.outputs, *reduced]):
+    if not check_reference(report, path, output, "output", [*stage.outputs, *reduced], owner=f"the stage '{name}'"):
         return
     _check_point(report, path, stage, point, is_reduced=output in reduced)
 
@@ -107,13 +110,13 @@ def _check_point(report: Report, path: Path, stage: CommandStage, point: str | N
     given = dict(part.partition("=")[::2] for part in point.split(",")) if point else {}
     expected = ",".join(f"{axis}={values[0]}" for axis, values in axes.items())
     if set(given) != set(axes):
-        wanted = f"[{expected}]" if expected else "no [...]"
+        wanted = f"for example [{expected}]" if expected else "no point, for there is no matrix"
         message = "the output does not name one point of the matrix of its stage"
-        report.add(path, "spec.matrix-point", message, found=point or "none", expected=f"for example {wanted}")
+        report.add(path, "spec.matrix-point", message, found=point or "none", expected=wanted)
         return
     for axis, value in given.items():
         known = [str(option) for option in axes[axis]]
-        check_reference(report, path, value, f"value of the axis '{axis}'", known)
+        check_reference(report, path, value, "value", known, owner=f"the axis '{axis}'")
 
 
 def _check_cycles(context: Context, report: Report) -> None:

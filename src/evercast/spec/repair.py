@@ -1,4 +1,4 @@
-"""A document without the parts that break the data model, so that the rest can be checked too."""
+"""A document with misspelt keys corrected and without the parts that break the data model, to check the rest too."""
 
 from __future__ import annotations
 
@@ -8,8 +8,27 @@ from typing import Any
 
 from evercast.schemas import load_schema
 from evercast.spec.report import Path
+from evercast.spec.tree import YamlNode
 
-__all__ = ["pruned"]
+__all__ = ["pruned", "rename_key"]
+
+
+def rename_key(root: YamlNode, path: Path, meant: str) -> None:
+    """Give the entry at `path` the key `meant`; nothing where it has been renamed already, through an alias.
+
+    Args:
+        root: the tree; it is changed.
+        path: place of the entry.
+        meant: a key that its mapping does not have.
+    """
+    parent = root
+    for step in path[:-1]:
+        parent = parent.children[step]
+    key = str(path[-1])
+    if key in parent.value and meant not in parent.value:
+        parent.value[meant] = parent.value.pop(key)
+        parent.children[meant] = parent.children.pop(key)
+        parent.key_lines[meant] = parent.key_lines.pop(key)
 
 
 def pruned(body: Mapping[str, Any], kind: str, broken: Iterable[Path]) -> dict[str, Any] | None:
