@@ -6,6 +6,7 @@ Whatever the place, the sha256 decides. Nothing here reads the environment: a ca
 from __future__ import annotations
 
 import http.client
+import io
 import logging
 import os
 import re
@@ -17,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from tqdm import tqdm
 
@@ -169,7 +170,7 @@ def _download(source: Source, search_path: SearchPath) -> Path:
     return target
 
 
-def _stream(source: Source, out: BinaryIO) -> None:
+def _stream(source: Source, out: io.BufferedWriter) -> None:
     """Copy the content behind the URL to `out`, at most one block more than the size stated."""
     bar = tqdm(
         total=source.size_bytes, unit="B", unit_scale=True, desc=file_name(source), disable=not sys.stderr.isatty()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import awkward as ak
 
@@ -59,6 +59,8 @@ class FileFacts:
     remarks: tuple[str, ...] = ()
 
 
+@runtime_checkable
+@runtime_checkable
 class EventSource(Protocol):
     """An opened event file."""
 
@@ -174,7 +176,7 @@ class _Guarded(io.RawIOBase):
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[BinaryIO]:
+def open_text(path: Path) -> Iterator[io.BufferedReader]:
     """Open a text file, also a gzipped one, as a stream of bytes.
 
     Raises:
@@ -182,12 +184,12 @@ def open_text(path: Path) -> Iterator[BinaryIO]:
     """
     packed = is_gzip(path)
     with stream_errors(path):
-        stream: BinaryIO = io.BufferedReader(_Guarded(path), 1 << 18) if packed else path.open("rb")
+        stream: io.BufferedReader = io.BufferedReader(_Guarded(path), 1 << 18) if packed else path.open("rb")
     with stream:
         yield stream
 
 
-def bounded_lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def bounded_lines(path: Path, stream: io.BufferedReader) -> Iterator[tuple[int, bytes]]:
     """Yield line numbers from 1 and lines with their line end.
 
     Raises:

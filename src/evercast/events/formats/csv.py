@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 
 import awkward as ak
 import pyarrow as pa
@@ -119,7 +120,7 @@ def open_csv(path: Path) -> CsvFile:
     return CsvFile(path=path, columns=names, delimiter=delimiter, facts=FileFacts(remarks=remarks))
 
 
-def _header(path: Path, stream: BinaryIO) -> tuple[str, str]:
+def _header(path: Path, stream: io.BufferedReader) -> tuple[str, str]:
     _, line = next(bounded_lines(path, stream))
     try:
         header = line.decode("utf-8-sig").rstrip("\r\n")

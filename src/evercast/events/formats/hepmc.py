@@ -6,10 +6,11 @@ import io
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Final, Literal
 
 import awkward as ak
 import numpy as np
@@ -19,7 +20,10 @@ from evercast.events.formats.base import FileFacts, chosen_columns, damaged, tru
 from evercast.events.formats.hepmc_scan import Version, scan_hepmc
 from evercast.events.formats.records import Batch, batch_array, weight_columns
 
-__all__ = ["HepmcFile", "open_hepmc"]
+__all__ = ["HepmcFile", "open_hepmc", "read_batches"]
+
+
+_MAX_FRAME: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,7 @@ class HepmcFile:
         """
         chosen = chosen_columns(self.path, columns, self.columns)
         number = 0
-        for batch, names in _batches(self.path, self.version, step):
+        for batch, names in read_batches(self.path, self.version, step):
             number += len(batch)
             if names != self.weight_names:
                 raise damaged(self.path, f"the names of the weights change before event {number}")
@@ -58,7 +62,7 @@ def open_hepmc(path: Path) -> HepmcFile:
     """
     scan = scan_hepmc(path)
     facts = scan.facts()
-    first = _batches(path, scan.version, 1)
+    first = read_batches(path, scan.version, 1)
     try:
         _, names = next(first)
     except StopIteration:
@@ -72,26 +76,41 @@ def open_hepmc(path: Path) -> HepmcFile:
     return HepmcFile(path=path, version=scan.version, columns=columns, weight_names=names, facts=facts)
 
 
-def _batches(path: Path, version: Version, step: int) -> Generator[tuple[Batch, tuple[str, ...]], None, None]:
-    command = [sys.executable, "-m", "evercast.events.formats.hepmc_worker", str(path.resolve()), version, str(step)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own
+def read_batches(path: Path, version: Version, step: int) -> Generator[tuple[Batch, tuple[str, ...]], None, None]:
+    """Yield batches of `step` events and the names of their weights, as the library reads them in a process of its own.
+
+    Raises:
+        InvalidInput: ``sample.format``, the library cannot read the file or crashes on it.
+    """
+    command = _command(path, version, step)
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as process,  # noqa: S603 - our own
+    ):
         try:
             while (content := _frame(process.stdout)) is not None:
                 if not content:
                     return
                 yield _unpacked(path, content)
-            _, complaint = process.communicate()
-            raise _died(path, process.returncode, complaint)
+            code = process.wait()
+            complaints.seek(0)
+            raise _died(path, code, complaints.read()[-10_000:])
         finally:
             process.kill()
+
+
+def _command(path: Path, version: Version, batch: int) -> list[str]:
+    """Return the command line of the process that reads a file with the library, `batch` events at a time."""
+    return [sys.executable, "-m", "evercast.events.formats.hepmc_worker", str(path.resolve()), version, str(batch)]
 
 
 def _frame(stream: IO[bytes] | None) -> bytes | None:
     """Return the next batch, empty at the end, or None where the process ended before it said so."""
     if stream is None:
         return None
-    length = int.from_bytes(head, "little") if len(head := stream.read(8)) == 8 else None
-    if length is None:
+    head = stream.read(8)
+    length = int.from_bytes(head, "little")
+    if len(head) < 8 or length > _MAX_FRAME:
         return None
     content = stream.read(length)
     return content if len(content) == length else None

@@ -117,14 +117,16 @@ class HepmcScan:
 
     def _particle(self, number: int, words: list[bytes]) -> None:
         self._particles += 1
-        for word in words[3:7] if self.version == "hepmc3" else words[2:6]:
+        for word in words[3:8] if self.version == "hepmc3" else words[2:7]:
             float(word)
         if self.version == "hepmc2":
-            int(words[7])
+            if len(words) < 12:
+                raise ValueError(f"{len(words)} fields")
+            int(words[1]), int(words[7])
             if int(words[10]):
                 self._wanted.add(int(words[10]))
             return
-        int(words[8])
+        int(words[2]), int(words[8])
         identity, parent = int(words[0]), int(words[1])
         if identity != self._particles or not (parent in self._vertices or 0 <= parent < identity):
             raise damaged(

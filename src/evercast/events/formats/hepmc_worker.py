@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -72,4 +73,7 @@ def _write(out: BinaryIO, rows: list[dict[str, np.ndarray]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.stdout.buffer)
+    # The library prints warnings to standard output: they go to standard error, the events alone to where it led.
+    with os.fdopen(os.dup(1), "wb") as events_out:
+        os.dup2(2, 1)
+        main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), events_out)
