@@ -27,7 +27,7 @@ PROCESS_SAMPLES = {"signal": "signal_mc", "background": "background_mc"}
 
 
 def table(sample: str, *, mean: float, events: int, seed: int, role: str = "simulation") -> EventTable:
-    """Gaussian x around 100 `mean`, y uniform and useless, z never seen by the networks; 10 % of the events outside SR."""
+    """Gaussian x around 100 `mean`, y uniform and useless, z never seen by networks; 10 % of the events outside SR."""
     rng = np.random.default_rng(seed)
     x = 100.0 * rng.normal(mean, 1.0, events)
     columns = np.stack([x, rng.uniform(size=events), x + rng.normal(size=events)], axis=1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Float
 
 __all__ = ["weighted_cross_entropy"]
 
 
 def weighted_cross_entropy(
-    logits: Float32[Array, " events"], labels: Float32[Array, " events"], weights: Float32[Array, " events"]
-) -> Float32[Array, ""]:
+    logits: Float[Array, " events"], labels: Float[Array, " events"], weights: Float[Array, " events"]
+) -> Float[Array, ""]:
     """Return sum_i w_i [log(1 + exp(z_i)) - y_i z_i], natural logarithm.
 
     With both classes of equal total weight its expectation is least where z(x) = log p_1(x) / p_0(x) (arXiv:1506.02169,

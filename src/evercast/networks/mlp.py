@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float
 
 from evercast.networks.architecture import Activation, Architecture, Weights
 
@@ -18,21 +18,21 @@ __all__ = ["Layers", "Mlp", "initial_layers"]
 
 
 class Layers(eqx.Module):
-    """What is trained: for each layer weight (out, in) and bias (out,), float32."""
+    """What is trained: for each layer weight (out, in) and bias (out,); float32 except in checks."""
 
-    weight: tuple[Float32[Array, "*axes _out _into"], ...]
-    bias: tuple[Float32[Array, "*axes _out"], ...]
+    weight: tuple[Float[Array, "*axes _out _into"], ...]
+    bias: tuple[Float[Array, "*axes _out"], ...]
 
 
 class Mlp(eqx.Module):
     """A network with its standardisation inside; see `evercast.networks.architecture` for the formula."""
 
-    mean: Float32[Array, "*axes inputs"]
-    scale: Float32[Array, "*axes inputs"]
+    mean: Float[Array, "*axes inputs"]
+    scale: Float[Array, "*axes inputs"]
     layers: Layers
     activation: Activation = eqx.field(static=True)
 
-    def __call__(self, observables: Float32[Array, "events inputs"]) -> Float32[Array, " events"]:
+    def __call__(self, observables: Float[Array, "events inputs"]) -> Float[Array, " events"]:
         """Return the logits of the events."""
         activation = _ACTIVATIONS[self.activation]
         hidden = (observables - self.mean) / self.scale

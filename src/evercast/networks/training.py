@@ -12,8 +12,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 from jaxtyping import Float32, Int32
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ _CHECKPOINT_EVERY = 10
 _TOGETHER = 128  # networks vmapped at once: their activations have to fit in the memory of a GPU
 
 
+@runtime_checkable
 class Checkpoints(Protocol):
     """Where the state of a training is kept so that it survives a kill."""
 
@@ -151,6 +153,12 @@ def _lengths(events: TrainingSet, cross_fitting: CrossFitting, options: Training
 
 
 def _train_group(plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]]) -> list[TrainedNetwork]:
+    """Train some networks together, in single precision whatever the likelihood has switched on in this process."""
+    with jax.enable_x64(False):  # noqa: FBT003 - the signature of JAX
+        return _train_in_single_precision(plan, pairs)
+
+
+def _train_in_single_precision(plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]]) -> list[TrainedNetwork]:
     """Train some networks together; more than one only with strategy ``vmap``."""
     names = [name for name, _ in pairs]
     group = _group(plan, [part for _, part in pairs])
