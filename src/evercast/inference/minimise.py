@@ -8,7 +8,7 @@ Source: Nocedal and Wright, Numerical Optimization, algorithms 4.1 and 4.3, with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -29,6 +29,7 @@ _STEEP = 1e9
 """A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
 
 
+@runtime_checkable
 class Objective(Protocol):
     """A function with its exact derivatives."""
 

@@ -1,0 +1,25 @@
+"""What all tests share: array annotations are checked while they run, and nothing leaves the test's own folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# One thread a process: the tests of one machine run side by side. Set before numpy and jax are loaded.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_NUMERIC_ROOMS = ["evercast.networks", "evercast.likelihood", "evercast.inference", "evercast.events", "evercast.artifacts"]
+install_import_hook(_NUMERIC_ROOMS, "beartype.beartype")
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The folder of the source tree."""
+    return ROOT
