@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "VERSION", "load_schema", "registry", "schema_text"]
 
 VERSION: Final = "1.0.0"
-KINDS: Final = ("analysis", "common")
+KINDS: Final = ("analysis", "common", "neural-likelihood")
 
 
 def schema_text(kind: str) -> str:
