@@ -60,8 +60,9 @@ def _removable(body: Mapping[str, Any], kind: str, path: Path) -> Path | None:
     schemas = [load_schema(kind)]
     value: Any = body
     for step in path:
-        schemas.append(_below(schemas[-1], kind, value, step))
+        below = _below(schemas[-1], kind, step)
         value = _entry(value, step)
+        schemas.append(_branch(below, kind, value))
     for length in range(len(path), 0, -1):
         step, parent = path[length - 1], schemas[length - 1]
         if isinstance(step, str) and step not in parent.get("required", ()):
@@ -75,11 +76,8 @@ def _entry(value: Any, step: str | int) -> Any:
     return value.get(step) if isinstance(value, dict) else None
 
 
-def _below(schema: Mapping[str, Any], kind: str, value: object, step: str | int) -> dict[str, Any]:
-    """Return the schema of an entry or item of `value`, references resolved; empty for an unknown key."""
-    branch = _branch(schema, value)
-    if branch is not None:
-        schema = _resolved(branch, kind)
+def _below(schema: Mapping[str, Any], kind: str, step: str | int) -> dict[str, Any]:
+    """Return the schema of an entry or item, references resolved; empty for an unknown key."""
     if isinstance(step, int):
         return _resolved(schema.get("items", {}), kind)
     if step in schema.get("properties", {}):
@@ -87,14 +85,13 @@ def _below(schema: Mapping[str, Any], kind: str, value: object, step: str | int)
     return _resolved(next(iter(schema.get("patternProperties", {}).values()), {}), kind)
 
 
-def _branch(schema: Mapping[str, Any], value: object) -> Mapping[str, Any] | None:
-    """Return the branch of a choice by ``kind`` that applies."""
+def _branch(schema: dict[str, Any], kind: str, value: object) -> dict[str, Any]:
+    """Return the branch that applies where the schema is a choice by ``kind``, else the schema itself."""
     for choice in schema.get("allOf", ()):
         wanted = choice["if"]["properties"]["kind"]["const"]
         if isinstance(value, Mapping) and value.get("kind") == wanted:
-            branch: Mapping[str, Any] = choice["then"]
-            return branch
-    return None
+            return _resolved(choice["then"], kind)
+    return schema
 
 
 def _resolved(schema: Mapping[str, Any], kind: str) -> dict[str, Any]:

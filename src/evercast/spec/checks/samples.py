@@ -126,7 +126,7 @@ def _check_companions(context: Context, report: Report, path: Path, normalisatio
     needless = {
         "region": by_cross_section,
         "generated_sum_of_weights": not by_cross_section,
-        "k_factor": not by_cross_section,
+        "k_factor": not by_cross_section and normalisation.k_factor != 1,
         "calibration": normalisation.histogram is None,
     }
     for key, is_needless in needless.items():

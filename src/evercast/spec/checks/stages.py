@@ -108,7 +108,7 @@ def _check_point(report: Report, path: Path, stage: CommandStage, point: str | N
     """Check that the point of the matrix is given where the stage has one, and is one of its points."""
     axes = {} if is_reduced else stage.matrix
     given = dict(part.partition("=")[::2] for part in point.split(",")) if point else {}
-    expected = ",".join(f"{axis}={values[0]}" for axis, values in axes.items())
+    expected = ",".join(f"{axis}={value}" for axis, values in axes.items() for value in values[:1])
     if set(given) != set(axes):
         wanted = f"for example [{expected}]" if expected else "no point, for there is no matrix"
         message = "the output does not name one point of the matrix of its stage"
