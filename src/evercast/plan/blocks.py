@@ -31,7 +31,7 @@ def choose_members_per_block(*, members: int, processes: int, seconds_per_member
         evened out over the blocks.
     """
     by_time = int(SECONDS_PER_JOB / max(seconds_per_member, 1e-6))
-    by_count = ceil(members * processes / MOST_BLOCKS)
+    by_count = ceil(members / max(1, MOST_BLOCKS // processes))
     largest = max(1, min(members, max(by_time, by_count)))
     return ceil(members / ceil(members / largest))
 

@@ -11,7 +11,7 @@ from evercast.plan import Unit
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt, check_files, is_finished, read_receipt
 
-__all__ = ["export_results"]
+__all__ = ["export_results", "require_all"]
 
 _PUBLISHED = ("serialization", "report")
 
@@ -26,7 +26,7 @@ def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
         IntegrityError: a file to be published is not what its receipt says.
         EnvironmentUnfit: the disk refuses; what was published before is untouched.
     """
-    _require_all(frozen)
+    require_all(frozen)
     written: list[Path] = []
     for unit in frozen.plan.units:
         if unit.stage in _PUBLISHED:
@@ -34,12 +34,17 @@ def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _require_all(frozen: FrozenPlan) -> None:
+def require_all(frozen: FrozenPlan) -> None:
+    """Refuse to go on while a unit of the plan has no receipt: what was not run is no success.
+
+    Raises:
+        RunFailed: ``run.incomplete``.
+    """
     missing = [unit for unit in frozen.plan.units if not is_finished(unit, receipt_file=frozen.folder.receipt(unit))]
     if missing:
         raise RunFailed(
             f"{len(missing)} of {len(frozen.plan.units)} units have not been run, first {missing[0].id} of stage "
-            f"{missing[0].stage}; nothing is published",
+            f"{missing[0].stage}",
             code="run.incomplete",
             where=str(frozen.folder.root),
             hint="evercast run DOCUMENT runs what is missing",

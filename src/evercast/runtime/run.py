@@ -16,6 +16,7 @@ from types import FrameType
 from evercast.artifacts.files import atomic_write_json, disk_errors
 from evercast.errors import EvercastError, RunFailed
 from evercast.plan import Unit
+from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.leftovers import clear_leftovers, stop_jobs
 from evercast.runtime.locks import acquire_run_lock
@@ -102,7 +103,7 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
     Raises:
         EnvironmentUnfit: ``run.locked``: another run works in this folder.
         EvercastError: the first error of a unit, with its exit code.
-        RunFailed: ``run.interrupted`` or ``run.workflow-failed``.
+        RunFailed: ``run.interrupted``, ``run.workflow-failed``, or ``run.incomplete`` where only a part was run.
     """
     folder, clock = frozen.folder, time.monotonic()
     lock = acquire_run_lock(folder)
@@ -114,6 +115,7 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
         code = _run_snakemake(frozen, command, lock=lock, observe=observe)
         if code != 0:
             raise first_error(frozen, code=code)
+        require_all(frozen)
         ran = tuple(unit for unit in frozen.plan.units if unit.id not in before)
         return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -30,4 +31,6 @@ def command(*, name: str, plan_file: Path, unit_id: str | None, threads: int, as
     unit = frozen.unit(unit_id or "")
     if unit.stage != name:
         raise UsageError(f"unit {unit.id} belongs to stage {unit.stage}, not {name}", code="stage.wrong-stage")
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
     execute_unit(frozen, unit, threads=threads)

@@ -1,0 +1,103 @@
+"""A change in the document gives a new key to the units that depend on it, and to no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workflow_documents import body, changed, plan_of
+
+ALL = {"command", "selection", "training", "evaluation", "serialization", "fit", "report"}
+AFTER_SELECTION = {"training", "evaluation", "serialization", "fit", "report"}
+
+
+def keys(folder: Path, content: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(unit.stage, unit.name): unit.key for unit in plan_of(folder, content).units}
+
+
+def stages_that_differ(first: dict[tuple[str, str], str], second: dict[tuple[str, str], str]) -> set[str]:
+    return {
+        stage for stage, name in first.keys() | second.keys() if first.get((stage, name)) != second.get((stage, name))
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stages"),
+    [
+        ("title", "another title", {"serialization", "fit", "report"}),
+        ("inference.scan_points", 31, {"fit", "report"}),
+        ("inference.scan_range", [0, 3], {"fit", "report"}),
+        ("expected", {"binned.mu_hat": {"value": 1.0, "abs": 0.5}}, {"report"}),
+        ("parameters.mu.bounds", [0, 6], {"serialization", "fit", "report"}),
+        ("systematics.norm_b.up", 1.2, {"serialization", "fit", "report"}),
+        ("processes.S.title", "a signal", {"serialization", "fit", "report"}),
+        ("likelihoods.binned.channels.CR.edges", [-8, -0.5], {"serialization", "fit", "report"}),
+        ("samples.signal.title", "a signal", {"report"}),
+        ("selection.observables.x.label", "$X$", {"serialization", "fit", "report"}),
+        ("ensembles.ratios.combine", "mean_ratio", {"evaluation", "serialization", "fit", "report"}),
+        ("ensembles.ratios.calibration", "histogram", {"evaluation", "serialization", "fit", "report"}),
+        ("ensembles.ratios.training.epochs", 3, {"training", "evaluation", "serialization", "fit", "report"}),
+        ("ensembles.ratios.seed", 6, {"training", "evaluation", "serialization", "fit", "report"}),
+        ("selection.regions.SR.cut", "(x > -0.5) & (x < 9)", {"selection", *AFTER_SELECTION}),
+        ("metadata.luminosity_fb", 2, {"selection", *AFTER_SELECTION}),
+        ("stages.events.run", "python {inputs.script}  events --kind {matrix.kind} --output {outputs.table}", ALL),
+    ],
+)
+def test_a_change_reaches_what_depends_on_it_and_nothing_else(
+    tmp_path: Path, path: str, value: object, stages: set[str]
+) -> None:
+    before = keys(tmp_path / "a", body())
+    after = keys(tmp_path / "b", changed(body(), path, value))
+    assert stages_that_differ(before, after) == stages
+
+
+def test_resources_and_block_size_are_no_part_of_what_is_computed(tmp_path: Path) -> None:
+    before = keys(tmp_path / "a", body())
+    after = keys(tmp_path / "b", changed(body(), "stages.events.resources.memory_mb", 900))
+    assert stages_that_differ(before, after) == {"report"}
+
+
+def test_more_members_leave_the_trained_blocks_alone(tmp_path: Path) -> None:
+    two = changed(body(), "ensembles.ratios.members_per_block", 1)
+    before = keys(tmp_path / "a", two)
+    after = keys(tmp_path / "b", changed(two, "ensembles.ratios.members", 5))
+    trained = {name for stage, name in before if stage == "training"}
+    assert trained == {"ratios-S-0", "ratios-S-1", "ratios-B-0", "ratios-B-1"}
+    assert all(before["training", name] == after["training", name] for name in trained)
+    assert sum(stage == "training" for stage, _ in after) == 10
+
+
+def test_the_content_of_a_file_beside_the_document_counts_and_its_time_does_not(tmp_path: Path) -> None:
+    before = keys(tmp_path, body())
+    script = tmp_path / "make_events.py"
+    script.touch()
+    assert keys(tmp_path, body()) == before
+    script.write_text(script.read_text() + "# a comment\n")
+    assert stages_that_differ(before, keys(tmp_path, body())) == ALL
+
+
+def test_the_folder_of_the_document_does_not_count(tmp_path: Path) -> None:
+    assert keys(tmp_path / "here", body()) == keys(tmp_path / "there" / "deep", body())
+
+
+def test_the_order_of_cuts_counts(tmp_path: Path) -> None:
+    cuts = {"first": "x_reco > -5", "second": "y_reco > -5"}
+    before = keys(tmp_path / "a", changed(body(), "selection.preselection", cuts))
+    after = keys(tmp_path / "b", changed(body(), "selection.preselection", dict(reversed(cuts.items()))))
+    assert "selection" in stages_that_differ(before, after)
+
+
+def test_one_sample_changes_alone(tmp_path: Path) -> None:
+    before = keys(tmp_path / "a", body())
+    after = keys(tmp_path / "b", changed(body(), "samples.signal.normalisation.yield_events", 120))
+    differing = {name for (stage, name), key in before.items() if stage == "selection" and after[stage, name] != key}
+    assert differing == {"signal"}
+
+
+def test_pseudo_data_replace_the_observed_sample_only(tmp_path: Path) -> None:
+    real, pseudo = plan_of(tmp_path, body()), plan_of(tmp_path, body(), pseudo=True)
+    by_name = {(unit.stage, unit.name): unit.key for unit in real.units}
+    differing = {(unit.stage, unit.name) for unit in pseudo.units if by_name[unit.stage, unit.name] != unit.key}
+    assert ("selection", "observed") in differing
+    assert not {("selection", "signal"), ("selection", "background"), ("training", "ratios-S-0")} & differing
