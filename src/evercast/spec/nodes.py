@@ -18,6 +18,7 @@ __all__ = [
     "Number",
     "Slice",
     "Unary",
+    "children",
     "functions",
     "kind_of",
     "names",
