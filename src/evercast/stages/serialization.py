@@ -6,7 +6,9 @@ bundle) and ``index.json``.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +188,9 @@ def _write_workspace(task: Task[SerializationRecipe], root: Path, built: _Built)
         )
     workspace = to_workspace(built.binned, _physics(task.recipe), measurement=published.measurement)
     try:
-        pyhf.Workspace(workspace)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="jsonschema.RefResolver", category=DeprecationWarning)  # pyhf's
+            pyhf.Workspace(workspace)
     except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.InvalidModel) as err:
         raise InvalidInput(
             f"pyhf does not accept the workspace: {err}", code="likelihood.not-pyhf", where="$.publish.pyhf"
@@ -200,8 +204,6 @@ def _write_workspace(task: Task[SerializationRecipe], root: Path, built: _Built)
 
 def _run_id(task: Task[SerializationRecipe], built: Mapping[str, _Built], root: Path) -> str:
     """Return a name that follows from everything serialized here: the workspace, the yields and the observed ratios."""
-    import hashlib  # noqa: PLC0415
-
     digest = hashlib.sha256(canonical_json([task.recipe.analysis, list(built)]))
     if (root / _WORKSPACE_FILE).is_file():
         digest.update((root / _WORKSPACE_FILE).read_bytes())
