@@ -50,9 +50,7 @@ def bin_rates(
     return jax.ops.segment_sum(rates, tensors.channel, num_segments=tensors.observed.shape[0])
 
 
-def poisson_twice_nll(
-    rates: Float[Array, "channels bins"], observed: Float[Array, "channels bins"], mask: Float[Array, "channels bins"]
-) -> Float[Array, ""]:
+def poisson_twice_nll(rates: Values, observed: Values, mask: Values) -> Float[Array, ""]:
     """Return -2 ln of the Poisson probabilities; infinity where a rate is negative, or zero with counts."""
     used = mask > 0
     counted = observed > 0

@@ -60,10 +60,10 @@ def is_linear(node: Node) -> bool:
 
 
 def _degree(node: Node) -> float:
-    degree = math.inf if names_in(node) else 0
+    degree = math.inf if names_in(node) else 0.0
     match node:
         case Name():
-            degree = 1
+            degree = 1.0
         case Unary(operand=operand):
             degree = _degree(operand)
         case Binary(op="+" | "-", left=left, right=right):
