@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,8 +45,15 @@ def verdict_of(value: float, *, good: float, look: float) -> Verdict:
     return "look" if value <= look else "bad"
 
 
-def all_checks(units: tuple[Unit, ...], results: tuple[LikelihoodResult, ...]) -> tuple[Check, ...]:
+def all_checks(
+    units: tuple[Unit, ...], results: tuple[LikelihoodResult, ...], nominal: Mapping[str, float]
+) -> tuple[Check, ...]:
     """Return every check of the run: selections, networks, fits.
+
+    Args:
+        units: all finished units.
+        results: of the fits.
+        nominal: parameter -> the value at which Asimov data are made.
 
     Raises:
         IntegrityError: a file of a unit is absent or not JSON.
@@ -58,7 +65,7 @@ def all_checks(units: tuple[Unit, ...], results: tuple[LikelihoodResult, ...]) -
         for process, body in read_view(unit.folder / "diagnostics.json").items("processes"):
             found += _network_checks(f"{unit.name}: {process}", body)
     for result in results:
-        found += _fit_checks(result)
+        found += _fit_checks(result, nominal.get(result.poi))
     return tuple(found)
 
 
@@ -134,7 +141,7 @@ def _agreement(subject: str, quantity: str, chi2: float, bins: float, misplaced:
     )  # fmt: skip
 
 
-def _fit_checks(result: LikelihoodResult) -> Iterator[Check]:
+def _fit_checks(result: LikelihoodResult, nominal: float | None) -> Iterator[Check]:
     yield Check(
         group="fits", subject=result.name, quantity="fit guard",
         value="; ".join((result.status, *result.guard)), wanted="passed", verdict="good" if result.trusted else "bad",
@@ -147,7 +154,16 @@ def _fit_checks(result: LikelihoodResult) -> Iterator[Check]:
         wanted="none", verdict="look" if bound else "good",
     )  # fmt: skip
     observed, expected = result.observed, result.expected
-    if expected and observed.value is not None and expected.value is not None and expected.uncertainty:
+    if expected is None or expected.value is None or not expected.uncertainty:
+        return
+    if nominal is not None:
+        bias = abs(expected.value - nominal) / expected.uncertainty
+        yield Check(
+            group="fits", subject=result.name, quantity=f"Asimov closure, {result.poi} = {nominal:g} put in",
+            value=f"{expected.value:.3f}, {bias:.2f} expected errors away", wanted="below 0.2; below 0.5",
+            verdict=verdict_of(bias, good=0.2, look=0.5),
+        )  # fmt: skip
+    if observed.value is not None:
         distance = abs(observed.value - expected.value) / expected.uncertainty
         yield Check(
             group="fits", subject=result.name, quantity="distance of observed from expected",

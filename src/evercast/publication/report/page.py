@@ -68,7 +68,8 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
     selected = _selected(analysis, units, pseudo=pseudo)
     processes = drawn_processes(analysis)
     results = read_results(units)
-    checks = all_checks(units, results)
+    nominal = {name: parameter.initial for name, parameter in analysis.parameters.items()}
+    checks = all_checks(units, results, nominal)
     sections: list[Section | None] = [
         results_section(analysis, results, selected.label) if results else None,
         distributions_section(analysis, selected, processes),

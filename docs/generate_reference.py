@@ -1,0 +1,264 @@
+"""Makes the reference pages from the code while the documentation is built: document, commands, expressions, errors.
+
+A hook of MkDocs (``hooks`` in mkdocs.yml). Run as a program it prints one page: ``generate_reference.py PAGE``.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from evercast import errors
+from evercast.cli import COMMANDS, cli
+from evercast.schemas import load_schema
+from evercast.spec.functions import COEFFICIENT_FUNCTIONS, FUNCTIONS, ITEM_PROPERTIES
+
+SOURCE = Path(errors.__file__).parent
+EXIT_CODES = {
+    0: "success",
+    1: "a stage or a run failed; it can be resumed",
+    2: "the command line was used wrongly",
+    3: "a document or an input file is not valid",
+    4: "two results differ by more than their tolerance",
+    5: "a digest, a signature or a path is not what it must be",
+    6: "the machine: disk, lock, network, a missing program",
+    7: "no trustworthy number could be computed",
+    70: "internal error: a defect of evercast",
+    130: "interrupted",
+}
+MEANING = {
+    "mass": "invariant mass", "pt": "transverse momentum", "eta": "pseudorapidity", "phi": "azimuth",
+    "energy": "energy", "px": "x component of the momentum", "py": "y component of the momentum",
+    "pz": "z component of the momentum", "rapidity": "rapidity", "charge": "electric charge", "pdg": "PDG identity",
+    "delta_r": "distance in pseudorapidity and azimuth of two items", "delta_phi": "difference of azimuth of two items",
+    "where": "second argument where the first holds, third elsewhere", "sum": "sum over the items of an event",
+    "any": "whether any item fulfils a condition", "all": "whether every item fulfils a condition",
+    "count": "number of items", "min": "least of the arguments, or of the items",
+    "max": "largest of the arguments, or of the items", "floor": "largest whole number not above",
+    "cos_theta_star": "production angle of the first of two bosons (arXiv:1001.3396, Fig. 1)",
+    "cos_helicity": "helicity angle: lepton, its parent, the other boson",
+    "phi_planes": "angle between the decay planes of two bosons: l1-, l1+, l2-, l2+",
+    "phi1_plane": "angle between the decay plane of the first boson and the plane of the beam",
+    "atan2": "angle of the point (second, first)",
+}  # fmt: skip
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to the site."""
+    for name, make in PAGES.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=make()))
+    return files
+
+
+def document_page() -> str:
+    """Return the reference of the analysis document."""
+    schema = load_schema("analysis")
+    common = load_schema("common")["$defs"]
+    parts = [
+        "# The analysis document",
+        (
+            "Generated from `analysis.schema.json`, version 1.0.0. `evercast schema analysis` prints the schema. "
+            "No key beyond those listed is accepted. A key without a default is required or marked optional."
+        ),
+        "## Top level",
+        _table(schema, common),
+    ]
+    for name, body in schema["$defs"].items():
+        if "properties" in body:
+            parts += [f"## {name}", body.get("description", ""), _table(body, common)]
+        elif "oneOf" in body:
+            parts += [f"## {name}", body.get("description", ""), _one_of(body)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _one_of(body: Mapping[str, object]) -> str:
+    choices = body["oneOf"]
+    assert isinstance(choices, list)
+    return "One of: " + ", ".join(_reference(choice["$ref"]) for choice in choices if "$ref" in choice) + "."
+
+
+def _table(body: Mapping[str, object], common: Mapping[str, object]) -> str:
+    required = body.get("required", [])
+    properties = body["properties"]
+    assert isinstance(required, list)
+    assert isinstance(properties, dict)
+    rows = ["| key | value | unit | default | meaning |", "|---|---|---|---|---|"]
+    for name, entry in properties.items():
+        default = _code(entry["default"]) if "default" in entry else ("required" if name in required else "optional")
+        unit = entry.get("x-unit", "none")
+        shown = "" if unit == "none" else unit
+        meaning = _escape(entry.get("description", ""))
+        rows.append(f"| `{name}` | {_value(entry, common)} | {shown} | {default} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _value(entry: Mapping[str, object], common: Mapping[str, object]) -> str:
+    ref = entry.get("$ref")
+    if isinstance(ref, str):
+        shared = common.get(ref.rsplit("/", 1)[-1]) if ref.startswith("common") else None
+        return _value(shared, common) if isinstance(shared, dict) else _reference(ref)
+    if "enum" in entry:
+        choices = entry["enum"]
+        assert isinstance(choices, list)
+        return " or ".join(_code(choice) for choice in choices)
+    if "const" in entry:
+        return _code(entry["const"])
+    for key in ("oneOf", "anyOf"):
+        options = entry.get(key)
+        if isinstance(options, list):
+            return " or ".join(dict.fromkeys(_value(option, common) for option in options))
+    return _structure(entry, common)
+
+
+def _structure(entry: Mapping[str, object], common: Mapping[str, object]) -> str:
+    kind = entry.get("type", "any")
+    if kind == "array":
+        items = entry.get("items")
+        if not isinstance(items, dict) and isinstance(entry.get("prefixItems"), list):
+            items = entry["prefixItems"][0]  # type: ignore[index]
+        return f"list of {_value(items, common)}" if isinstance(items, dict) else "list"
+    if kind == "object":
+        inner = entry.get("additionalProperties")
+        patterns = entry.get("patternProperties")
+        if isinstance(patterns, dict) and patterns:
+            inner = next(iter(patterns.values()))
+        return f"name → {_value(inner, common)}" if isinstance(inner, dict) else "object"
+    words = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
+    text = " or ".join(words.get(one, str(one)) for one in (kind if isinstance(kind, list) else [kind]))
+    limits = [f"{sign} {entry[key]:g}" for key, sign in _LIMITS.items() if isinstance(entry.get(key), int | float)]
+    rule = entry.get("x-rule")
+    notes = [*limits, *([_escape(str(rule))] if rule else [])]
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _reference(ref: object) -> str:
+    name = str(ref).rsplit("/", 1)[-1]
+    return f"[{name}](#{name})"
+
+
+def _code(value: object) -> str:
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif value is None:
+        text = "none"
+    elif isinstance(value, dict | list):
+        text = str(value) if value else "empty"
+    else:
+        text = str(value)
+    return f"`{_escape(text)}`"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def commands_page() -> str:
+    """Return the reference of the command line: the help of every command."""
+    parts = [
+        "# Commands",
+        (
+            "Generated from the commands. Results go to stdout, messages to stderr; `--json` makes the result JSON. "
+            "The [exit codes](errors.md) are the same everywhere."
+        ),
+    ]
+    context = click.Context(cli, info_name="evercast")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context, max_content_width=96, terminal_width=96)
+        parts += [f"## {name}", f"```text\n{command.get_help(inner).rstrip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def expressions_page() -> str:
+    """Return the reference of the expression language."""
+    rows = ["| function | arguments | gives |", "|---|---|---|"]
+    for name, (least, most) in FUNCTIONS.items():
+        count = f"{least}" if least == most else f"{least} to {most}"
+        rows.append(f"| `{name}` | {count} | {MEANING.get(name, 'as in mathematics')} |")
+    coefficients = ", ".join(f"`{name}`" for name in sorted(COEFFICIENT_FUNCTIONS))
+    properties = ", ".join(f"`{name}`" for name in sorted(ITEM_PROPERTIES))
+    return "\n\n".join([
+        "# Expressions",
+        ("Cuts, observables and resolutions are expressions: numbers, names, `+ - * / **`, comparisons (also chained, "
+        "`80 < m < 100`), `and or not` or `& | ~`, calls of the functions below, and `collection[index]`, "
+        "`collection[start:stop]`, `collection[condition]`. Nothing else is accepted: no attributes, no other calls. "
+        "An error names the column."),
+        ("Collections are named as declared (`leptons`); a property of an item is a function of it: `pt(leptons[0])`. "
+        "Items add as four-vectors: `mass(leptons[0] + leptons[1])`. "
+                "Energies, momenta and masses are in GeV, angles in rad."),
+        "## Functions",
+        "\n".join(rows),
+        "## Properties of an item",
+        f"The `cut` and `pt_resolution` of an entry of `objects` see one item: {properties}.",
+        "## Coefficients",
+        (f"The coefficient of a process uses numbers, parameters, `+ - * / **` and {coefficients}. It may be negative; "
+        "only the total density must be positive."),
+        "## Limits",
+        "At most 4096 characters, 2000 nodes, depth 64; exponents are whole numbers of absolute value at most 64.",
+    ]) + "\n"  # fmt: skip
+
+
+def errors_page() -> str:
+    """Return exit codes and the text codes of all errors in the source."""
+    parts = ["# Exit codes and error codes", "| exit code | meaning |\n|---|---|"]
+    parts[-1] += "".join(f"\n| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    parts += [
+        "## Error codes",
+        (
+            "Every error has a stable text code, shown with `--json` and written to the error file of a failed unit. "
+            "This list is read from the source; the message is the one of the first place that raises it."
+        ),
+    ]
+    rows = ["| code | exit | message |", "|---|---|---|"]
+    rows += [
+        f"| `{code}` | {exit_code} | {_escape(text) if text.strip('…') else ''} |"
+        for code, (exit_code, text) in sorted(_codes().items())
+    ]
+    return "\n\n".join([*parts, "\n".join(rows)]) + "\n"
+
+
+def _codes() -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call):
+                for code, exit_code, text in _raised(call):
+                    found.setdefault(code, (exit_code, text))
+    return found
+
+
+def _raised(call: ast.Call) -> Iterator[tuple[str, str, str]]:
+    name = call.func.id if isinstance(call.func, ast.Name) else ""
+    kind = getattr(errors, name, None)
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    code = keywords.get("code")
+    if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
+        return
+    is_error = isinstance(kind, type) and issubclass(kind, errors.EvercastError)
+    if is_error or name == "Problem":
+        message = keywords.get("message") or (call.args[0] if call.args else None)
+        yield code.value, str(kind.exit_code) if is_error else "3", _template(message)
+
+
+def _template(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return "…"
+
+
+PAGES = {"document": document_page, "commands": commands_page, "expressions": expressions_page, "errors": errors_page}
+
+if __name__ == "__main__":
+    print(PAGES[sys.argv[1]]())
