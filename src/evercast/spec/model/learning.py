@@ -1,0 +1,67 @@
+"""The networks: their form, their training, their ensembles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Ensemble", "Mlp", "Training"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mlp:
+    """Multi-layer perceptron: `depth` hidden layers of `width`."""
+
+    kind: Literal["mlp"]
+    width: int = 64
+    depth: int = 3
+    activation: Literal["silu", "relu", "tanh", "gelu"] = "silu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How one network is trained; early stopping keeps the weights of the best validation loss."""
+
+    epochs: int = 50
+    batch: int = 1024
+    optimiser: Literal["adamw", "nadam", "adam"] = "adamw"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["cosine", "step", "exponential", "constant"] = "cosine"
+    patience: int | None = 10
+    validation_fraction: float = 0.15
+    max_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensemble:
+    """Networks that learn the density ratio of each process to the reference mixture, in one region.
+
+    Args:
+        region: the region whose events are used.
+        processes: processes with a network each.
+        reference: sample -> weight; p_ref is the weighted mean of their normalised densities.
+        observables: network inputs, in order.
+        members: networks per process and fold, from different seeds.
+        folds: K of the cross-fitting; an event of fold k is evaluated by networks that did not train on fold k.
+        members_per_block: members trained by one job; None lets the plan choose.
+        combine: members are combined as the mean of log ratios or as the log of the mean ratio.
+        normalise: divide each ratio by its mean over the reference, so that E_ref[r] = 1 holds exactly.
+        calibration: histogram calibration of the score of each process, or none.
+    """
+
+    region: str
+    processes: tuple[str, ...]
+    reference: Mapping[str, float]
+    observables: tuple[str, ...]
+    model: Mlp
+    training: Training
+    seed: int
+    members: int = 4
+    folds: int = 4
+    members_per_block: int | None = None
+    combine: Literal["mean_log_ratio", "mean_ratio"] = "mean_log_ratio"
+    normalise: bool = True
+    calibration: Literal["none", "histogram"] = "none"
+    negative_weights: Literal["signed", "reject"] = "signed"
