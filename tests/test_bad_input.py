@@ -1,4 +1,4 @@
-"""Bad input ends with one clear error, the documented exit code and nothing lost: the whole engine, from its command line."""
+"""Bad input to the whole engine ends with one clear error, the documented exit code, and nothing lost."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ PROGRAM = [sys.executable, "-m", "evercast"]
 
 def numbers(*, start: float, step: float, count: int) -> str:
     return "x,w\n" + "".join(f"{start + step * (index % 17)},{1 + index % 3}\n" for index in range(count))
+
+
+def counting(region: str, edges: list[float]) -> dict[str, Any]:
+    return {"kind": "binned", "region": region, "observable": "x1", "edges": edges, "processes": ["S", "B"]}
 
 
 def document() -> dict[str, Any]:
@@ -63,18 +67,14 @@ def document() -> dict[str, Any]:
         "likelihoods": {
             "binned": {
                 "channels": {
-                    "SR": {
-                        "kind": "binned", "region": "SR", "observable": "x1", "edges": [0, 5, 20], "processes": ["S", "B"],
-                    },
-                    "CR": {
-                        "kind": "binned", "region": "CR", "observable": "x1", "edges": [-20, 0], "processes": ["S", "B"],
-                    },
+                    "SR": counting("SR", [0, 5, 20]),
+                    "CR": counting("CR", [-20, 0]),
                 }
             }
         },
         "inference": {"scan_points": 5, "scan_range": [0, 3]},
         "publish": {"pyhf": {"likelihood": "binned", "measurement": "small"}},
-    }  # fmt: skip
+    }
 
 
 class Case:

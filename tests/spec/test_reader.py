@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import tempfile
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,13 +121,24 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
             read_document(tmp_path / name)
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() == 0, reason="root reads everything")
-def test_unreadable_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "secret.yaml"
-    path.write_text("a: 1\n")
-    path.chmod(0)
+@pytest.fixture
+def unreadable() -> Iterator[Path]:
+    """A file that may not be read, also where the tests run as root: they are an ordinary user meanwhile."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "secret.yaml"
+        path.write_text("a: 1\n")
+        path.chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+        yield path
+        os.seteuid(user)
+
+
+def test_unreadable_file_is_refused(unreadable: Path) -> None:
     with pytest.raises(InvalidDocument, match="permission denied"):
-        read_document(path)
+        read_document(unreadable)
 
 
 @pytest.mark.parametrize(
