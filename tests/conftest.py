@@ -10,12 +10,18 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import pytest
-from jaxtyping import install_import_hook
+import pytest  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 
-_NUMERIC_ROOMS = ["evercast.networks", "evercast.likelihood", "evercast.inference", "evercast.events", "evercast.artifacts"]
+_NUMERIC_ROOMS = [
+    "evercast.networks",
+    "evercast.likelihood",
+    "evercast.inference",
+    "evercast.events",
+    "evercast.artifacts",
+]
 install_import_hook(_NUMERIC_ROOMS, "beartype.beartype")
 
 

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from workflow_documents import ROOT, body, changed, plan_of, small_body, with_stage, write_document
 
 from evercast.errors import InvalidInput
 from evercast.plan import FILE_PREFIX, make_plan, plan_from_json, plan_to_json, used_sources
@@ -14,6 +13,7 @@ from evercast.plan.table import plan_summary, plan_table, unit_table
 from evercast.spec import load_analysis
 from evercast.spec.codec import from_json, to_json
 from evercast.spec.model import Analysis
+from workflow_documents import ROOT, body, changed, plan_of, small_body, with_stage, write_document
 
 
 def test_the_units_of_the_toy_analysis(tmp_path: Path) -> None:
@@ -80,8 +80,12 @@ def test_a_matrix_is_the_product_of_its_axes_and_reduce_sees_all_jobs(tmp_path: 
     jobs = [unit for unit in plan.of_stage("command") if unit.name.startswith("scan")]
     points = [unit.recipe.point for unit in jobs if isinstance(unit.recipe, CommandRecipe)]
     assert points == [
-        {"mass": 1.5, "tune": "a+b"}, {"mass": 1.5, "tune": "c"}, {"mass": 2, "tune": "a+b"}, {"mass": 2, "tune": "c"}, {},
-    ]  # fmt: skip
+        {"mass": 1.5, "tune": "a+b"},
+        {"mass": 1.5, "tune": "c"},
+        {"mass": 2, "tune": "a+b"},
+        {"mass": 2, "tune": "c"},
+        {},
+    ]
     assert [unit.name for unit in jobs] == ["scan-1.5-a_b", "scan-1.5-c", "scan-2-a_b", "scan-2-c", "scan-reduce"]
     assert list(jobs[-1].inputs.values()) == [f"{unit.id}:out.txt" for unit in jobs[:-1]]
 

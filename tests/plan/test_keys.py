@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from workflow_documents import body, changed, plan_of
 
 ALL = {"command", "selection", "training", "evaluation", "serialization", "fit", "report"}

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from evercast.errors import InvalidInput, RunFailed
+from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
 from evercast.plan.recipes import CommandRecipe, Task
 from evercast.runtime.apptainer import apptainer_program, container_command
-from evercast.runtime.processes import clean_environment, run_logged
+from evercast.runtime.processes import Ended, clean_environment, run_logged
 
 __all__ = ["render", "run"]
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]\w*)\.([A-Za-z_][\w-]*)\}")
+_FULL_BELOW: Final = 65_536
+"""A disk with fewer free bytes counts as full."""
 _FROM_ALL_JOBS: Final = re.compile(r"all\.(?P<output>.+)\.(?P<job>\d+)")
 
 Values = Mapping[str, Mapping[str, str | Sequence[str]]]
@@ -29,7 +33,7 @@ def run(task: Task[CommandRecipe]) -> None:
     Raises:
         InvalidInput: ``stage.unknown-placeholder``.
         RunFailed: ``stage.command-failed``, ``stage.output-missing`` or ``stage.output-link``.
-        EnvironmentUnfit: ``container.no-runtime``.
+        EnvironmentUnfit: ``container.no-runtime`` or ``disk.full``.
     """
     recipe = task.recipe
     outputs = {name: task.output / file for name, file in recipe.outputs.items()}
@@ -44,13 +48,23 @@ def run(task: Task[CommandRecipe]) -> None:
         sys.stderr.flush()
         ended = run_logged(command, folder=Path(folder), environment=environment, log=sys.stderr.buffer)
     if ended.code != 0:
-        raise RunFailed(
-            f"the command ended with {_ending(ended.code)}; its last words:\n{ended.tail}",
-            code="stage.command-failed",
-            where=_where(recipe),
-        )
+        raise _failure(ended, recipe=recipe, folder=task.output)
     for name, path in outputs.items():
         _check_output(name, path, recipe=recipe)
+
+
+def _failure(ended: Ended, *, recipe: CommandRecipe, folder: Path) -> RunFailed | EnvironmentUnfit:
+    """Return why a command failed: the disk where that is evident, else its exit code and last words."""
+    words = f"the command ended with {_ending(ended.code)}; its last words:\n{ended.tail}"
+    over_limit = ended.code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
+    if over_limit or shutil.disk_usage(folder).free < _FULL_BELOW or "No space left on device" in ended.tail:
+        return EnvironmentUnfit(
+            f"no space left for stage {recipe.name}; {words}",
+            code="disk.full",
+            where=str(folder.parent),
+            hint="free space on this file system or run in another folder; what was finished is kept",
+        )
+    return RunFailed(words, code="stage.command-failed", where=_where(recipe))
 
 
 def render(text: str, *, values: Values, where: str) -> str:

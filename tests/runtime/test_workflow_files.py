@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from evercast.errors import UsageError
+from evercast.runtime.workflow_files import profile_folder, snakefile
+from workflow_documents import ROOT
+
+
+def test_the_snakefile_of_the_source_tree_is_found() -> None:
+    assert snakefile() == ROOT / "Snakefile"
+
+
+def test_a_profile_is_found_by_name_and_by_folder(tmp_path: Path) -> None:
+    assert profile_folder("default") == ROOT / "workflow" / "profiles" / "default"
+    (tmp_path / "config.yaml").write_text("cores: 1\n")
+    assert profile_folder(str(tmp_path)) == tmp_path
+
+
+def test_a_wrong_profile_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"'defualt'; evercast has .*default") as caught:
+        profile_folder("defualt")
+    assert caught.value.code == "run.no-profile"
