@@ -1,4 +1,4 @@
-"""Angles of H -> ZZ -> 4l against matrices of boosts, configurations known in closed form, invariances and distributions."""
+"""Angles of H -> ZZ -> 4l against boost matrices, known configurations, invariances and distributions."""
 
 import numpy as np
 import pytest

@@ -93,7 +93,7 @@ def test_branches_of_lists_become_a_collection(tmp_path):
     path = tmp_path / "nano.root"
     lists = {name: ak.Array([[1.0, 2.0], [], [3.0]]) for name in ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_mass")}
     with uproot.recreate(path) as file:
-        file.mktree("Events", {name: "var * float64" for name in lists})
+        file.mktree("Events", dict.fromkeys(lists, "var * float64"))
         file["Events"].extend(lists)
     grouped = {"muons": {name: (f"Muon_{name}",) for name in ("pt", "eta", "phi", "mass")}}
     (scope,) = read(path, ["muons"], grouped)

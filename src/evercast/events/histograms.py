@@ -41,7 +41,7 @@ class BinnedYield:
         """Expected events in all bins."""
         return float(self.values.sum())
 
-    def rebin(self, edges: Sequence[float]) -> BinnedYield:
+    def rebin(self, edges: Sequence[float | int]) -> BinnedYield:
         """Return the sums between `edges`, each of which must be an edge already.
 
         Raises:

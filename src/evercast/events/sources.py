@@ -196,6 +196,8 @@ def _blocks(source: Source) -> Iterator[bytes]:
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
             while block := answer.read(_BLOCK):
                 yield block
+            if answer.length:
+                raise _unavailable(source, f"the connection ended {answer.length} bytes too early")
     except urllib.error.HTTPError as err:
         raise _unavailable(source, f"the server answers {err.code} {err.reason}") from err
     except (OSError, http.client.HTTPException) as err:
