@@ -78,7 +78,11 @@ def synthetic_workspace(*, seed: int = 1, n_bins: int = 3) -> dict[str, object]:
     def modifier(kind: str, name: str, data: object = None) -> dict[str, object]:
         return {"type": kind, "name": name, "data": data}
 
-    signal = (modifier("normfactor", "mu"), modifier("lumi", "lumi"), modifier("normsys", "jes", {"hi": 1.1, "lo": 0.95}))
+    signal = (
+        modifier("normfactor", "mu"),
+        modifier("lumi", "lumi"),
+        modifier("normsys", "jes", {"hi": 1.1, "lo": 0.95}),
+    )
     channels = [
         {
             "name": "SR",

@@ -73,7 +73,14 @@ def test_a_name_that_is_no_parameter_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("formula", "linear"),
-    [("1", True), ("2*mu - alpha/3 + sqrt(2)", True), ("mu*alpha", False), ("sqrt(mu)", False), ("1/mu", False), ("mu**2", False)],
+    [
+        ("1", True),
+        ("2*mu - alpha/3 + sqrt(2)", True),
+        ("mu*alpha", False),
+        ("sqrt(mu)", False),
+        ("1/mu", False),
+        ("mu**2", False),
+    ],
 )
 def test_linearity_is_read_off_the_form(formula: str, linear: bool) -> None:
     assert is_linear(parse_coefficient(formula)) is linear

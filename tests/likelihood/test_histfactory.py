@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pyhf
 import pytest
-from statistics_inputs import published_workspace, synthetic_workspace
 
 from evercast.errors import InvalidInput
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import apply_patch, patch_of_set, read_workspace
+from statistics_inputs import published_workspace, synthetic_workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")  # pyhf uses it
 
@@ -50,7 +50,8 @@ def test_every_modifier_type_gives_the_number_of_pyhf(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("analysis", "point"), [("sbottom", "1300_205_60"), ("sbottom", "900_250_60"), ("stau", "DS_100_1"), ("stau", "DS_440_40")]
+    ("analysis", "point"),
+    [("sbottom", "1300_205_60"), ("sbottom", "900_250_60"), ("stau", "DS_100_1"), ("stau", "DS_440_40")],
 )
 def test_published_workspaces_give_the_number_of_pyhf(analysis: str, point: str) -> None:
     workspace = published_workspace(analysis, point) or synthetic_workspace(seed=11, n_bins=7)
@@ -148,7 +149,12 @@ def test_patches_apply_to_a_copy_and_fit_or_are_refused() -> None:
     patched = apply_patch(workspace, patch)
     assert patched["channels"][0]["samples"][0]["data"] == [9.0, 9.0, 9.0]
     assert workspace["channels"][0]["samples"][0]["data"] != [9.0, 9.0, 9.0]
-    for wrong in ([{"op": "remove", "path": "/channels/7"}], [{"op": "test", "path": "/version", "value": "2"}], [{"op": "jump"}], ["x"]):
+    for wrong in (
+        [{"op": "remove", "path": "/channels/7"}],
+        [{"op": "test", "path": "/version", "value": "2"}],
+        [{"op": "jump"}],
+        ["x"],
+    ):
         with pytest.raises(InvalidInput, match="patch|expected an object"):
             apply_patch(workspace, wrong)
     patchset = {"patches": [{"metadata": {"name": "m_300", "values": [300]}, "patch": patch}]}

@@ -46,14 +46,18 @@ def peer(code, alpha: float, down: float, nominal: float, up: float) -> float:
 def test_factors_equal_those_of_pyhf(alpha: float, up: float, down: float) -> None:
     for ours, theirs in ((exponential_factor, code1), (polynomial_exponential_factor, code4)):
         assert at(ours, alpha, up, down) == pytest.approx(peer(theirs, alpha, down, 1.0, up), rel=1e-11, abs=1e-11)
-    assert at(linear_factor, alpha, up, down) - 1 == pytest.approx(peer(code0, alpha, down, 1.0, up), rel=1e-12, abs=1e-12)
+    assert at(linear_factor, alpha, up, down) - 1 == pytest.approx(
+        peer(code0, alpha, down, 1.0, up), rel=1e-12, abs=1e-12
+    )
 
 
 @given(alpha=ALPHA, up=FACTOR, down=FACTOR)
 @settings(max_examples=60, deadline=None)
 def test_shifts_equal_those_of_pyhf(alpha: float, up: float, down: float) -> None:
     for ours, theirs in ((linear_shift, code0), (polynomial_linear_shift, code4p)):
-        assert at(ours, alpha, up - 1, 1 - down) == pytest.approx(peer(theirs, alpha, down, 1.0, up), rel=1e-12, abs=1e-12)
+        assert at(ours, alpha, up - 1, 1 - down) == pytest.approx(
+            peer(theirs, alpha, down, 1.0, up), rel=1e-12, abs=1e-12
+        )
     inside = max(-1.0, min(alpha, 1.0))
     found, reference = at(quadratic_shift, inside, up - 1, 1 - down), peer(code2, inside, down, 1.0, up)
     assert found == pytest.approx(reference, rel=1e-12, abs=1e-12)
