@@ -25,6 +25,7 @@ _TOLERANCE = 1e-12
 """Of the estimated distance to the minimum in -2 ln L: a millionth of a standard deviation."""
 _ROUNDING = 1e-13
 """Relative accuracy of a sum of float64 terms."""
+_FAR = 1e30
 _STEEP = 1e9
 """A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
 
