@@ -31,7 +31,7 @@ _WORDS: Mapping[Form, str] = MappingProxyType(
 )
 
 
-class Unsuitable(Exception):  # noqa: N818 - not an error of its own: `evaluate` gives it the column and raises
+class Unsuitable(Exception):
     """What a function was given does not fit.
 
     Args:

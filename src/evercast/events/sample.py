@@ -158,7 +158,8 @@ def _check_digest(path: Path, expected: str | None) -> None:
 
 
 def _read_file(entry: EventFile, path: Path, selector: Selector, parts: list[SelectedEvents], first: int) -> InputFile:
-    source = open_events(path, format=entry.format, tree=entry.tree)
+    verified = entry.path is None or entry.sha256 is not None
+    source = open_events(path, format=entry.format, tree=entry.tree, verified=verified)
     before = _stamp(path)
     for remark in source.facts.remarks:
         _log.warning("%s: %s", path, remark)

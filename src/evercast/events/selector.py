@@ -128,7 +128,9 @@ class Selector:
             regions[:, position] = evaluate_condition(formula, scope)
             next(steps).add(weight[regions[:, position]])
         chosen = np.flatnonzero(regions.any(axis=1))
-        observables = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns.values()])
+        observables = np.zeros((len(scope), len(columns)))
+        for position, column in enumerate(columns.values()):
+            observables[:, position] = ak.to_numpy(column)
         return SelectedEvents(
             observables=observables[chosen], weight=weight[chosen], event=scope.event[chosen], regions=regions[chosen]
         )

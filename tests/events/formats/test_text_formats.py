@@ -61,10 +61,18 @@ def test_csv_names_a_line_far_into_the_file(tmp_path):
         read(write(tmp_path, "x,y\n" + "\n".join(rows) + "\n"))
 
 
-def test_csv_without_a_last_line_end_is_remarked(tmp_path):
-    source = open_events(write(tmp_path, "x,y\n1,2\n3,4"))
-    assert "no line end" in source.facts.remarks[0]
-    assert open_events(write(tmp_path, "x,y\n1,2\n3,4\n")).facts.remarks == ()
+def test_csv_without_a_last_line_end_is_refused_unless_its_digest_is_known(tmp_path):
+    path = write(tmp_path, "x,y\n1,2\n3,4")
+    with pytest.raises(InvalidInput, match="no line end") as caught:
+        open_events(path)
+    assert caught.value.code == "sample.truncated"
+    source = open_events(path, verified=True)
+    assert source.facts.remarks == ()
+    assert len(next(iter(source.chunks(10)))) == 2
+
+
+def test_csv_without_a_digest_is_remarked_to_have_no_end_mark(tmp_path):
+    assert "only a declared sha256" in open_events(write(tmp_path, "x,y\n1,2\n3,4\n")).facts.remarks[0]
 
 
 def test_csv_with_an_endless_line_is_refused(tmp_path):

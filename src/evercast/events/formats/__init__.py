@@ -22,6 +22,7 @@ def open_events(
     *,
     format: Literal["auto"] | FormatName = "auto",  # noqa: A002 - the word of the document
     tree: str | None = None,
+    verified: bool = False,
 ) -> EventSource:
     """Open an event file.
 
@@ -29,6 +30,7 @@ def open_events(
         path: the file; gzip is undone for text formats. A folder for zarr.
         format: what it is said to be; the content decides and must agree.
         tree: name of the TTree or RNTuple of a ROOT file.
+        verified: whether the file is known to be whole, because its digest was compared with one that was declared.
 
     Raises:
         InvalidInput: ``sample.missing``, ``sample.empty``, ``sample.truncated``, ``sample.format``, ``sample.tree``.
@@ -45,13 +47,11 @@ def open_events(
         from evercast.events.formats.root import open_root  # noqa: PLC0415 - readers are loaded when needed
 
         return open_root(path, tree)
+    if found == "csv":
+        from evercast.events.formats.csv import open_csv  # noqa: PLC0415
+
+        return open_csv(path, verified=verified)
     return _OPENERS[found](path)
-
-
-def _csv(path: Path) -> EventSource:
-    from evercast.events.formats.csv import open_csv  # noqa: PLC0415
-
-    return open_csv(path)
 
 
 def _parquet(path: Path) -> EventSource:
@@ -79,5 +79,5 @@ def _zarr(path: Path) -> EventSource:
 
 
 _OPENERS: Mapping[FormatName, Callable[[Path], EventSource]] = MappingProxyType(
-    {"csv": _csv, "parquet": _parquet, "hepmc": _hepmc, "lhe": _lhe, "zarr": _zarr}
+    {"parquet": _parquet, "hepmc": _hepmc, "lhe": _lhe, "zarr": _zarr}
 )

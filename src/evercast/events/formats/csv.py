@@ -14,7 +14,16 @@ import pyarrow as pa
 import pyarrow.csv
 
 from evercast.errors import InvalidInput
-from evercast.events.formats.base import FileFacts, bounded_lines, chosen_columns, damaged, empty, open_text, truncated
+from evercast.events.formats.base import (
+    FileFacts,
+    bounded_lines,
+    chosen_columns,
+    damaged,
+    empty,
+    is_gzip,
+    open_text,
+    truncated,
+)
 
 __all__ = ["CsvFile", "open_csv"]
 
@@ -98,11 +107,17 @@ def _records(table: pa.Table, names: tuple[str, ...]) -> ak.Array:
     return ak.Array({name: table.column(name).to_numpy() for name in names})
 
 
-def open_csv(path: Path) -> CsvFile:
+def open_csv(path: Path, *, verified: bool) -> CsvFile:
     """Open a CSV file: commas, semicolons or tabs between numbers, and names in the first line.
 
+    Args:
+        path: the file.
+        verified: whether a digest shows that the file is whole. The format has no end mark: without a digest the last
+            line must have its line end, and a cut between two lines cannot be seen, which is remarked.
+
     Raises:
-        InvalidInput: ``sample.format``: no line of names, an empty or repeated name, too many columns.
+        InvalidInput: ``sample.format``: no line of names, an empty or repeated name, too many columns;
+            ``sample.truncated``.
     """
     with open_text(path) as stream:
         header, delimiter = _header(path, stream)
@@ -116,7 +131,9 @@ def open_csv(path: Path) -> CsvFile:
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1] if len(set(names)) < len(names) else []
     if repeated:
         raise damaged(path, f"line 1: the column {repeated[0]!r} stands {names.count(repeated[0])} times")
-    remarks = () if _ends_with_line_end(path) else ("the last line has no line end; the file may be cut",)
+    if not verified and not _ends_with_line_end(path):
+        raise truncated(path, "the last line has no line end; the file may be cut (add one, or declare its sha256)")
+    remarks = () if verified else ("CSV has no end mark: only a declared sha256 shows that the file is whole",)
     return CsvFile(path=path, columns=names, delimiter=delimiter, facts=FileFacts(remarks=remarks))
 
 
@@ -143,6 +160,8 @@ def _is_number(text: str) -> bool:
 def _ends_with_line_end(path: Path) -> bool:
     last = b""
     with open_text(path) as stream:
+        if not is_gzip(path):
+            stream.seek(max(0, path.stat().st_size - 1))
         while block := stream.read(1 << 20):
             last = block[-1:]
     return last in (b"\n", b"\r")

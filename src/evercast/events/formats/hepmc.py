@@ -24,6 +24,7 @@ __all__ = ["HepmcFile", "open_hepmc", "read_batches"]
 
 
 _MAX_FRAME: Final = 1 << 32
+_WORKER: Final = Path(__file__).with_name("hepmc_worker.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,8 @@ def read_batches(path: Path, version: Version, step: int) -> Generator[tuple[Bat
     Raises:
         InvalidInput: ``sample.format``, the library cannot read the file or crashes on it.
     """
-    command = _command(path, version, step)
+    # Isolated (-I): the folder of the worker, with modules named as in the standard library, is not on the path.
+    command = [sys.executable, "-I", str(_WORKER), str(path.resolve()), version, str(step)]
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as process,  # noqa: S603 - our own
@@ -97,11 +99,6 @@ def read_batches(path: Path, version: Version, step: int) -> Generator[tuple[Bat
             raise _died(path, code, complaints.read()[-10_000:])
         finally:
             process.kill()
-
-
-def _command(path: Path, version: Version, batch: int) -> list[str]:
-    """Return the command line of the process that reads a file with the library, `batch` events at a time."""
-    return [sys.executable, "-m", "evercast.events.formats.hepmc_worker", str(path.resolve()), version, str(batch)]
 
 
 def _frame(stream: IO[bytes] | None) -> bytes | None:
@@ -121,7 +118,9 @@ def _unpacked(path: Path, content: bytes) -> tuple[Batch, tuple[str, ...]]:
         count, weight_count = arrays["count"], arrays["weight_count"]
         if (weight_count != weight_count[0]).any():
             raise damaged(path, "events have different numbers of weights")
-        pdg = arrays["pdg"]
+        pdg, names = arrays["pdg"], arrays["names"]
+        if len(names) not in (0, weight_count[0]):
+            raise damaged(path, f"an event has {weight_count[0]} weights and {len(names)} names of weights")
         batch = Batch(
             count=count,
             pdg=pdg,
@@ -129,7 +128,7 @@ def _unpacked(path: Path, content: bytes) -> tuple[Batch, tuple[str, ...]]:
             momentum=arrays["momentum"].reshape(-1, 4),
             weights=arrays["weights"].reshape(len(count), -1),
         )
-        return batch, tuple(str(name) for name in arrays["names"])
+        return batch, tuple(str(name) for name in names)
 
 
 def _died(path: Path, code: int, complaint: bytes) -> InvalidInput:

@@ -1,6 +1,7 @@
 """The process that reads a HepMC file with the library; it runs alone, so that a crash of the library is only its own.
 
-Usage: ``python -m evercast.events.formats.hepmc_worker PATH VERSION BATCH``. Each batch goes to standard output as
+Usage: ``python -I hepmc_worker.py PATH VERSION BATCH``; it imports nothing of evercast, so that it starts
+quickly. Each batch goes to standard output as
 its length (8 bytes, little endian) and an npz archive; a batch of length 0 is the end.
 """
 

@@ -53,7 +53,7 @@ class LheFile:
         chosen = chosen_columns(self.path, columns, self.columns)
         held: list[pylhe.LHEEvent] = []
         number = 0
-        for number, event in enumerate(self._events(), start=1):
+        for number, event in enumerate(self._events(named=_wants_named(chosen)), start=1):
             held.append(event)
             if len(held) == step:
                 yield self._array(held, chosen, number)
@@ -63,30 +63,41 @@ class LheFile:
         if number != self.facts.n_events:
             raise truncated(self.path, f"{number} events were read; the file has {self.facts.n_events}")
 
-    def _events(self) -> Iterator[pylhe.LHEEvent]:
-        with open_text(self.path) as stream, warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            try:
-                yield from pylhe.LHEFile.frombuffer(stream).events
-            except (ValueError, KeyError, IndexError, TypeError, ParseError, RuntimeWarning) as err:
-                raise damaged(self.path, f"pylhe cannot read the file: {err}") from err
+    def _events(self, *, named: bool) -> Iterator[pylhe.LHEEvent]:
+        """Yield the events; the named weights, which cost most of the time, only where they are wanted."""
+        with open_text(self.path) as stream:
+            events: Iterator[pylhe.LHEEvent] | None = None
+            while True:
+                try:
+                    with warnings.catch_warnings():  # not around the yield, where it would hold for the caller too
+                        warnings.simplefilter("error", RuntimeWarning)
+                        if events is None:
+                            events = iter(pylhe.LHEFile.frombuffer(stream, with_attributes=named).events)
+                        event = next(events, None)
+                except (ValueError, KeyError, IndexError, TypeError, ParseError, RuntimeWarning) as err:
+                    raise damaged(self.path, f"pylhe cannot read the file: {err}") from err
+                if event is None:
+                    return
+                yield event
 
     def _array(self, events: list[pylhe.LHEEvent], columns: Sequence[str], last: int) -> ak.Array:
         particles = [particle for event in events for particle in event.particles]
-        rows = []
-        for offset, event in enumerate(events):
-            if tuple(event.weights) != self.weight_names:
-                number = last - len(events) + offset + 1
+        expected = self.weight_names if _wants_named(columns) else ()
+        for number, event in enumerate(events, start=last - len(events) + 1):
+            if tuple(event.weights) != expected:
                 raise damaged(self.path, f"event {number} has other weights than the first event")
-            rows.append([event.eventinfo.weight, *event.weights.values()])
         batch = Batch(
             count=np.array([len(event.particles) for event in events], dtype=np.int64),
             pdg=np.array([particle.id for particle in particles], dtype=np.int64),
             status=np.array([particle.status for particle in particles], dtype=np.int64),
             momentum=np.array([[p.px, p.py, p.pz, p.e] for p in particles], dtype=np.float64).reshape(-1, 4),
-            weights=np.array(rows, dtype=np.float64),
+            weights=np.array([[e.eventinfo.weight, *e.weights.values()] for e in events], dtype=np.float64),
         )
         return batch_array(batch, ("weight", *weight_columns(self.weight_names)), columns)
+
+
+def _wants_named(columns: Sequence[str]) -> bool:
+    return not set(columns) <= {"particles", "record", "weight"}
 
 
 def open_lhe(path: Path) -> LheFile:
@@ -101,7 +112,7 @@ def open_lhe(path: Path) -> LheFile:
             scan.line(number, line)
     scan.finish()
     reader = LheFile(path=path, columns=(), weight_names=(), facts=scan.facts())
-    first = next(reader._events(), None)
+    first = next(reader._events(named=True), None)
     if first is None:
         raise damaged(path, f"pylhe reads no events; the file has {scan.events}")
     names = tuple(first.weights)
@@ -212,7 +223,7 @@ class _Scan:
 
 def _numbers(path: Path, number: int, text: bytes, least: int) -> list[float]:
     try:
-        values = [float(word.replace(b"D", b"E").replace(b"d", b"e")) for word in text.split()]
+        values = [float(word) for word in text.split()]
     except ValueError as err:
         raise damaged(path, f"line {number}: not a number: {text[:60]!r}") from err
     if len(values) < least:

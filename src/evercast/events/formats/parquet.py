@@ -53,7 +53,7 @@ def _arrow_errors(path: Path) -> Iterator[None]:
     try:
         with stream_errors(path):
             yield
-    except (pa.ArrowException, OSError) as err:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as err:
         raise damaged(path, f"the Parquet file cannot be read: {str(err)[:300]}") from err
 
 
