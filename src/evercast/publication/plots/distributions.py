@@ -168,8 +168,8 @@ def draw_shapes(
             ax.errorbar(
                 centres, shape.fraction, yerr=shape.error, fmt="o", ms=4, lw=1.2, color=shape.color, label=label
             )
-    top = max((float(np.max(shape.fraction + shape.error, initial=0.0)) for shape in shapes), default=1.0)
-    ax.set_ylim(0, 1.4 * top if top > 0 else 1)
+    top = max((float(np.max(shape.fraction, initial=0.0)) for shape in shapes), default=1.0)
+    ax.set_ylim(0, 1.5 * top if top > 0 else 1)
     ax.set_xlim(float(edges[0]), float(edges[-1]))
     ax.set_xlabel(_with_unit(axis, unit))
     ax.set_ylabel("Fraction of events")

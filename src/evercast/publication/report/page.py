@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from importlib.resources import files
 
@@ -33,6 +34,9 @@ PSEUDO_BANNER = (
     "Simulated pseudo-data: the public collision data could not be fetched, so the events called observed below were "
     "drawn from simulation. No number on this page is a measurement."
 )
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What no text of a report may hold: controls, and marks that turn the direction of writing."""
 
 
 def fit_document(units: tuple[Unit, ...]) -> dict[str, object]:
@@ -96,7 +100,7 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
 
 
 def render_page(page: Page) -> str:
-    """Return the page as one HTML document that loads nothing."""
+    """Return the page as one HTML document that loads nothing; control characters of any text are replaced."""
     folder = files("evercast.publication") / "templates"
     environment = Environment(
         loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
@@ -106,7 +110,8 @@ def render_page(page: Page) -> str:
         lstrip_blocks=True,
     )
     style = Markup((folder / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
-    return environment.get_template("report.html.j2").render(page=page, style=style)
+    html = environment.get_template("report.html.j2").render(page=page, style=style)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
 
 
 def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> Selected:

@@ -20,6 +20,9 @@ from evercast.spec.model import Analysis, Ensemble
 
 __all__ = ["networks_section"]
 
+SHOWN_CLOSURES = 2
+"""Processes whose closure is shown at once; that of the others is folded away."""
+
 
 def networks_section(
     analysis: Analysis, units: tuple[Unit, ...], selected: Selected, processes: tuple[DrawnProcess, ...]
@@ -108,9 +111,14 @@ def _evaluation_blocks(
     ratios = _ratio_drawing(analysis, name, ensemble, unit, selected, processes)
     if ratios:
         blocks.append(Gallery(drawings=(ratios,)))
-    closures = [d for p, body in diagnostics.items() if (d := _closure(analysis, name, p, body, colors)) is not None]
-    if closures:
-        blocks.append(Gallery(drawings=tuple(closures), title=f"Reweighting closure of {name}"))
+    closures = [
+        (process, drawing)
+        for process, body in diagnostics.items()
+        if (drawing := _closure(analysis, name, process, body, colors)) is not None
+    ]
+    for index, (process, drawing) in enumerate(closures):
+        title = f"Reweighting closure, {_title(analysis, process)}"
+        blocks.append(Gallery(drawings=(drawing,), title=title, folded=index >= SHOWN_CLOSURES))
     return blocks
 
 
@@ -133,13 +141,15 @@ def _normalisation_table(name: str, diagnostics: dict[str, JsonView]) -> Table:
         ))  # fmt: skip
     headers = (
         "process", "E_ref[r] learned", "log divided out", "effective size, process", "reference",
-        "reference, reweighted", "AUC", "spread of members (median)", "saturated",
+        "reference, reweighted", "AUC", "spread of members (median)", "beyond ±15",
     )  # fmt: skip
     note = (
         "E_ref[r] is the mean of the learned density ratio over the reference, 1 in the ideal; what is divided out "
         "makes it 1 exactly. The spread is the standard deviation of log r over the members."
     )
-    return Table(title=f"Normalisation of the ratios of {name}", headers=headers, rows=tuple(rows), note=note)
+    return Table(
+        title=f"Normalisation of the density ratios, ensemble {name}", headers=headers, rows=tuple(rows), note=note
+    )
 
 
 def _calibration(body: JsonView) -> Calibration | None:

@@ -149,8 +149,9 @@ def _profiles(analysis: Analysis, results: tuple[LikelihoodResult, ...], label: 
     if not curves:
         return None
     caption = (
-        "Profile likelihoods, observed (solid) and expected from Asimov data (dashed). The dotted lines are the 68 % "
-        "and 95 % levels of a chi-squared with one degree of freedom. Lines interpolate between the scanned points."
+        "Profile likelihoods, observed (solid) and expected from Asimov data (dashed). The dotted lines are the "
+        "68\u00a0% and 95\u00a0% levels of a chi-squared with one degree of freedom. "
+        "Lines interpolate between the scanned points."
     )
     return figures.profiles("profiles", curves, label, axis=_poi_axis(analysis, results), caption=caption)
 

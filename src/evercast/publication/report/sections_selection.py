@@ -22,7 +22,7 @@ from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
 __all__ = ["Selected", "binned_channels", "distributions_section", "selection_section", "slug"]
 
-INTERVAL_NOTE = "Data with central 68 % Poisson intervals; empty bins are left out."
+INTERVAL_NOTE = "Data with central 68\u00a0% Poisson intervals; empty bins are left out."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,10 @@ def _observable(
     analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], region: str, observable: str
 ) -> Drawing:
     simulated, observed = selected.simulated(region), selected.observed(region)
-    edges = event_edges([*simulated.values(), *([observed] if observed else [])], observable)
+    known = (c.edges for c in binned_channels(analysis).values() if (c.region, c.observable) == (region, observable))
+    chosen = next(known, None)
+    tables = [*simulated.values(), *([observed] if observed else [])]
+    edges = event_edges(tables, observable) if chosen is None else np.array(chosen)
     stack = event_stack(analysis, observable, edges, simulated, observed, processes)
     caption = Markup("{}: selected events with their weights.").format(to_html(stack.axis))
     name = f"observable-{slug(region)}-{slug(observable)}"
