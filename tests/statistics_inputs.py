@@ -1,4 +1,4 @@
-"""Workspaces and likelihood models for the tests of the statistics: made here, and published ones where they are at hand."""
+"""Workspaces and likelihood models for the tests of the statistics: made here, or published ones where at hand."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def synthetic_workspace(*, seed: int = 1, n_bins: int = 3) -> dict[str, object]:
             "samples": [
                 sample("signal", n_bins, 5.0, *signal, modifier("histosys", "jes")),
                 sample(
-                    "top", n_bins, 20.0, modifier("normsys", "top", {"hi": 1.3, "lo": 0.6}), modifier("histosys", "jes"),
-                    modifier("staterror", "stat_SR"), modifier("lumi", "lumi"),
+                    "top", n_bins, 20.0, modifier("normsys", "top", {"hi": 1.3, "lo": 0.6}),
+                    modifier("histosys", "jes"), modifier("staterror", "stat_SR"), modifier("lumi", "lumi"),
                 ),
                 sample("other", n_bins, 12.0, modifier("shapesys", "other_stat"), modifier("staterror", "stat_SR")),
             ],
@@ -98,7 +98,9 @@ def synthetic_workspace(*, seed: int = 1, n_bins: int = 3) -> dict[str, object]:
         {
             "name": "CR",
             "samples": [
-                sample("top", 2, 80.0, modifier("normsys", "top", {"hi": 1.25, "lo": 0.7}), modifier("histosys", "shape")),
+                sample(
+                    "top", 2, 80.0, modifier("normsys", "top", {"hi": 1.25, "lo": 0.7}), modifier("histosys", "shape")
+                ),
                 sample("free", 2, 30.0, modifier("shapefactor", "free_shape"), modifier("staterror", "stat_CR")),
             ],
         },

@@ -59,7 +59,7 @@ def test_a_parameter_without_influence_is_named_not_quoted() -> None:
         parameters=(*model.parameters, free),
         channels=(replace(channel, samples=(channel.samples[0], background)),),
     )
-    with pytest.raises(NumericalFailure, match="not positive definite; flat direction: .*(mu|scale)") as failure:
+    with pytest.raises(NumericalFailure, match=r"not positive definite; flat direction: .*(mu|scale)") as failure:
         fit(Likelihood(degenerate))
     assert failure.value.exit_code == 7
 
@@ -67,7 +67,7 @@ def test_a_parameter_without_influence_is_named_not_quoted() -> None:
 def test_a_likelihood_that_is_nowhere_defined_says_why() -> None:
     model = counting_model(signal=0.0, background=0.0, observed=3.0)
     with pytest.raises(
-        NumericalFailure, match="1 bins have no positive expectation, first bin 0 .* at mu = 1"
+        NumericalFailure, match=r"1 bins have no positive expectation, first bin 0 .* at mu = 1"
     ) as failure:
         fit(Likelihood(model))
     assert failure.value.code == "fit.undefined"

@@ -33,7 +33,7 @@ ROSENBROCK = Analytic(
 
 def quadratic(matrix: np.ndarray, centre: np.ndarray) -> Analytic:
     return Analytic(
-        lambda x: 0.5 * (x - centre) @ matrix @ (x - centre), lambda x: matrix @ (x - centre), lambda x: matrix
+        lambda x: 0.5 * (x - centre) @ matrix @ (x - centre), lambda x: matrix @ (x - centre), lambda _: matrix
     )
 
 
@@ -115,9 +115,9 @@ def test_a_bound_with_the_infinite_slope_of_a_root_is_left_if_the_minimum_lies_i
 
 
 def test_failures_are_told_apart() -> None:
-    nowhere = Analytic(lambda x: np.inf, lambda x: [np.nan], lambda x: [[np.nan]])
+    nowhere = Analytic(lambda _: np.inf, lambda _: [np.nan], lambda _: [[np.nan]])
     assert minimise(nowhere, start=np.zeros(1), **box(1)).reason == "-2 ln L is not finite at the start"
-    slope = Analytic(lambda x: x[0], lambda x: [1.0], lambda x: [[0.0]])
+    slope = Analytic(lambda x: x[0], lambda _: [1.0], lambda _: [[0.0]])
     endless = minimise(slope, start=np.zeros(1), **box(1))
     assert endless.reason == "-2 ln L falls without limit"
     assert not endless.positive_definite

@@ -14,8 +14,8 @@ from evercast.likelihood.coefficients import coefficient_value, evaluate_coeffic
 from evercast.spec.expressions import parse_coefficient
 
 FORMULAS = {
-    "mu - sqrt(mu)": lambda mu, c: mu - np.sqrt(mu),
-    "1 - sqrt(mu)": lambda mu, c: 1 - np.sqrt(mu),
+    "mu - sqrt(mu)": lambda mu, _: mu - np.sqrt(mu),
+    "1 - sqrt(mu)": lambda mu, _: 1 - np.sqrt(mu),
     "-c**2 * mu / (1 + exp(-c))": lambda mu, c: -(c**2) * mu / (1 + np.exp(-c)),
     "max(mu, c, 0.5) - min(mu, c)": lambda mu, c: max(mu, c, 0.5) - min(mu, c),
     "tanh(c) + cos(mu) * sin(c) + abs(-c) + log(mu + 2) - mu**-2": lambda mu, c: (

@@ -1,4 +1,4 @@
-"""The unbinned term: value against numpy, derivatives against finite differences, signs, chunks, and the binned limit."""
+"""The unbinned term: value against numpy, derivatives against finite differences, signs, chunks, the binned limit."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_log_ratios_that_are_not_finite_are_counted_and_refused() -> None:
     model = interference_model(40)
     log_ratio = model.channels[0].log_ratio.copy()
     log_ratio[[3, 9], 1] = np.nan, np.inf
-    with pytest.raises(NumericalFailure, match="2 of 40 events .* first: 3, 9"):
+    with pytest.raises(NumericalFailure, match=r"2 of 40 events .* first: 3, 9"):
         Likelihood(replace(model, channels=(replace(model.channels[0], log_ratio=log_ratio),)))
 
 
