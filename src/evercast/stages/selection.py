@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from evercast.events.normalise import Normalised, by_cross_section, by_histogram
 from evercast.events.pseudo import draw_events
 from evercast.events.sample import SampleEvents, compare_with_statements, read_sample
 from evercast.events.selector import SelectedEvents, Selector, check_not_empty
+from evercast.events.summary import drawn_summary, selection_summary
 from evercast.plan.recipes import SelectionRecipe, Task
 from evercast.spec.model import Normalisation
 
@@ -57,25 +57,14 @@ def _select(task: Task[SelectionRecipe]) -> None:
     if simulation:
         _check_effective(table)
     write_event_table(task.output / "events.zarr", table)
-    summary = {
-        "sample": recipe.name,
-        "role": sample.role,
-        "pseudo": False,
-        "n_read": events.n_read,
-        "cut_flow": [
-            {
-                "step": step.name,
-                "events": step.events,
-                "sum_of_weights": step.sum_of_weights,
-                "sum_of_weights_expected": step.sum_of_weights * normalised.factor,
-            }
-            for step in selector.cut_flow.steps
-        ],
-        "regions": _regions(table),
-        "normalisation": _normalisation(recipe, normalised, table),
-        "input": [asdict(file) for file in events.files],
-        "comparisons": [asdict(one) for one in compare_with_statements(sample, events)],
-    }
+    summary = selection_summary(
+        table,
+        events,
+        selector.cut_flow,
+        normalised,
+        norm=sample.normalisation,
+        comparisons=compare_with_statements(sample, events),
+    )
     atomic_write_json(task.output / "summary.json", summary)
     _log.info("%s: %d of %d events selected", recipe.name, len(table), events.n_read)
 
@@ -208,32 +197,6 @@ def _check_effective(table: EventTable) -> None:
             )
 
 
-def _regions(table: EventTable) -> dict[str, dict[str, float]]:
-    summary: dict[str, dict[str, float]] = {}
-    for name in table.region_names:
-        weight = table.in_region(name).weight
-        summary[name] = {
-            "events": len(weight),
-            "sum_of_weights": float(weight.sum()),
-            "sum_of_weights_squared": float((weight**2).sum()),
-            "effective_sample_size": effective_sample_size(weight),
-        }
-    return summary
-
-
-def _normalisation(recipe: SelectionRecipe, normalised: Normalised, table: EventTable) -> dict[str, object]:
-    norm = recipe.sample.normalisation
-    return {
-        "kind": normalised.kind,
-        "factor": normalised.factor,
-        "yield": float(table.weight.sum()),
-        "asked_for": normalised.total,
-        "region": None if norm is None else norm.region,
-        "histogram": None if norm is None else norm.histogram,
-        "bin_factors": list(normalised.bin_factors),
-    }
-
-
 def _draw(task: Task[SelectionRecipe]) -> None:
     recipe, pseudo = task.recipe, task.recipe.pseudo
     if pseudo is None:
@@ -245,24 +208,7 @@ def _draw(task: Task[SelectionRecipe]) -> None:
     }
     drawn = draw_events(recipe.name, tables, pseudo)
     write_event_table(task.output / "events.zarr", drawn.table)
-    total = len(drawn.table)
-    summary = {
-        "sample": recipe.name,
-        "role": "data",
-        "pseudo": True,
-        "n_read": total,
-        "cut_flow": [
-            {
-                "step": "drawn from simulation",
-                "events": total,
-                "sum_of_weights": float(total),
-                "sum_of_weights_expected": float(sum(pseudo.yields.values())),
-            }
-        ],
-        "regions": _regions(drawn.table),
-        "normalisation": {"kind": "pseudo", "factor": 1.0, "yield": float(total), "drawn": dict(drawn.numbers)},
-        "input": [],
-        "comparisons": [],
-    }
-    atomic_write_json(task.output / "summary.json", summary)
-    _log.warning("%s: %d pseudo-data events drawn from simulation; no real data was used", recipe.name, total)
+    atomic_write_json(task.output / "summary.json", drawn_summary(drawn, pseudo))
+    _log.warning(
+        "%s: %d pseudo-data events drawn from simulation; no real data was used", recipe.name, len(drawn.table)
+    )
