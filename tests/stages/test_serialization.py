@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from evercast.artifacts.event_table import write_event_table
 from evercast.artifacts.files import sha256_file
 from evercast.artifacts.likelihood_folder import open_likelihood, read_index
-from evercast.artifacts.weights import read_weights
+from evercast.artifacts.weights import EnsembleWeights, read_weights
 from evercast.errors import EvercastError, InvalidInput
 from evercast.likelihood.evaluate import Likelihood
 from evercast.networks.numpy_evaluate import numpy_logits
@@ -176,6 +176,17 @@ def test_the_manifest_obeys_its_schema_and_names_every_file(made):
     assert [one["name"] for one in manifest["observables"]] == ["x", "y"]
 
 
+def combined(found: EnsembleWeights, events: np.ndarray) -> np.ndarray:
+    """Return the formula of the bundle, written out: mean log ratio over members, then mean ratio over folds."""
+    by_fold = [
+        np.mean(
+            [numpy_logits(found.architecture, found.weights.at(member, fold), events) for member in range(2)], axis=0
+        )
+        for fold in range(2)
+    ]
+    return np.log(np.mean(np.exp(by_fold), axis=0))
+
+
 def test_the_reference_vectors_follow_from_the_published_files_alone(made):
     folder = made / "neural"
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -186,12 +197,7 @@ def test_the_reference_vectors_follow_from_the_published_files_alone(made):
     for process, entry in manifest["ensembles"]["ratios"]["processes"].items():
         found = read_weights(folder / entry["weights"])
         assert found.weights.axes() == (2, 2)
-        logits = [
-            numpy_logits(found.architecture, found.weights.at(member, fold), inputs)
-            for member in range(2)
-            for fold in range(2)
-        ]
-        log_ratio = np.mean(logits, axis=0) - entry["log_norm"]
+        log_ratio = combined(found, inputs) - entry["log_norm"]
         np.testing.assert_allclose(log_ratio, ratios["log_ratio"][process], rtol=1e-12, atol=1e-12)
 
 
@@ -212,13 +218,8 @@ def test_observed_log_ratios_are_those_of_the_reference_evaluation(made):
     entry = json.loads((folder / "manifest.json").read_text())["ensembles"]["ratios"]["processes"]["signal"]
     found = read_weights(folder / entry["weights"])
     events = tables()["observed"].in_region("SR").columns(["x", "y"])
-    logits = [
-        numpy_logits(found.architecture, found.weights.at(member, fold), events)
-        for member in range(2)
-        for fold in range(2)
-    ]
     stored = load_file(folder / "events.safetensors")["SR.observed.log_ratio"][:, 0]
-    np.testing.assert_allclose(stored, np.mean(logits, axis=0) - entry["log_norm"], atol=1e-4)
+    np.testing.assert_allclose(stored, combined(found, events) - entry["log_norm"], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def test_the_disclosure_decides_what_is_given_away(inputs, tmp_path, disclosure,
 def test_the_same_inputs_give_the_same_bytes(made, inputs, tmp_path):
     again = serialize(tmp_path, inputs)
     files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
-    assert len(files) == 11
+    assert len(files) == 12
     for name in files:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 

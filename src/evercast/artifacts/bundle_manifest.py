@@ -20,8 +20,9 @@ _CONVENTIONS: Final = {
     "yield_j interpolation_j; 2 sum_b [nu_b - n_b ln nu_b + ln Gamma(n_b + 1)] per binned channel; - 2 ln of each "
     "constraint term, Gaussian or Poisson, constants included",
     "interpolation": "HistFactory code 4 between down (-1), 1 (0) and up (+1) of each systematic",
-    "evaluation": "an event that no network has seen is evaluated by all members and folds; simulated events in "
-    "events.safetensors by the folds that did not train on them",
+    "evaluation": "an event that no network has seen is evaluated by all members and folds: members are combined as "
+    "`combine` says within each fold, then the ratios of the folds are averaged; simulated events in events.safetensors "
+    "are evaluated by the networks of the fold that left them out",
 }
 
 

@@ -8,6 +8,7 @@
     architecture.json        the networks, layer by layer                       (disclosure networks, events)
     weights-PROCESS.safetensors    all members and folds of a process           (disclosure networks, events)
     reference_vectors.json   inputs -> log ratios, parameter points -> -2 ln L: what another program must reproduce
+    README.md                how to use it
 
 The sequence of formulas is that of `evercast.networks.numpy_evaluate`; its float64 results are the reference vectors.
 """
@@ -21,8 +22,9 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Float64
+from scipy.special import logsumexp
 
-from evercast.artifacts.files import atomic_write_json, sha256_file
+from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, sha256_file
 from evercast.artifacts.likelihood_file import ExtraEvents, write_likelihood
 from evercast.artifacts.weights import EnsembleWeights, write_weights
 from evercast.likelihood.evaluate import Likelihood
@@ -36,6 +38,7 @@ __all__ = ["MANIFEST_FILE", "BundleEnsemble", "RatioNetworks", "reference_log_ra
 MANIFEST_FILE: Final = "manifest.json"
 _VECTORS_FILE: Final = "reference_vectors.json"
 _ARCHITECTURE_FILE: Final = "architecture.json"
+_README_FILE: Final = "README.md"
 _SCHEMA: Final = "neural-likelihood/1.0.0"
 _VECTORS_SCHEMA: Final = "reference-vectors/1.0.0"
 _RATIO_TOLERANCE: Final = {"abs": 1e-5, "rel": 1e-5}
@@ -76,7 +79,8 @@ def reference_log_ratio(
 ) -> Float64[np.ndarray, " events"]:
     """Return the log ratio of events that no network has seen, by the reference evaluation in float64.
 
-    Logits of all members and folds are combined, mean over folds first, then calibrated, then normalised.
+    Logits are combined over members within each fold, then over folds as the mean ratio, then calibrated, then
+    normalised (`evercast.networks.evaluation`).
 
     Args:
         ratio: networks of a process.
@@ -94,7 +98,8 @@ def reference_log_ratio(
             for member in range(members)
         ]
     )
-    combined = logits.mean(axis=(0, 1)) if combine == "mean_log_ratio" else np.log(np.exp(logits).mean(axis=(0, 1)))
+    by_fold = logits.mean(axis=0) if combine == "mean_log_ratio" else logsumexp(logits, axis=0) - np.log(members)
+    combined = logsumexp(by_fold, axis=0) - np.log(folds)
     calibrated = combined if ratio.calibration is None else ratio.calibration(combined)
     log_ratio: Float64[np.ndarray, " events"] = calibrated - ratio.log_norm
     return log_ratio
@@ -143,6 +148,7 @@ def write_bundle(
         "likelihood_tolerance": _NLL_TOLERANCE,
     }
     atomic_write_json(folder / _VECTORS_FILE, vectors)
+    atomic_write_bytes(folder / _README_FILE, _README.format(title=manifest.get("title", model.name)).encode())
     files = {
         path.name: {"sha256": sha256_file(path), "size_bytes": path.stat().st_size} for path in sorted(folder.iterdir())
     }
@@ -152,6 +158,28 @@ def write_bundle(
     atomic_write_json(folder / MANIFEST_FILE, whole)
 
 
+_README: Final = """# {title}
+
+A likelihood on learned density ratios, published with evercast. `manifest.json` says what it is: observables with
+units, processes, yields, conventions in formulas, and the sha256 of every file. `likelihood.json` holds parameters,
+constraints and coefficients; `events.safetensors` the log ratios of the observed and of simulated events.
+
+    pip install evercast
+    evercast fit FOLDER                  # best values, uncertainties, fit guard
+    evercast scan FOLDER --json          # profile likelihood
+
+In Python:
+
+    from pathlib import Path
+    from evercast.artifacts.likelihood_file import read_likelihood
+    from evercast.likelihood.evaluate import Likelihood
+    likelihood = Likelihood(read_likelihood(Path("FOLDER")))
+    likelihood.twice_nll(likelihood.initial)
+
+Without evercast: read the safetensors files with any reader, follow the formulas in `architecture.json` (where the
+networks are published) and in the manifest, and compare with `reference_vectors.json` before use.
+"""
+
 _FORMULAS: Final = {
     "input": "x rounded to float32; h_0 = (x - standardise.mean) / standardise.scale",
     "layer": "h_i = activation(layers.(i-1).weight h_(i-1) + layers.(i-1).bias), i = 1 ... depth",
@@ -160,8 +188,8 @@ _FORMULAS: Final = {
     "relu": "max(z, 0)",
     "tanh": "tanh(z)",
     "gelu": "z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2",
-    "mean_log_ratio": "mean of the logits over folds and members",
-    "mean_ratio": "log of the mean of exp(logit) over folds and members",
+    "mean_log_ratio": "over members, in each fold: mean of the logits; then over folds: log of the mean of exp",
+    "mean_ratio": "over members, in each fold: log of the mean of exp(logit); then over folds: log of the mean of exp",
     "calibration": "log r + values[b], b = number of edges <= log r",
     "normalisation": "log r - log_norm",
 }

@@ -29,7 +29,7 @@ from evercast.errors import InvalidInput
 from evercast.events.histograms import read_histogram
 from evercast.likelihood.assembly import BinnedInput, Physics, Template, UnbinnedInput, assemble, to_workspace
 from evercast.likelihood.coefficients import evaluate_coefficient
-from evercast.likelihood.model import EventSet, LikelihoodModel
+from evercast.likelihood.model import BinnedChannelModel, EventSet, LikelihoodModel
 from evercast.plan.recipes import SerializationRecipe, Task
 from evercast.spec.expressions import parse_coefficient
 from evercast.spec.model import BinnedChannel, LikelihoodSpec, UnbinnedChannel
@@ -203,15 +203,16 @@ def _write_workspace(task: Task[SerializationRecipe], root: Path, built: _Built)
 
 
 def _run_id(task: Task[SerializationRecipe], built: Mapping[str, _Built], root: Path) -> str:
-    """Return a name that follows from everything serialized here: the workspace, the yields and the observed ratios."""
+    """Return a name that follows from what is serialized here: the workspace, the observed counts and ratios."""
     digest = hashlib.sha256(canonical_json([task.recipe.analysis, list(built)]))
     if (root / _WORKSPACE_FILE).is_file():
         digest.update((root / _WORKSPACE_FILE).read_bytes())
     for one in built.values():
         for channel in one.model.channels:
-            arrays = [channel.observed] if hasattr(channel, "observed") else [channel.log_ratio, channel.weight]
-            for array in arrays:
-                digest.update(np.ascontiguousarray(array).tobytes())
+            if isinstance(channel, BinnedChannelModel):
+                digest.update(np.ascontiguousarray(channel.observed).tobytes())
+            else:
+                digest.update(np.ascontiguousarray(channel.log_ratio).tobytes())
     return digest.hexdigest()[:16]
 
 

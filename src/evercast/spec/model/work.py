@@ -62,7 +62,7 @@ class BinnedPublication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnbinnedPublication:
-    """Write this likelihood as ``likelihood/neural``; disclosure says how much of the events is given away."""
+    """Write this likelihood as the bundle ``likelihood/NAME``; disclosure says how much of the events is given away."""
 
     likelihood: str
     disclosure: Literal["events", "ratios", "networks"] = "networks"
