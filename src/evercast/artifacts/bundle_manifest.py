@@ -21,8 +21,8 @@ _CONVENTIONS: Final = {
     "constraint term, Gaussian or Poisson, constants included",
     "interpolation": "HistFactory code 4 between down (-1), 1 (0) and up (+1) of each systematic",
     "evaluation": "an event that no network has seen is evaluated by all members and folds: members are combined as "
-    "`combine` says within each fold, then the ratios of the folds are averaged; simulated events in events.safetensors "
-    "are evaluated by the networks of the fold that left them out",
+    "`combine` says within each fold, then the ratios of the folds are averaged; simulated events in "
+    "events.safetensors are evaluated by the networks of the fold that left them out",
 }
 
 
