@@ -67,9 +67,9 @@ def test_data_are_evaluated_by_all_folds(
     networks: Weights, values: np.ndarray, logits: np.ndarray, combine: str
 ) -> None:
     found = ensemble_log_ratio(ARCHITECTURE, networks, values, None, combine=combine)
-    every = logits.reshape(-1, EVENTS)
-    np.testing.assert_allclose(found.log_ratio, _combine(every, combine), rtol=1e-5, atol=1e-5)
-    by_member = np.array([_combine(member, combine) for member in logits])
+    by_fold = np.array([_combine(logits[:, k], combine) for k in range(FOLDS)])
+    np.testing.assert_allclose(found.log_ratio, np.log(np.mean(np.exp(by_fold), axis=0)), rtol=1e-5, atol=1e-5)
+    by_member = np.array([_combine(member, "mean_ratio") for member in logits])
     np.testing.assert_allclose(found.member_spread, np.std(by_member, axis=0, ddof=1), rtol=1e-4, atol=1e-5)
 
 

@@ -83,9 +83,9 @@ def test_simulation_is_evaluated_out_of_fold_and_data_by_all(
             [[numpy_logits(one.architecture, one.weights.at(0, k), values) for k in range(2)] for one in members]
         )
         fold = folds.fold_of(table.event)
-        expected = (
-            logits[:, fold, np.arange(len(table))].mean(axis=0) if sample == "signal_mc" else logits.mean(axis=(0, 1))
-        )
+        out_of_fold = logits[:, fold, np.arange(len(table))].mean(axis=0)
+        over_folds = np.log(np.mean(np.exp(logits.mean(axis=0)), axis=0))
+        expected = out_of_fold if sample == "signal_mc" else over_folds
         found = read_arrays(task.output / f"{sample}.zarr")["log_ratio"][:, 0]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -13,14 +13,13 @@ from jaxtyping import Array, ArrayLike, Float, Float32, Float64, Int64
 
 from evercast.errors import NumericalFailure
 from evercast.networks.architecture import Architecture, Weights
+from evercast.networks.combination import Combine, combine_logits
 from evercast.networks.mlp import Mlp
 
 __all__ = ["CHUNK", "Combined", "ensemble_log_ratio"]
 
 CHUNK: Final = 4096
 """Events evaluated at once: their activations stay in the second-level cache of a core."""
-
-Combine = Literal["mean_log_ratio", "mean_ratio"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,8 +52,8 @@ def ensemble_log_ratio(
         networks: with leading axes (members, folds).
         observables: in the order and units of the architecture.
         fold: the fold of each event, which is then evaluated by the networks that left this fold out; None for events
-            no network has seen (data): the mean over folds is taken as well.
-        combine: ``mean_log_ratio``, mean of log r (arXiv:2506.00113), or ``mean_ratio``, log of the mean of r.
+            no network has seen (data): the mean of the ratio over folds is taken as well.
+        combine: of members, see `evercast.networks.combination`.
         strategy: ``map`` over networks for a CPU, ``vmap`` for a GPU.
         chunk: events evaluated at once.
 
@@ -75,7 +74,7 @@ def ensemble_log_ratio(
             padded = np.pad(values[taken], ((0, chunk - len(taken)), (0, 0)), mode="edge")
             logits = np.asarray(_logits(network, padded, strategy))[:, : len(taken)].reshape(*axes, len(taken))
             _check(logits, taken, first_fold=which if isinstance(which, int) else None)
-            log_ratio[taken], spread[taken] = _combined(logits.reshape(members, -1, len(taken)), combine)
+            log_ratio[taken], spread[taken] = combine_logits(logits.reshape(members, -1, len(taken)), combine)
     return Combined(log_ratio=log_ratio, member_spread=spread)
 
 
@@ -95,23 +94,6 @@ def _logits(
     arrays, rest = eqx.partition(networks, eqx.is_array)
     mapped: Array = jax.lax.map(lambda leaves: one(eqx.combine(leaves, rest)), arrays)
     return jnp.asarray(mapped)
-
-
-def _combined(
-    logits: Float32[np.ndarray, "members folds events"], combine: Combine
-) -> tuple[Float64[np.ndarray, " events"], Float64[np.ndarray, " events"]]:
-    """Return the combination over members and folds and the spread over members, summed in float64."""
-    by_member = _mean(logits.astype(np.float64), combine)
-    spread = np.std(by_member, axis=0, ddof=1) if len(by_member) > 1 else np.zeros(by_member.shape[1])
-    return _mean(by_member[None], combine)[0], spread
-
-
-def _mean(values: Float64[np.ndarray, "sets terms events"], combine: Combine) -> Float64[np.ndarray, "sets events"]:
-    if combine == "mean_log_ratio":
-        return np.asarray(np.mean(values, axis=1))
-    largest: Float64[np.ndarray, "sets 1 events"] = np.max(values, axis=1, keepdims=True)
-    logs: Float64[np.ndarray, "sets events"] = largest[:, 0] + np.log(np.mean(np.exp(values - largest), axis=1))
-    return logs
 
 
 def _check(
