@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from evercast.artifacts.files import atomic_write_bytes
-from evercast.publication.plots.figure import INK, PALETTE, PAPER, Label, add_label, figure_style, to_svg
+from evercast.publication.plots.figure import INK, MUTED, PALETTE, PAPER, Label, add_label, figure_style, to_svg
 from evercast.publication.plots.inference import ProfileCurve, draw_profiles
 from evercast.publication.report.view import read_view
 from evercast.publication.results import read_result, with_interval
@@ -41,7 +41,12 @@ def main(run: Path, document: Path, target: Path) -> None:
         add_label(draw_profiles(ax, curves, axis=analysis.parameters[poi].label or poi), label)
         found = "; ".join(f"{r.name}: {poi} = {with_interval(r.observed)}" for r in results)
         svg = to_svg(figure, name="profile", alt=escape(f"Profile likelihoods. {found}"))
-    for variable, colour in {"var(--ink)": INK, "var(--plate)": PAPER, "var(--muted)": "#71777f"}.items():
+    for variable, colour in {
+        "var(--ink)": INK,
+        "var(--plate)": PAPER,
+        "var(--muted)": MUTED,
+        "var(--red)": PALETTE[2],
+    }.items():
         svg = svg.replace(variable, colour)
     atomic_write_bytes(target, svg.encode())
 

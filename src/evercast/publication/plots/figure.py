@@ -26,7 +26,9 @@ PALETTE = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 _FALLBACK_FONTS = ("TeX Gyre Heros", "DejaVu Sans")
-_THEMED = {INK: "var(--ink)", PAPER: "var(--plate)", MUTED: "var(--muted)"}
+_THEMED = {
+    INK: "var(--ink)", PAPER: "var(--plate)", MUTED: "var(--muted)", "#bd1f01": "var(--red)", "#832db6": "var(--purple)"
+}  # fmt: skip
 PIXELS_PER_INCH = 92
 _MATH = MathTextParser("path")
 

@@ -107,7 +107,7 @@ def stack(name: str, content: Stack, label: Label, *, caption: str | Markup, sma
         add_label(draw_stack(upper, content, compact=small), label, size=15 if small else None)
         upper.set_xlabel("")
         draw_ratio(lower, content)
-        return figure
+        return _plain_ticks(figure) if small else figure
 
     return _drawing(name, build, caption=caption, wide=not small)
 
@@ -210,7 +210,7 @@ def closures(
             upper, lower = _with_ratio(figure, grid[index // columns, index % columns])
             draw_closure(upper, closure, title=title, color=color)
             draw_closure_ratio(lower, closure, axis=axis)
-        return figure
+        return _plain_ticks(figure)
 
     return _drawing(name, build, caption=caption, wide=True)
 
@@ -228,6 +228,13 @@ def _grid(panels: Sequence[P], draw: Callable[[Axes, P], None], frame: Frame) ->
     figure, grid = frame.figure(-(-len(panels) // columns), columns)
     for index, panel in enumerate(panels):
         draw(figure.add_subplot(grid[index // columns, index % columns]), panel)
+    return _plain_ticks(figure)
+
+
+def _plain_ticks(figure: Figure) -> Figure:
+    """Take away minor ticks: in small frames they cost much time and size and show nothing."""
+    for ax in figure.axes:
+        ax.minorticks_off()
     return figure
 
 
