@@ -1,0 +1,211 @@
+"""Speed of training on one core: evercast against a plain Equinox loop and, where it is installed, a PyTorch loop.
+
+    python benchmarks/training.py --width 128 --depth 4 --batch 1024
+
+Row A1 of the table of speeds. Each contestant trains the same networks on the same events for as many epochs,
+one thread, and must reach the same validation loss before its time counts. The clock is CPU time of the process;
+contestants take turns, and the best turn of each counts. Nothing is compiled while the clock runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+
+os.environ["NPROC"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from evercast.networks.architecture import Architecture
+from evercast.networks.dataset import Events, TrainingSet, split, standardisation, training_set
+from evercast.networks.folds import CrossFitting
+from evercast.networks.training import NetworkName, train_networks
+from evercast.spec.model import Training
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+INPUTS = 8
+FOLDS = CrossFitting(folds=2, seed=1)
+
+
+def events(count: int) -> TrainingSet:
+    rng = np.random.default_rng(1)
+
+    def draw(mean: float, first: int) -> Events:
+        event = np.arange(first, first + count, dtype=np.uint64)
+        return Events(observables=rng.normal(mean, 1.0, (count, INPUTS)), weight=np.ones(count), event=event)
+
+    return training_set(draw(0.15, 0), draw(-0.15, count), names=[f"x{i}" for i in range(INPUTS)])
+
+
+def parts(
+    data: TrainingSet, name: NetworkName, options: Training
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Standardised inputs, labels and weights of the training and the validation part of a network."""
+    part = split(data, FOLDS, fold=name.fold, seed=name.seed, validation_fraction=options.validation_fraction)
+    mean, scale = standardisation(data, part)
+
+    def take(rows: np.ndarray, balance: np.ndarray) -> tuple[np.ndarray, ...]:
+        label = data.label[rows]
+        weight = (data.weight[rows] * balance[label.astype(int)]).astype(np.float32)
+        return (data.observables[rows] - mean) / scale, label, weight
+
+    return take(part.training, part.balance), take(part.validation, part.validation_balance)
+
+
+def run_evercast(
+    data: TrainingSet, names: list[NetworkName], architecture: Architecture, options: Training, strategy: str
+) -> float:
+    networks = train_networks(
+        data, names, architecture=architecture, options=options, cross_fitting=FOLDS, strategy=strategy
+    )
+    return float(np.mean([network.validation_loss[-1] for network in networks]))
+
+
+def bare_loss(model: eqx.nn.MLP, x: jax.Array, y: jax.Array, w: jax.Array) -> jax.Array:
+    z = jax.vmap(model)(x)[:, 0]
+    return jnp.sum(w * (jax.nn.softplus(z) - y * z))
+
+
+evaluate_bare = eqx.filter_jit(bare_loss)
+
+
+@cache
+def equinox_step(learning_rate: float, steps: int) -> tuple[optax.GradientTransformation, Callable[..., object]]:
+    """One compiled step for all networks, so that compiling is not counted."""
+    rule = optax.adamw(optax.cosine_decay_schedule(learning_rate, steps), weight_decay=0.0)
+
+    @eqx.filter_jit
+    def step(model, state, x, y, w):
+        slope = eqx.filter_grad(bare_loss)(model, x, y, w)
+        change, state = rule.update(slope, state, eqx.filter(model, eqx.is_array))
+        return eqx.apply_updates(model, change), state
+
+    return rule, step
+
+
+def run_equinox(data: TrainingSet, names: list[NetworkName], architecture: Architecture, options: Training) -> float:
+    """The usual way: an Equinox MLP, one jitted step, a Python loop over whole batches sliced from numpy."""
+    losses = []
+    for name in names:
+        training, validation = parts(data, name, options)
+        steps = len(training[0]) // options.batch
+        rule, step = equinox_step(options.learning_rate, steps * options.epochs)
+        key = jax.random.key(name.seed)
+        model = eqx.nn.MLP(INPUTS, 1, architecture.width, architecture.depth, jax.nn.silu, key=key)
+        state = rule.init(eqx.filter(model, eqx.is_array))
+        rng = np.random.default_rng(name.seed)
+        for _ in range(options.epochs):
+            order = rng.permutation(len(training[0]))[: steps * options.batch]
+            for rows in np.split(order, steps):
+                x, y, w = (array[rows] for array in training)
+                model, state = step(model, state, x, y, w * np.float32(steps))
+        losses.append(float(evaluate_bare(model, *validation)))
+    return float(np.mean(losses))
+
+
+def run_torch(
+    data: TrainingSet, names: list[NetworkName], architecture: Architecture, options: Training, *, loader: bool
+) -> float:
+    """A PyTorch loop over slices of resident tensors, or the usual one over a DataLoader."""
+    torch.set_num_threads(1)
+    losses = []
+    for name in names:
+        training, validation = (
+            [torch.from_numpy(np.ascontiguousarray(array)) for array in part] for part in parts(data, name, options)
+        )
+        torch.manual_seed(name.seed)
+        sizes = architecture.sizes()
+        layers: list[torch.nn.Module] = []
+        for into, out in pairwise(sizes):
+            layers += [torch.nn.Linear(into, out), torch.nn.SiLU()]
+        model = torch.nn.Sequential(*layers[:-1])
+        steps = -(-len(training[0]) // options.batch)
+        rule = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=0.0)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(rule, steps * options.epochs)
+
+        def loss(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor, model: torch.nn.Module = model) -> torch.Tensor:
+            z = model(x)[:, 0]
+            return (w * (torch.nn.functional.softplus(z) - y * z)).sum()
+
+        batches = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(*training), batch_size=options.batch, shuffle=True
+        )
+        for _ in range(options.epochs):
+            order = torch.randperm(len(training[0]))
+            sliced = ([array[rows] for array in training] for rows in torch.tensor_split(order, steps))
+            for x, y, w in batches if loader else sliced:
+                rule.zero_grad(set_to_none=True)
+                loss(x, y, w * steps).backward()
+                rule.step()
+                schedule.step()
+        with torch.no_grad():
+            losses.append(float(loss(*validation)))
+    return float(np.mean(losses))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=50_000, help="of each class")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--members", type=int, default=1, help="times two folds")
+    parser.add_argument("--turns", type=int, default=3)
+    arguments = parser.parse_args()
+    data = events(arguments.events)
+    architecture = Architecture(observables=data.names, width=arguments.width, depth=arguments.depth, activation="silu")
+    options = Training(epochs=arguments.epochs, batch=arguments.batch, patience=None)
+    names = [
+        NetworkName(member=member, fold=fold, seed=10 * member + fold)
+        for member in range(arguments.members)
+        for fold in range(FOLDS.folds)
+    ]
+    contestants: dict[str, Callable[[], float]] = {
+        "evercast (map)": lambda: run_evercast(data, names, architecture, options, "map"),
+        "evercast (vmap)": lambda: run_evercast(data, names, architecture, options, "vmap"),
+        "Equinox, Python loop": lambda: run_equinox(data, names, architecture, options),
+    }
+    if torch is not None:
+        contestants["PyTorch, slices"] = lambda: run_torch(data, names, architecture, options, loader=False)
+        contestants["PyTorch, DataLoader"] = lambda: run_torch(data, names, architecture, options, loader=True)
+    report(contestants, arguments.turns, work=_work(data, names, options))
+
+
+def _work(data: TrainingSet, names: list[NetworkName], options: Training) -> int:
+    return options.epochs * sum(len(parts(data, name, options)[0][0]) for name in names)
+
+
+def report(contestants: dict[str, Callable[[], float]], turns: int, *, work: int) -> None:
+    losses = {name: run() for name, run in contestants.items()}
+    spread = max(losses.values()) - min(losses.values())
+    print(f"validation losses: {losses}")
+    if spread > 0.005:
+        raise SystemExit(f"the losses differ by {spread:.4f}: not the same work, so no times")
+    best = dict.fromkeys(contestants, float("inf"))
+    for _ in range(turns):
+        for name, run in contestants.items():
+            start = time.process_time()
+            run()
+            best[name] = min(best[name], time.process_time() - start)
+    first = best["evercast (map)"]
+    print(f"{'':24s} {'networks x events / s':>22s} {'time / evercast':>16s}")
+    for name, seconds in best.items():
+        print(f"{name:24s} {work / seconds:22,.0f} {seconds / first:16.2f}")
+
+
+if __name__ == "__main__":
+    main()
