@@ -1,5 +1,6 @@
 """Figures draw what they are given, on the axes they are given, with the same bytes each time."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from evercast.publication.plots.inference import ProfileCurve, draw_profiles
 from evercast.publication.report.graph import draw_graph, group_units
 from evercast.publication.report.predictions import event_edges, model_stack
 from evercast.publication.report.processes import drawn_processes
-from evercast.publication.report.units import Unit
+from evercast.publication.report.units import Unit, collect_units
 from evercast.publication.report.view import JsonView
 from evercast.spec.model import BinnedChannel
 
@@ -124,6 +125,23 @@ def unit(stage: str, name: str, key: str, *inputs: str) -> Unit:
 def test_units_that_differ_in_a_number_are_one_box() -> None:
     units = (unit("training", "r-S-0", "a"), unit("training", "r-S-1", "b"), unit("training", "r-B-0", "c"))
     assert [box.title for box in group_units(units)] == ["r-S × 2", "r-B-0"]
+
+
+def test_fetched_files_with_the_same_readers_are_one_box() -> None:
+    units = (
+        unit("fetch", "one", "a"), unit("fetch", "two", "b"), unit("fetch", "three", "c"),
+        unit("selection", "zz", "d", "a", "b"), unit("selection", "h", "e", "c"),
+    )  # fmt: skip
+    assert [box.title for box in group_units(units)] == ["files × 2", "three", "zz", "h"]
+
+
+def test_an_input_that_is_one_file_of_a_unit_is_an_arrow_from_it(tmp_path: Path) -> None:
+    for name, inputs in {"one": {}, "two": {"file_0": "aa:table.csv", "file_1": "sha256:bb"}}.items():
+        (tmp_path / name).mkdir()
+        key = {"one": "aa", "two": "cc"}[name]
+        (tmp_path / name / "receipt.json").write_text(json.dumps({"key": key, "inputs": inputs}))
+    units = collect_units({"fetch/one": tmp_path / "one", "selection/two": tmp_path / "two"})
+    assert draw_graph(units).count('class="edge"') == 2
 
 
 def test_every_recorded_input_is_an_arrow() -> None:

@@ -12,6 +12,7 @@ from scipy import stats
 from evercast.publication.report.units import Unit, of_stage
 from evercast.publication.report.view import JsonView, read_view
 from evercast.publication.results import LikelihoodResult
+from evercast.spec.model import Expected
 
 __all__ = ["Check", "Verdict", "all_checks", "verdict_of"]
 
@@ -46,7 +47,11 @@ def verdict_of(value: float, *, good: float, look: float) -> Verdict:
 
 
 def all_checks(
-    units: tuple[Unit, ...], results: tuple[LikelihoodResult, ...], nominal: Mapping[str, float]
+    units: tuple[Unit, ...],
+    results: tuple[LikelihoodResult, ...],
+    *,
+    nominal: Mapping[str, float],
+    declared: Mapping[str, Expected],
 ) -> tuple[Check, ...]:
     """Return every check of the run: selections, networks, fits.
 
@@ -54,6 +59,7 @@ def all_checks(
         units: all finished units.
         results: of the fits.
         nominal: parameter -> the value at which Asimov data are made.
+        declared: ``LIKELIHOOD.QUANTITY`` -> the number the document says a run must give.
 
     Raises:
         IntegrityError: a file of a unit is absent or not JSON.
@@ -66,7 +72,25 @@ def all_checks(
             found += _network_checks(f"{unit.name}: {process}", body)
     for result in results:
         found += _fit_checks(result, nominal.get(result.poi))
+    found += [_declared_check(key, number, results) for key, number in declared.items()]
     return tuple(found)
+
+
+def _declared_check(key: str, declared: Expected, results: tuple[LikelihoodResult, ...]) -> Check:
+    """Return the comparison with a number of the document; what was not computed is to be looked at."""
+    likelihood, _, quantity = key.partition(".")
+    result = next((r for r in results if r.name == likelihood and r.trusted), None)
+    found = None
+    if result is not None and result.observed is not None:
+        known = {f"{result.poi}_hat": result.observed.value, "significance": result.observed.z}
+        found = known.get(quantity)
+    tolerance = declared.abs if declared.abs is not None else abs((declared.rel or 0.0) * declared.value)
+    close = found is not None and abs(found - declared.value) <= tolerance
+    return Check(
+        group="fits", subject=likelihood, quantity=f"{quantity}, as declared in the document",
+        value="not computed" if found is None else f"{found:.4g}", wanted=f"{declared.value:g} ± {tolerance:g}",
+        verdict="look" if found is None else "good" if close else "bad",
+    )  # fmt: skip
 
 
 def _selection_checks(sample: str, summary: JsonView) -> Iterator[Check]:

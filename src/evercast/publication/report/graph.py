@@ -17,7 +17,7 @@ MOST_BOXES = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """Units drawn as one: of one stage, differing in a trailing number only, or too many to be drawn apart."""
+    """Units drawn as one: of one stage, alike (same name but for a number, files with the same readers) or too many."""
 
     stage: str
     title: str
@@ -28,17 +28,31 @@ def group_units(units: tuple[Unit, ...]) -> tuple[Box, ...]:
     """Return the boxes of the drawing, at most `MOST_BOXES` a stage."""
     boxes: list[Box] = []
     for stage in dict.fromkeys(unit.stage for unit in units):
-        members = [unit.name for unit in units if unit.stage == stage]
-        grouped: dict[str, list[str]] = defaultdict(list)
-        for name in members:
-            grouped[re.sub(r"[-_.]?(?:b|block|part)?\d+$", "", name) or name].append(name)
-        if stage == "fetch" or len(grouped) > MOST_BOXES:
-            grouped = {"files" if stage == "fetch" else "units": members}
+        members = tuple(unit for unit in units if unit.stage == stage)
+        grouped: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for unit in members:
+            likeness = ("files", *_readers(unit, units)) if stage == "fetch" else (_stem(unit.name),)
+            grouped[likeness].append(unit.name)
+        if len(grouped) > MOST_BOXES:
+            grouped = {("files" if stage == "fetch" else "units",): [unit.name for unit in members]}
         boxes += [
-            Box(stage=stage, title=names[0] if len(names) == 1 else f"{title} × {len(names)}", members=tuple(names))
-            for title, names in grouped.items()
+            Box(
+                stage=stage,
+                title=names[0] if len(names) == 1 else f"{likeness[0]} × {len(names)}",
+                members=tuple(names),
+            )
+            for likeness, names in grouped.items()
         ]
     return tuple(boxes)
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[-_.]?(?:b|block|part)?\d+$", "", name) or name
+
+
+def _readers(unit: Unit, units: tuple[Unit, ...]) -> tuple[str, ...]:
+    """Return the units that read the output of a unit."""
+    return tuple(f"{other.stage}/{other.name}" for other in units if unit.key in other.inputs.values())
 
 
 def draw_graph(units: tuple[Unit, ...]) -> str:

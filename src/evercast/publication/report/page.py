@@ -73,7 +73,7 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
     processes = drawn_processes(analysis)
     results = read_results(units)
     nominal = {name: parameter.initial for name, parameter in analysis.parameters.items()}
-    checks = all_checks(units, results, nominal)
+    checks = all_checks(units, results, nominal=nominal, declared={} if pseudo else analysis.expected)
     sections: list[Section | None] = [
         results_section(analysis, results, selected.label) if results else None,
         distributions_section(analysis, selected, processes),

@@ -70,4 +70,6 @@ def _unit(name: str, path: Path) -> Unit:
 
 
 def _key_of(value: JsonView) -> str | None:
-    return value.text() or value.text("key")
+    """Return the key in ``KEY`` or ``KEY:file``; a file beside the document has a digest that is no unit's key."""
+    text = value.text() or value.text("key")
+    return None if text is None else text.partition(":")[0]
