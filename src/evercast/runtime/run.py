@@ -111,20 +111,26 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
         clear_leftovers(frozen.plan, folder=folder)
         body = {"plan": frozen.plan.digest, "pseudo": frozen.plan.pseudo, "started": now_utc()}
         atomic_write_json(folder.current, body)
-        before = set(_finished(frozen))
+        before = _receipts(frozen)
         code = _run_snakemake(frozen, command, lock=lock, observe=observe)
         if code != 0:
             raise first_error(frozen, code=code)
         require_all(frozen)
-        ran = tuple(unit for unit in frozen.plan.units if unit.id not in before)
+        after = _receipts(frozen)
+        ran = tuple(unit for unit in frozen.plan.units if before.get(unit.id) != after[unit.id])
         return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
     finally:
         os.close(lock)
 
 
-def _finished(frozen: FrozenPlan) -> list[str]:
-    folder = frozen.folder
-    return [unit.id for unit in frozen.plan.units if is_finished(unit, receipt_file=folder.receipt(unit))]
+def _receipts(frozen: FrozenPlan) -> dict[str, bytes]:
+    """Return id -> receipt of every finished unit; each job writes another one, for it tells its time."""
+    files = {unit.id: frozen.folder.receipt(unit) for unit in frozen.plan.units}
+    return {
+        unit.id: files[unit.id].read_bytes()
+        for unit in frozen.plan.units
+        if is_finished(unit, receipt_file=files[unit.id])
+    }
 
 
 def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, lock: int, observe: Observer) -> int:
