@@ -6,7 +6,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+import uproot
 from synthetic import DOCUMENT, synthetic_analysis, write_run
 
 from evercast.errors import IntegrityError
@@ -185,6 +187,42 @@ def test_analyses_with_one_kind_of_likelihood_have_a_report(
     page = report(tmp_path, analysis, write_run(tmp_path, analysis))
     assert f'id="{present}"' in page
     assert f'id="{absent}"' not in page
+
+
+def with_published_histogram(folder: Path) -> tuple[Analysis, dict[str, Path]]:
+    """A run whose peak is normalised and calibrated to a histogram that was fetched."""
+    source = {"url": "https://example.org/h.root", "sha256": "0" * 64, "size_bytes": 1, "license": "CC0-1.0"}
+    term = {"source": "hist", "object": "h", "luminosity_fb": 1.0, "cross_section_pb": 1.0, "generated_events": 1000}
+    calibration = {"observable": "m", "edges": [70.0, 120.0, 180.0]}
+    normalisation = {"histogram": "peak_m", "region": "SR", "calibration": calibration}
+    peak = {"files": [{"path": "peak.csv"}], "normalisation": normalisation}
+    analysis = synthetic_analysis(
+        sources={"hist": source},
+        histograms={"peak_m": {"observable": "m", "terms": [term]}},
+        samples=DOCUMENT["samples"] | {"peak": peak},  # type: ignore[operator]
+    )
+    inputs = write_run(folder, analysis)
+    fetched = folder / "fetch-hist"
+    fetched.mkdir()
+    with uproot.recreate(fetched / "h.root") as file:
+        file["h"] = (np.array([5.0, 30.0, 40.0, 8.0]), np.array([70.0, 100.0, 120.0, 140.0, 180.0]))
+    summary = json.loads((inputs["selection/peak"] / "summary.json").read_text())
+    summary["normalisation"]["bin_factors"] = [0.5, 2.0]
+    (inputs["selection/peak"] / "summary.json").write_text(json.dumps(summary))
+    return analysis, inputs | {"fetch/hist": fetched}
+
+
+def test_simulation_is_compared_with_the_histogram_that_normalises_it(tmp_path: Path) -> None:
+    analysis, inputs = with_published_histogram(tmp_path)
+    page = report(tmp_path, analysis, inputs)
+    assert '<figure id="shape-peak"' in page
+    assert "grey points show the shape before" in page
+
+
+def test_pseudo_data_runs_have_no_published_histograms_and_a_report_all_the_same(tmp_path: Path) -> None:
+    analysis, inputs = with_published_histogram(tmp_path)
+    del inputs["fetch/hist"]
+    assert 'id="shapes"' not in report(tmp_path, analysis, inputs, pseudo=True)
 
 
 def test_results_that_were_not_computed_are_left_out(tmp_path: Path) -> None:
