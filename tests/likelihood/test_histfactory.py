@@ -113,7 +113,7 @@ BROKEN = {
     "unknown modifier": (lambda w: first_modifier(w, "lumi").update(type="weightsys"), "modifier type 'weightsys'"),
     "normsys zero": (lambda w: first_modifier(w, "normsys")["data"].update(lo=0.0), "'jes' has up 1.1, down 0.0"),
     "name reuse": (lambda w: first_modifier(w, "normfactor").update(name="jes"), "'jes' is used as"),
-    "shapesys twice": (lambda w: sample(w, 0, 1)["modifiers"].append(first_modifier(w, "shapesys")), "used as shapesys"),
+    "shapesys twice": (lambda w: sample(w, 0, 1)["modifiers"].append(first_modifier(w, "shapesys")), "as shapesys"),
     "staterror bins": (lambda w: first_modifier(w, "staterror").update(data=[0.1]), "has 1 uncertainties for 3 bins"),
     "unknown poi": (lambda w: w["measurements"][0]["config"].update(poi="mu_SIG"), "'mu_SIG' acts on no sample"),
     "no lumi settings": (lambda w: w["measurements"][0]["config"].update(parameters=[]), "'lumi' needs inits"),

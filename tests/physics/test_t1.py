@@ -37,7 +37,7 @@ def test_the_uncertainty_of_mu_is_that_of_the_fisher_information() -> None:
 
 
 def test_the_profile_interval_encloses_the_same_precision() -> None:
-    """t is a parabola up to its third derivative: the ends differ from mu +- sigma by sigma^2 / 6 x skewness, below 2 %."""
+    """t is a parabola up to its third derivative, which moves the ends by about 2 % of sigma."""
     interval = Profile(Likelihood(gaussian_mixture()), "mu").interval(0.682689492137086)
     assert (interval.high - interval.low) / 2 == pytest.approx(0.1669, rel=5e-3)
     assert interval.high - 1.0 == pytest.approx(0.1669, rel=0.03)

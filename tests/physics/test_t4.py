@@ -25,7 +25,7 @@ UNIT = np.exp(-0.5 * X**2) / np.sqrt(2 * np.pi) * (X[1] - X[0])
 
 @pytest.mark.parametrize("alpha", [(0.3, -0.8), (1.7, 0.9), (-2.0, -1.1)])
 def test_the_product_of_exact_shifts_has_the_normalisation_of_its_closed_form(alpha: tuple[float, float]) -> None:
-    """g_m = exp(alpha_m delta_m x - alpha_m^2 delta_m^2 / 2), Z = exp(sum of alpha_m alpha_n delta_m delta_n, m < n)."""
+    """g_m = exp(alpha_m delta_m x - (alpha_m delta_m)^2 / 2), Z = exp(sum of alpha_m alpha_n delta_m delta_n)."""
     delta = np.array([0.3, 0.5])
     shift = np.array(alpha) * delta
     morphs = [np.exp(s * X - s**2 / 2) for s in shift]
@@ -35,7 +35,7 @@ def test_the_product_of_exact_shifts_has_the_normalisation_of_its_closed_form(al
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, -2.3])
 def test_log_linear_anchors_have_the_normalisation_of_their_closed_form(alpha: float) -> None:
-    """Anchors u = g(+1), d = g(-1) interpolated as u^alpha, d^-alpha: Z = exp((alpha delta)^2/2 - |alpha| delta^2/2)."""
+    """Anchors g(+1), g(-1) interpolated as u^alpha, d^-alpha: Z = exp((alpha delta)^2/2 - |alpha| delta^2/2)."""
     delta = 0.4
     up, down = np.exp(delta * X - delta**2 / 2), np.exp(-delta * X - delta**2 / 2)
     with jax.enable_x64(new_val=True):

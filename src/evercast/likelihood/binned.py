@@ -76,8 +76,9 @@ def _log_factorial_excess(count: Values) -> Values:
 
 def constraint_twice_nll(theta: Theta, tensors: Tensors) -> Float[Array, ""]:
     """Return -2 ln of the constraint terms around their global observables."""
-    pull = (theta[tensors.normal] - tensors.normal_mean) / tensors.normal_width
+    extended = jnp.append(theta, 1.0)
+    pull = (extended[tensors.normal] - tensors.normal_mean) / tensors.normal_width
     normal = jnp.sum(pull**2 + 2.0 * jnp.log(tensors.normal_width) + math.log(2.0 * math.pi))
-    counts = tensors.poisson_factor * theta[tensors.poisson]
+    counts = tensors.poisson_factor * extended[tensors.poisson]
     poisson = poisson_twice_nll(counts, tensors.poisson_count, jnp.ones_like(counts))
     return normal + poisson

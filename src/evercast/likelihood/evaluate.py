@@ -15,7 +15,7 @@ from evercast.likelihood.binned import bin_rates, constraint_twice_nll, poisson_
 from evercast.likelihood.checks import check_model
 from evercast.likelihood.coefficients import is_linear
 from evercast.likelihood.model import BinnedChannelModel, LikelihoodModel, UnbinnedChannelModel
-from evercast.likelihood.tensors import Structure, Tensors, build_structure, build_tensors
+from evercast.likelihood.tensors import Structure, Tensors, build_structure, build_tensors, padded_size
 from evercast.likelihood.unbinned import unbinned_twice_nll
 from evercast.spec.expressions import names as names_in
 
@@ -104,6 +104,10 @@ class Likelihood:
         curved = (node for node in self._structure.formulas if not is_linear(node))
         self.nonlinear = frozenset[str]().union(*(names_in(node) for node in curved))
         self._tensors = build_tensors(model, formula)
+        self._spare = padded_size(model) - len(self.names)
+
+    def _padded(self, theta: Point) -> Array:
+        return jnp.asarray(np.concatenate([theta, np.zeros(self._spare)]))
 
     def index(self, name: str) -> int:
         """Return the position of a parameter in parameter vectors."""
@@ -112,13 +116,13 @@ class Likelihood:
     def twice_nll(self, theta: Point) -> float:
         """Return -2 ln L; infinite where the model is undefined or a total intensity is not positive."""
         with jax.enable_x64(new_val=True):
-            return float(_value(self._structure, jnp.asarray(theta, dtype=float), self._tensors))
+            return float(_value(self._structure, self._padded(theta), self._tensors))
 
     def value_and_gradient(self, theta: Point) -> tuple[float, Point]:
         """Return -2 ln L and its gradient."""
         with jax.enable_x64(new_val=True):
-            value, slope = _value_and_gradient(self._structure, jnp.asarray(theta, dtype=float), self._tensors)
-            return float(value), np.asarray(slope)
+            value, slope = _value_and_gradient(self._structure, self._padded(theta), self._tensors)
+            return float(value), np.asarray(slope)[: len(self.names)]
 
     def gradient(self, theta: Point) -> Point:
         """Return the gradient of -2 ln L."""
@@ -127,8 +131,9 @@ class Likelihood:
     def expand(self, theta: Point) -> Expansion:
         """Return -2 ln L, gradient and Hessian in one evaluation."""
         with jax.enable_x64(new_val=True):
-            value, slope, hessian = _expand(self._structure, jnp.asarray(theta, dtype=float), self._tensors)
-            return Expansion(float(value), np.asarray(slope), np.asarray(hessian))
+            value, slope, hessian = _expand(self._structure, self._padded(theta), self._tensors)
+            n = len(self.names)
+            return Expansion(float(value), np.asarray(slope)[:n], np.asarray(hessian)[:n, :n])
 
     def hessian(self, theta: Point) -> Float[np.ndarray, "parameters parameters"]:
         """Return the matrix of second derivatives of -2 ln L."""
@@ -137,7 +142,7 @@ class Likelihood:
     def expected_events(self, theta: Point) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return per channel the expected events: per bin (binned) or per component (unbinned)."""
         with jax.enable_x64(new_val=True):
-            scales, rates = _expected(self._structure, jnp.asarray(theta, dtype=float), self._tensors)
+            scales, rates = _expected(self._structure, self._padded(theta), self._tensors)
         scales, rates = np.asarray(scales), np.asarray(rates)
         binned = [channel for channel in self.model.channels if isinstance(channel, BinnedChannelModel)]
         unbinned = [channel for channel in self.model.channels if isinstance(channel, UnbinnedChannelModel)]

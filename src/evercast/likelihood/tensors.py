@@ -32,10 +32,11 @@ from evercast.likelihood.model import (
 from evercast.spec.expressions import Node
 from evercast.spec.expressions import names as names_in
 
-__all__ = ["Events", "Structure", "Tensors", "build_structure", "build_tensors"]
+__all__ = ["Events", "Structure", "Tensors", "build_structure", "build_tensors", "padded_size"]
 
 _EVENTS_PER_CHUNK = 4096
-_ROW_STEP = 8
+_STEP = 8
+"""Numbers of rows, of parameters and of entries per row are rounded up to it."""
 _ENTRY_STEP = 64
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Events(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """What is passed as arguments; indices equal to the number of parameters point at the constant 1.
+    """What is passed as arguments; an index behind the (padded) parameters points at the constant 1.
 
     Args:
         formula: (rows,) index in the formulas.
@@ -117,6 +118,11 @@ class Tensors(NamedTuple):
     events: tuple[Events, ...]
 
 
+def padded_size(model: LikelihoodModel) -> int:
+    """Return the length of the parameter vector that the compiled functions take; the rest is filled with zeros."""
+    return _round_up(len(model.parameters), _STEP)
+
+
 def _channels(model: LikelihoodModel) -> tuple[list[BinnedChannelModel], list[UnbinnedChannelModel]]:
     binned = [channel for channel in model.channels if isinstance(channel, BinnedChannelModel)]
     unbinned = [channel for channel in model.channels if isinstance(channel, UnbinnedChannelModel)]
@@ -131,7 +137,7 @@ def _rows(model: LikelihoodModel) -> tuple[list[BinnedSample | Component | None]
     """Return all rows, None for padding, and the number of binned rows."""
     binned, unbinned = _channels(model)
     rows: list[BinnedSample | Component | None] = [sample for channel in binned for sample in channel.samples]
-    n_binned = _round_up(len(rows), _ROW_STEP)
+    n_binned = _round_up(len(rows), _STEP)
     rows += [None] * (n_binned - len(rows))
     rows += [component for channel in unbinned for component in channel.components]
     return rows, n_binned
@@ -179,12 +185,13 @@ def build_tensors(model: LikelihoodModel, formula: Int[np.ndarray, " rows"]) -> 
     binned, unbinned = _channels(model)
     rows, n_binned = _rows(model)
     index = {name: position for position, name in enumerate(model.parameter_names)}
+    constant = padded_size(model)
     n_bins = max((len(channel.observed) for channel in binned), default=1)
     arrays = {
         "formula": formula,
         "yields": np.array([row.yield_events if isinstance(row, Component) else 1.0 for row in rows], dtype=float),
-        **_scales(rows, index),
-        **_templates(rows[:n_binned], index, n_bins),
+        **_scales(rows, index, constant),
+        **_templates(rows[:n_binned], index, constant, n_bins),
         **_counts(binned, n_binned, n_bins),
         **_constraints(model),
     }
@@ -194,22 +201,25 @@ def build_tensors(model: LikelihoodModel, formula: Int[np.ndarray, " rows"]) -> 
 
 
 def _pad(lists: Sequence[Sequence[T]], filler: T) -> list[list[T]]:
-    """Return the lists, all made as long as the longest, at least 1."""
+    """Return the lists, all made as long as the longest, rounded up; a single one stays single."""
     width = max((len(entry) for entry in lists), default=0) or 1
+    width = width if width <= 2 else _round_up(width, _STEP)
     return [[*entry, *[filler] * (width - len(entry))] for entry in lists]
 
 
-def _scales(rows: Sequence[BinnedSample | Component | None], index: dict[str, int]) -> dict[str, np.ndarray]:
+def _scales(
+    rows: Sequence[BinnedSample | Component | None], index: dict[str, int], constant: int
+) -> dict[str, np.ndarray]:
     modifiers = [() if row is None else row.modifiers for row in rows]
     factors = [[index[m.parameter] for m in entry if isinstance(m, NormFactor)] for entry in modifiers]
     systems = [
         [(index[m.parameter], m.up, m.down, FACTOR_CODES.index(m.code)) for m in entry if isinstance(m, NormSys)]
         for entry in modifiers
     ]
-    neutral = (len(index), 1.0, 1.0, FACTOR_CODES.index("4"))
+    neutral = (constant, 1.0, 1.0, FACTOR_CODES.index("4"))
     table = np.array(_pad(systems, neutral), dtype=float)
     return {
-        "factor": np.array(_pad(factors, len(index)), dtype=np.int32),
+        "factor": np.array(_pad(factors, constant), dtype=np.int32),
         "system": table[:, :, 0].astype(np.int32),
         "system_up": table[:, :, 1],
         "system_down": table[:, :, 2],
@@ -218,7 +228,7 @@ def _scales(rows: Sequence[BinnedSample | Component | None], index: dict[str, in
 
 
 def _templates(
-    rows: Sequence[BinnedSample | Component | None], index: dict[str, int], n_bins: int
+    rows: Sequence[BinnedSample | Component | None], index: dict[str, int], constant: int, n_bins: int
 ) -> dict[str, np.ndarray]:
     samples = [row if isinstance(row, BinnedSample) else None for row in rows]
     nominal = np.zeros((len(rows), n_bins))
@@ -230,16 +240,16 @@ def _templates(
         modifiers = () if sample is None else sample.modifiers
         if sample is not None:
             nominal[number, : len(sample.nominal)] = sample.nominal
-        bin_factors.append([_bin_indices(m, index, n_bins) for m in modifiers if isinstance(m, BinFactor)])
+        bin_factors.append([_bin_indices(m, index, constant, n_bins) for m in modifiers if isinstance(m, BinFactor)])
         for m in modifiers:
             if sample is not None and isinstance(m, HistoSys):
                 shifts.append((number, index[m.parameter], SHIFT_CODES.index(m.code)))
                 shift_up.append(_filled(m.up - sample.nominal, n_bins))
                 shift_down.append(_filled(sample.nominal - m.down, n_bins))
     extra = _round_up(len(shifts), _ENTRY_STEP) - len(shifts)
-    table = np.array([*shifts, *[(0, len(index), SHIFT_CODES.index("4p"))] * extra], dtype=np.int32).reshape(-1, 3)
+    table = np.array([*shifts, *[(0, constant, SHIFT_CODES.index("4p"))] * extra], dtype=np.int32).reshape(-1, 3)
     empty = [np.zeros(n_bins)] * extra
-    neutral = [len(index)] * n_bins
+    neutral = [constant] * n_bins
     return {
         "nominal": nominal,
         "shift_row": table[:, 0],
@@ -253,9 +263,9 @@ def _templates(
     }
 
 
-def _bin_indices(modifier: BinFactor, index: dict[str, int], n_bins: int) -> list[int]:
-    found = [len(index) if name is None else index[name] for name in modifier.parameters]
-    return found + [len(index)] * (n_bins - len(found))
+def _bin_indices(modifier: BinFactor, index: dict[str, int], constant: int, n_bins: int) -> list[int]:
+    found = [constant if name is None else index[name] for name in modifier.parameters]
+    return found + [constant] * (n_bins - len(found))
 
 
 def _filled(values: Float[np.ndarray, " some"], n_bins: int) -> Float[np.ndarray, " bins"]:
@@ -276,9 +286,12 @@ def _counts(binned: Sequence[BinnedChannelModel], n_rows: int, n_bins: int) -> d
 def _constraints(model: LikelihoodModel) -> dict[str, np.ndarray]:
     normal = [(i, p.global_observable, p.width) for i, p in enumerate(model.parameters) if p.constraint == "normal"]
     poisson = [(i, p.global_observable, p.factor) for i, p in enumerate(model.parameters) if p.constraint == "poisson"]
+    constant = padded_size(model)
+    neutral = {"normal": (constant, 1.0, 1.0 / np.sqrt(2.0 * np.pi)), "poisson": (constant, 0.0, 0.0)}  # each gives 0
     result: dict[str, np.ndarray] = {}
     for name, entries, keys in (("normal", normal, ("mean", "width")), ("poisson", poisson, ("count", "factor"))):
-        table = np.array(entries, dtype=float).reshape(-1, 3)
+        extra = [neutral[name]] * (_round_up(len(entries), _STEP) - len(entries))
+        table = np.array([*entries, *extra], dtype=float).reshape(-1, 3)
         result[name] = table[:, 0].astype(np.int32)
         result[f"{name}_{keys[0]}"] = table[:, 1]
         result[f"{name}_{keys[1]}"] = table[:, 2]
