@@ -41,7 +41,7 @@ format: $(VENV)/dev.stamp  ## format the code
 	$(BIN)/snakefmt $(SNAKE)
 
 docs: $(VENV)/dev.stamp  ## build the documentation into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/dev.stamp  ## run the benchmarks: ratios against peers in the same run
 	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
