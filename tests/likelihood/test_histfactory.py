@@ -51,7 +51,7 @@ def test_every_modifier_type_gives_the_number_of_pyhf(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("analysis", "point"),
-    [("sbottom", "1300_205_60"), ("sbottom", "900_250_60"), ("stau", "DS_100_1"), ("stau", "DS_440_40")],
+    [("sbottom", "900_250_60"), ("stau", "DS_440_40")],
 )
 def test_published_workspaces_give_the_number_of_pyhf(analysis: str, point: str) -> None:
     workspace = published_workspace(analysis, point) or synthetic_workspace(seed=11, n_bins=7)
