@@ -26,11 +26,13 @@ __all__ = [
 
 _UNKNOWN_EVENTS: Final = 100_000
 _BYTES_PER_EVENT: Final = 200
-_GENERATED_PER_SECOND: Final = 2_500.0
+_GENERATED_PER_SECOND: Final = 1_500.0
 _SELECTED_PER_SECOND: Final = 20_000.0
-_FLOPS: Final = 1.5e10
+_FLOPS: Final = 5e10
 _FLOPS_PER_WEIGHT: Final = 6
 """Forward and backward pass of a dense layer: two and four operations for each weight and event."""
+_SELECTED: Final = 0.3
+"""Fraction of the events of a sample that pass a selection; the plan is made before anybody knows it."""
 _START_JAX_SECONDS: Final = 6.0
 _JAX_MB: Final = 700
 _SAFETY: Final = 4.0
@@ -58,9 +60,10 @@ def weight_count(ensemble: Ensemble) -> int:
 
 
 def network_seconds(ensemble: Ensemble, *, events: int) -> float:
-    """Return the expected device time to train one network on `events` events, s."""
+    """Return the expected device time to train one network on `events` events before their selection, s."""
     training = ensemble.training
-    used = events if training.max_events is None else min(events, 2 * training.max_events)
+    selected = _SELECTED * events
+    used = selected if training.max_events is None else min(selected, 2 * training.max_events)
     kept = used * (1 - 1 / ensemble.folds) * (1 - training.validation_fraction)
     return training.epochs * kept * _FLOPS_PER_WEIGHT * weight_count(ensemble) / _FLOPS
 
