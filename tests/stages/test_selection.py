@@ -208,6 +208,21 @@ def test_a_histogram_gives_the_yield_and_a_calibration_the_shape(tmp_path):
     assert len(summary["normalisation"]["bin_factors"]) == 2
 
 
+def test_a_calibration_may_take_the_shape_of_another_histogram(tmp_path):
+    edges = [100, 110, 125, 150]
+    inputs = {
+        "file_0": write_generated(tmp_path / "g", 4000),
+        "histogram_0": histogram_file(tmp_path / "h", [1.0, 0.0, 1.0], edges),
+        "shape_0": histogram_file(tmp_path / "s", [3.0, 9.0, 6.0], edges),
+    }
+    calibration = Calibration(observable="m4l", edges=(100.0, 125.0, 150.0), shape_of="s")
+    norm = Normalisation(histogram="h", region="SR", calibration=calibration)
+    table, _ = result(make_task(tmp_path / "a", inputs, generated(norm), histogram=HISTOGRAM, shape=HISTOGRAM))
+    signal = table.in_region("SR")
+    found, _ = np.histogram(signal.columns(["m4l"])[:, 0], [100, 125, 150], weights=signal.weight)
+    np.testing.assert_allclose(found, [2.0 * 12.0 / 18.0, 2.0 * 6.0 / 18.0])
+
+
 def test_data_is_neither_smeared_nor_weighted(tmp_path):
     path = write_csv(tmp_path / "data.csv", 200)
     sample = Sample(files=(EventFile(path="data.csv", collections=COLLECTIONS),), role="data")

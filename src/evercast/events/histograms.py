@@ -41,6 +41,17 @@ class BinnedYield:
         """Expected events in all bins."""
         return float(self.values.sum())
 
+    def scaled_to(self, total: float) -> BinnedYield:
+        """Return the same shape with `total` expected events.
+
+        Raises:
+            InvalidInput: ``histogram.empty``, there is no shape to scale.
+        """
+        if self.total <= 0:
+            raise InvalidInput(f"the histogram has {self.total:g} events in its bins", code="histogram.empty")
+        factor = total / self.total
+        return BinnedYield(edges=self.edges, values=self.values * factor, variances=self.variances * factor**2)
+
     def rebin(self, edges: Sequence[float | int]) -> BinnedYield:
         """Return the sums between `edges`, each of which must be an edge already.
 

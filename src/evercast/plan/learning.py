@@ -55,11 +55,13 @@ def add_selections(builder: Builder) -> None:
         sample = builder.analysis.samples[name]
         drawn = builder.pseudo and sample.role == "data"
         inputs = _drawn_inputs(builder) if drawn else _file_inputs(builder, sample)
-        histogram = _histogram(builder, sample)
-        terms = histogram.terms if histogram is not None else ()
-        inputs |= {f"histogram_{index}": add_fetch(builder, term.source) for index, term in enumerate(terms)}
+        histogram, shape = _histogram(builder, sample), _shape(builder, sample)
+        for prefix, published in (("histogram", histogram), ("shape", shape)):
+            terms = published.terms if published is not None else ()
+            inputs |= {f"{prefix}_{index}": add_fetch(builder, term.source) for index, term in enumerate(terms)}
+        recipe = _selection_recipe(builder, name, histogram=histogram, shape=shape, inputs=inputs)
         unit = builder.add(
-            "selection", name, _selection_recipe(builder, name, histogram=histogram, inputs=inputs), inputs=inputs,
+            "selection", name, recipe, inputs=inputs,
             resources=selection_resources(
                 event_count(builder.analysis, name, folder=builder.folder),
                 observables=len(builder.analysis.selection.observables),
@@ -69,7 +71,7 @@ def add_selections(builder: Builder) -> None:
 
 
 def _selection_recipe(
-    builder: Builder, name: str, *, histogram: Histogram | None, inputs: Mapping[str, str]
+    builder: Builder, name: str, *, histogram: Histogram | None, shape: Histogram | None, inputs: Mapping[str, str]
 ) -> SelectionRecipe:
     analysis = builder.analysis
     sample = analysis.samples[name]
@@ -83,6 +85,7 @@ def _selection_recipe(
         luminosity_fb=analysis.metadata.luminosity_fb,
         sqrt_s_tev=analysis.metadata.sqrt_s_tev,
         histogram=histogram,
+        shape=shape,
         pseudo=pseudo,
         processes={} if pseudo is None else {key: process.sample for key, process in analysis.processes.items()},
         files={key: builder.files[path] for key, path in local.items()},
@@ -103,6 +106,14 @@ def _histogram(builder: Builder, sample: Sample) -> Histogram | None:
     if builder.pseudo or sample.normalisation is None or sample.normalisation.histogram is None:
         return None
     return replace(builder.analysis.histograms[sample.normalisation.histogram], title=None)
+
+
+def _shape(builder: Builder, sample: Sample) -> Histogram | None:
+    """Return the histogram whose shape the sample takes, where it is not the one that normalises it."""
+    calibration = sample.normalisation.calibration if sample.normalisation is not None else None
+    if builder.pseudo or calibration is None or calibration.shape_of is None:
+        return None
+    return replace(builder.analysis.histograms[calibration.shape_of], title=None)
 
 
 def _file_inputs(builder: Builder, sample: Sample) -> dict[str, str]:

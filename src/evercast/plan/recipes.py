@@ -93,7 +93,8 @@ class SelectionRecipe:
 
     Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the
     folder of the unit (several parts are ``file_0_0``, ``file_0_1``...), and ``histogram_0``... for the terms
-    of its normalisation histogram. Output: ``events.zarr``, ``summary.json``.
+    of its normalisation histogram, ``shape_0``... for those of the histogram whose shape it takes.
+    Output: ``events.zarr``, ``summary.json``.
 
     Args:
         pseudo: with role data: events are drawn from the selected simulation instead (inputs ``process_NAME``); with
@@ -107,6 +108,7 @@ class SelectionRecipe:
     luminosity_fb: float
     sqrt_s_tev: tuple[float, ...]
     histogram: Histogram | None = None
+    shape: Histogram | None = None
     pseudo: PseudoData | None = None
     processes: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

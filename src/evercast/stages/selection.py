@@ -17,7 +17,7 @@ from evercast.events.sample import SampleEvents, compare_with_statements, read_s
 from evercast.events.selector import SelectedEvents, Selector, check_not_empty
 from evercast.events.summary import drawn_summary, selection_summary
 from evercast.plan.recipes import SelectionRecipe, Task
-from evercast.spec.model import Normalisation
+from evercast.spec.model import Histogram, Normalisation
 
 __all__ = ["run"]
 
@@ -102,7 +102,9 @@ def _normalised(task: Task[SelectionRecipe], events: SampleEvents) -> Normalised
     if recipe.pseudo is not None:
         in_region = _in_region(recipe, selected, recipe.pseudo.region)
         return by_yield(selected.weight, in_region, total=_pseudo_yield(recipe), kind="pseudo")
-    return _by_histogram(recipe, norm, selected, _published(task))
+    published = _published(task, recipe.histogram, prefix="histogram")
+    shape = published if recipe.shape is None else _published(task, recipe.shape, prefix="shape")
+    return _by_histogram(recipe, norm, selected, total=published.total, shape=shape)
 
 
 def _generated_sum(recipe: SelectionRecipe, norm: Normalisation, events: SampleEvents) -> float:
@@ -115,21 +117,20 @@ def _generated_sum(recipe: SelectionRecipe, norm: Normalisation, events: SampleE
 
 
 def _by_histogram(
-    recipe: SelectionRecipe, norm: Normalisation, selected: SelectedEvents, published: BinnedYield
+    recipe: SelectionRecipe, norm: Normalisation, selected: SelectedEvents, *, total: float, shape: BinnedYield
 ) -> Normalised:
     in_region = _in_region(recipe, selected, norm.region)
     if norm.calibration is None:
-        return by_yield(selected.weight, in_region, total=published.total, kind="histogram")
+        return by_yield(selected.weight, in_region, total=total, kind="histogram")
     position = list(recipe.selection.observables).index(norm.calibration.observable)
-    target = published.rebin(norm.calibration.edges)
+    target = shape.rebin(norm.calibration.edges).scaled_to(total)
     return by_histogram(selected.weight, in_region, selected.observables[:, position], target)
 
 
-def _published(task: Task[SelectionRecipe]) -> BinnedYield:
-    histogram = task.recipe.histogram
+def _published(task: Task[SelectionRecipe], histogram: Histogram | None, *, prefix: str) -> BinnedYield:
     if histogram is None:
         raise InvalidInput("the recipe has no histogram for its normalisation", code="histogram.missing")
-    paths = [path for i in range(len(histogram.terms)) for path in parts_of(task.inputs, f"histogram_{i}")]
+    paths = [path for i in range(len(histogram.terms)) for path in parts_of(task.inputs, f"{prefix}_{i}")]
     return read_histogram(histogram, paths)
 
 

@@ -96,6 +96,7 @@ def _normalisation(norm: Normalisation | None) -> str:
         return f"{norm.yield_events:g} events{where}"
     shape = (
         f"; shape of {norm.calibration.observable} in {len(norm.calibration.edges) - 1} bins"
+        + (f" from {norm.calibration.shape_of}" if norm.calibration.shape_of else "")
         if norm.calibration
         else ""
     )

@@ -70,7 +70,8 @@ def _shape(analysis: Analysis, name: str, selected: Selected, files: Mapping[str
         shapes.append(
             _simulated(before, histogram.observable, published.edges, title="before calibration", color=MUTED)
         )
-        note = " The weights were calibrated to this histogram in wider bins; grey points show the shape before."
+        target = f"the histogram {norm.calibration.shape_of}" if norm.calibration.shape_of else "this histogram"
+        note = f" The weights were calibrated to {target} in wider bins; grey points show the shape before."
     shapes.append(_simulated(table, histogram.observable, published.edges, title="simulated here", color=INK))
     observable = analysis.selection.observables[histogram.observable]
     axis = observable.label or histogram.observable

@@ -112,10 +112,15 @@ def _check_normalisation(context: Context, report: Report, path: Path, normalisa
         check_increasing(report, (*place, "edges"), calibration.edges, "edges")
         observables = context.declared("selection", "observables")
         known = check_reference(report, (*place, "observable"), calibration.observable, "observable", observables)
-        declared = context.analysis.histograms.get(histogram or "")
+        shape = calibration.shape_of if calibration.shape_of is not None else histogram
+        if calibration.shape_of is not None:
+            check_reference(
+                report, (*place, "shape_of"), calibration.shape_of, "histogram", context.declared("histograms")
+            )
+        declared = context.analysis.histograms.get(shape or "")
         if known and declared is not None and declared.observable != calibration.observable:
             wanted = declared.observable
-            message = f"the histogram '{histogram}' is of the observable '{wanted}'"
+            message = f"the histogram '{shape}' is of the observable '{wanted}'"
             report.add((*place, "observable"), "spec.mismatch", message, found=calibration.observable, expected=wanted)
 
 

@@ -73,10 +73,16 @@ class EventFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Weights multiplied so that `observable` follows the histogram bin by bin (bins merged to `edges`)."""
+    """Weights multiplied so that `observable` follows a histogram bin by bin (bins merged to `edges`).
+
+    Args:
+        shape_of: the histogram whose shape is taken, scaled to the yield of the normalisation; None means the histogram
+            of the normalisation itself. For a process whose own simulation has too few events to show a shape.
+    """
 
     observable: str
     edges: tuple[float, ...]
+    shape_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
