@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -58,10 +57,8 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path, small_disk: Path) ->
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     frozen = freeze(tmp_path, {"large": command("head -c 300000 /dev/zero > {outputs.out}")})
     unit = named(frozen, "large")
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
-    done = subprocess.run(
-        run_alone(frozen, unit), env=environment(), capture_output=True, text=True, check=False, preexec_fn=limit
-    )
+    limited = ["bash", "-c", 'ulimit -f 100 && exec "$@"', "limited", *run_alone(frozen, unit)]  # kilobytes
+    done = subprocess.run(limited, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 6, done.stderr
     assert "error[disk.full]" in done.stderr
     assert nothing_was_made(frozen, unit)
