@@ -74,6 +74,28 @@ def test_cls_of_given_test_statistics_follows_the_asymptotic_formulas(q: float, 
     assert list(expected) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("q", "q_asimov"),
+    [(2000.0, 400.0), (3600.0, 0.01), (1e4, 1e-8), (1e12, 1.0), (1e300, 1e-8), (0.0, 1e6), (5e4, 5e4)],
+)
+def test_cls_far_in_the_tails_is_the_difference_of_the_logarithms(q: float, q_asimov: float) -> None:
+    observed, expected = cls_values(q, q_asimov)
+    root = np.sqrt(q_asimov)
+    shift = np.sqrt(q) - root if q <= q_asimov else (q - q_asimov) / (2 * root)
+    with np.errstate(over="ignore"):
+        above, below = norm.logsf(shift + root), norm.logsf(shift)
+    truth = np.exp(above - below) if np.isfinite(below) else 0.0
+    assert observed == pytest.approx(truth, rel=1e-6, abs=1e-300)  # the logarithms lose the digits of their size
+    assert all(0.0 <= value <= 1.0 for value in (observed, *expected))
+
+
+def test_cls_is_smooth_where_the_far_tail_begins() -> None:
+    """At shift = 2 the two forms of the ratio meet: q = 5 with q_asimov = 1."""
+    near, far = cls_values(5.0 - 1e-9, 1.0)[0], cls_values(5.0 + 1e-9, 1.0)[0]
+    assert near == pytest.approx(far, rel=1e-8)
+    assert near == pytest.approx(norm.sf(3.0) / norm.sf(2.0), rel=1e-8)
+
+
 def test_the_significance_of_a_counting_experiment_is_that_of_its_closed_form() -> None:
     """Z = sqrt(2 (n ln(n/b) - (n - b))), arXiv:1007.1727 equation 97."""
     result = significance(Likelihood(counting_model(observed=75.0)))

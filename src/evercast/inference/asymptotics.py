@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import erfcx, ndtr
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
@@ -18,6 +18,8 @@ __all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "signifi
 
 _BANDS = (2.0, 1.0, 0.0, -1.0, -2.0)
 """Standard deviations of the background-only distribution, in the order of pyhf: strongest exclusion first."""
+_TAIL = 2.0
+"""Standard deviations up to which plain probabilities are divided; at 38 they vanish in float64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,9 +122,11 @@ def q_tilde(likelihood: Likelihood, mu: float, *, poi: str) -> tuple[float, FitR
 def cls_values(q: float, q_asimov: float) -> tuple[float, tuple[float, ...]]:
     """Return CLs of an observed q-tilde, and CLs at the quantiles of the background (equations 65 to 68).
 
+    The tails are divided before they are exponentiated, so that none vanishes: cls_values(2000, 400) is 0, not 0 / 0.
+
     Args:
         q: observed.
-        q_asimov: on the background Asimov data; its root is mu / sigma.
+        q_asimov: on the background Asimov data, positive; its root is mu / sigma.
 
     Example:
         >>> observed, expected = cls_values(3.0, 3.0)
@@ -131,9 +135,19 @@ def cls_values(q: float, q_asimov: float) -> tuple[float, tuple[float, ...]]:
     """
     root, separation = math.sqrt(q), math.sqrt(q_asimov)
     shift = root - separation if root <= separation else (q - q_asimov) / (2.0 * separation)
-    observed = float(ndtr(-(shift + separation)) / ndtr(-shift))
-    expected = tuple(float(ndtr(-(band + separation)) / ndtr(-band)) for band in _BANDS)
-    return observed, expected
+    return _tail_ratio(shift, separation), tuple(_tail_ratio(band, separation) for band in _BANDS)
+
+
+def _tail_ratio(start: float, distance: float) -> float:
+    """Return Phi(-(start + distance)) / Phi(-start) for a distance that is not negative.
+
+    In the far tail by Phi(-x) = exp(-x^2 / 2) erfcx(x / sqrt(2)) / 2, whose exponentials divide exactly; log_ndtr would
+    lose the digits of its size, 1e-16 x^2 / 2.
+    """
+    if start <= _TAIL:
+        return float(ndtr(-(start + distance)) / ndtr(-start))
+    scaled = erfcx((start + distance) / math.sqrt(2.0)) / erfcx(start / math.sqrt(2.0))
+    return float(scaled * math.exp(-distance * (start + 0.5 * distance)))
 
 
 def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: bool = True) -> ClsResult:
