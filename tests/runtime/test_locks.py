@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
+import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,76 @@ def test_an_unreadable_signature_does_not_matter(tmp_path: Path) -> None:
     assert read_holder(path) is None
     with locked(path, code="test", what="it"):
         assert read_holder(path) is not None
+
+
+def _look(path: Path, looked: threading.Event) -> None:
+    while True:
+        is_held(path)
+        looked.set()
+
+
+def test_looking_at_a_lock_never_keeps_anybody_from_taking_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    spawn = multiprocessing.get_context("spawn")
+    looked = spawn.Event()
+    watcher = spawn.Process(target=_look, args=(path, looked), daemon=True)
+    watcher.start()
+    assert looked.wait(60)
+    for _ in range(2000):
+        with locked(path, code="test", what="it"):
+            pass
+    watcher.kill()
+    watcher.join()
+
+
+def test_two_who_look_at_once_see_no_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    handle = os.open(path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    assert not is_held(path)
+    os.close(handle)
+
+
+def test_a_lock_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    handle = os.open(path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    threading.Timer(0.2, os.close, [handle]).start()
+    with locked(path, code="test", what="it"):
+        assert is_held(path)
+
+
+def _refusing_to(flag: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make opening files fail as for another user; the tests may run as root, whom no mode of a file stops."""
+    system = os.open
+
+    def refuse(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_ACCMODE == flag:
+            raise PermissionError(13, "Permission denied", str(path))
+        return system(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def test_a_reader_who_may_not_write_sees_whether_a_lock_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    with locked(path, code="test", what="it"):
+        _refusing_to(os.O_RDWR, monkeypatch)
+        assert is_held(path)
+    assert not is_held(path)
+
+
+def test_a_lock_that_may_not_be_read_is_an_error_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    _refusing_to(os.O_RDONLY, monkeypatch)
+    with pytest.raises(EnvironmentUnfit) as caught:
+        is_held(path)
+    assert caught.value.code == "run.lock-unreadable"

@@ -12,12 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from evercast.artifacts.files import disk_errors
 from evercast.errors import EnvironmentUnfit
 from evercast.runtime.folders import RunFolder
 
 __all__ = ["Holder", "acquire", "acquire_run_lock", "is_held", "locked", "read_holder"]
+
+_PATIENCE_SECONDS: Final = 1.0
+"""How long `acquire` tries: `is_held` holds a lock too, for microseconds, and must not make a run fail."""
+_PAUSE_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +55,49 @@ def _try(path: Path) -> int | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as err:
+        taken = _flock(handle, fcntl.LOCK_EX)
+    except OSError:
         os.close(handle)
-        if err.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return None
         raise
-    return handle
+    if not taken:
+        os.close(handle)
+    return handle if taken else None
+
+
+def _flock(handle: int, kind: int) -> bool:
+    """Return whether the lock was to be had at once."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError as err:
+        if err.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a living process holds the lock at `path`."""
-    if not path.exists():
+    """Return whether a living process holds the lock at `path`.
+
+    Looks through a shared lock, for which reading is enough: those who look are not in each other's way.
+
+    Raises:
+        EnvironmentUnfit: ``run.lock-unreadable``: this user may not read it.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
-    handle = _try(path)
-    if handle is None:
-        return True
-    os.close(handle)
-    return False
+    except PermissionError as err:
+        raise EnvironmentUnfit(
+            "this user may not read the lock, so nobody can say whether it is held",
+            code="run.lock-unreadable",
+            where=str(path),
+            hint="ask the owner of the run folder for permission to read it",
+        ) from err
+    try:
+        return not _flock(handle, fcntl.LOCK_SH)
+    finally:
+        os.close(handle)
 
 
 def _sign(handle: int) -> None:
@@ -81,6 +111,8 @@ def _sign(handle: int) -> None:
 def acquire(path: Path, *, code: str, what: str) -> int:
     """Take the lock at `path` and return its handle; it is held until every process that has the handle closed it.
 
+    Tries for a second, because somebody who looks whether the lock is held is in the way for a moment.
+
     Args:
         path: created where it is missing; it stays afterwards.
         code: code of the error when somebody else holds it.
@@ -90,7 +122,7 @@ def acquire(path: Path, *, code: str, what: str) -> int:
         EnvironmentUnfit: somebody else holds it, or the disk refuses.
     """
     with disk_errors(path):
-        handle = _try(path)
+        handle = _try_patiently(path)
     if handle is None:
         raise EnvironmentUnfit(
             f"{what} is in use by {read_holder(path) or 'another process'}",
@@ -100,6 +132,13 @@ def acquire(path: Path, *, code: str, what: str) -> int:
         )
     with disk_errors(path):
         _sign(handle)
+    return handle
+
+
+def _try_patiently(path: Path) -> int | None:
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while (handle := _try(path)) is None and time.monotonic() < end:
+        time.sleep(_PAUSE_SECONDS)
     return handle
 
 
