@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from evercast import __version__
+from evercast.plan.keys import FORMATS, canonical_digest, unit_key
 from workflow_documents import body, changed, plan_of
 
 ALL = {"command", "selection", "training", "evaluation", "serialization", "fit", "report"}
@@ -102,3 +104,17 @@ def test_pseudo_data_replace_the_observed_sample_only(tmp_path: Path) -> None:
     differing = {(unit.stage, unit.name) for unit in pseudo.units if by_name[unit.stage, unit.name] != unit.key}
     assert ("selection", "observed") in differing
     assert not {("selection", "signal"), ("selection", "background"), ("training", "ratios-S-0")} & differing
+
+
+def test_the_version_of_evercast_and_the_format_of_the_stage_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key() -> str:
+        return unit_key(stage="fit", recipe={"a": 1}, inputs={})
+
+    before = key()
+    major, minor, _ = __version__.split(".")
+    monkeypatch.setattr("evercast.plan.keys._VERSION", f"{major}.{int(minor) + 1}")
+    newer = key()
+    monkeypatch.setitem(FORMATS, "fit", FORMATS["fit"] + 1)  # type: ignore[arg-type]
+    assert len({before, newer, key()}) == 3
+    version = {"evercast": f"{major}.{minor}", "stage": "fit", "format": 1}
+    assert before == canonical_digest(version | {"recipe": {"a": 1}, "inputs": {}})

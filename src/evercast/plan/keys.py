@@ -7,18 +7,20 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from evercast import __version__
 from evercast.plan.model import FILE_PREFIX
 from evercast.plan.recipes import StageName
 
 __all__ = ["FORMATS", "canonical_digest", "input_key", "unit_id", "unit_key"]
 
 FORMATS: Final[Mapping[StageName, int]] = {
-    "fetch": 1, "generation": 1, "command": 1, "selection": 1, "training": 1, "evaluation": 1, "serialization": 1,
+    "fetch": 1, "generation": 1, "command": 1, "selection": 2, "training": 1, "evaluation": 2, "serialization": 1,
     "fit": 1, "report": 1,
 }  # fmt: skip
 """Format version of the output of each stage. Raise it when a stage writes something else for the same recipe."""
 
 _ID_DIGITS: Final = 12
+_VERSION: Final = ".".join(__version__.split(".")[:2])
 
 
 def canonical_digest(value: object) -> str:
@@ -55,11 +57,13 @@ def unit_key(*, stage: StageName, recipe: object, inputs: Mapping[str, str]) -> 
     """Return the key of a unit.
 
     Args:
-        stage: its name and format version count.
+        stage: its name and format version count, and the version of evercast (major.minor).
         recipe: JSON form of the recipe.
         inputs: name -> `input_key`.
     """
-    return canonical_digest({"stage": stage, "format": FORMATS[stage], "recipe": recipe, "inputs": dict(inputs)})
+    return canonical_digest(
+        {"evercast": _VERSION, "stage": stage, "format": FORMATS[stage], "recipe": recipe, "inputs": dict(inputs)}
+    )
 
 
 def unit_id(name: str, key: str) -> str:
