@@ -134,7 +134,11 @@ def test_four_vectors_agree_with_their_formulas():
 @pytest.mark.parametrize(
     ("text", "column", "message"),
     [
-        ("pt(leptons[2])", 4, r"\[2\] is out of range in 1 of 3 events; the first is event 101 with 2 items"),
+        (
+            "pt(leptons[2])",
+            4,
+            r"\[2\] is out of range in 1 of 3 events; the first is event 101 of its file with 2 items",
+        ),
         ("x + pt(leptons)", 1, "needs one number per event, this is a list of numbers per event"),
         ("x + leptons", 5, "this is a collection"),
         ("1 + name", 5, "this is text"),
@@ -180,7 +184,8 @@ def test_a_cut_must_be_one_condition_per_event(text, message):
 
 def test_an_observable_that_is_not_finite_names_event_and_count():
     with pytest.raises(
-        InvalidInput, match=r"observable 'o' is not finite in 1 of 3 events; the first is event 101 with nan"
+        InvalidInput,
+        match=r"observable 'o' is not finite in 1 of 3 events; the first is event 101 of its file with nan",
     ) as caught:
         number("sqrt(x)")
     assert caught.value.code == "sample.not-finite"

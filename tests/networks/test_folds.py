@@ -25,6 +25,14 @@ def test_an_event_has_one_fold_wherever_it_stands() -> None:
     np.testing.assert_array_equal(folds.fold_of(event)[chosen], folds.fold_of(event[chosen]))
 
 
+def test_the_fold_depends_on_all_bits_of_the_identity() -> None:
+    event = np.arange(4000, dtype=np.uint64)
+    folds = CrossFitting(folds=4, seed=3)
+    for bit in (32, 47, 63):
+        other = folds.fold_of(event + np.uint64(1 << bit))
+        assert abs(np.mean(folds.fold_of(event) == other) - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 4000)
+
+
 def test_folds_are_of_equal_size_within_statistics() -> None:
     counts = np.bincount(CrossFitting(folds=4, seed=11).fold_of(np.arange(40000, dtype=np.uint64)))
     assert len(counts) == 4

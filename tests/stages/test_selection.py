@@ -15,6 +15,7 @@ import uproot
 
 from evercast.artifacts.event_table import EventTable, read_event_table
 from evercast.errors import IntegrityError, InvalidInput
+from evercast.networks.folds import CrossFitting
 from evercast.plan.recipes import SelectionRecipe, Task
 from evercast.spec.expressions import ExpressionError
 from evercast.spec.model import (
@@ -98,6 +99,7 @@ def write_csv(path: Path, events: int, *, seed: int = 1) -> Path:
     return path
 
 
+LOWER = np.uint64(2**32 - 1)
 COLLECTIONS = {
     "particles": {name: tuple(f"{name}{i}" for i in range(1, 5)) for name in ("pdg", "px", "py", "pz", "energy")}
 }
@@ -129,7 +131,9 @@ def test_the_table_holds_observables_regions_and_identities(tmp_path):
     mass = table.columns(["m4l"])[:, 0]
     np.testing.assert_array_equal(table.regions[:, 0], (mass > 100) & (mass < 150))
     np.testing.assert_allclose(table.columns(["half"])[:, 0], mass / 2)
-    assert (np.diff(table.event.astype(np.int64)) > 0).all()
+    assert (np.diff(table.event) > 0).all()
+    assert (table.event >> np.uint64(32) == table.event[0] >> np.uint64(32)).all()
+    assert (table.event & LOWER < 2000).all()
     assert summary["n_read"] == 2000
     assert summary["input"][0]["facts"]["n_events"] == 2000
     assert summary["input"][0]["facts"]["program"] == "pythia8 8.3"
@@ -154,6 +158,12 @@ def test_the_cut_flow_counts_raw_and_weighted(tmp_path):
     assert region["effective_sample_size"] == pytest.approx(in_region.sum() ** 2 / (in_region**2).sum())
 
 
+def place_in(table: EventTable, lengths: list[int]) -> np.ndarray:
+    """The position of each event among all events read: files stand in order, and so do the events in them."""
+    file = np.concatenate([[0], np.cumsum(np.diff(table.event >> np.uint64(32)) != 0)])
+    return np.concatenate([[0], np.cumsum(lengths)])[file] + (table.event & LOWER).astype(np.int64)
+
+
 def test_parts_and_several_files_are_read_in_order(tmp_path):
     inputs = {f"file_0_{i}": write_generated(tmp_path / f"g{i}", 300, seed=i) for i in range(11)}
     inputs["file_1"] = write_generated(tmp_path / "other", 100, seed=99)
@@ -164,7 +174,7 @@ def test_parts_and_several_files_are_read_in_order(tmp_path):
     assert table.weight.sum() == pytest.approx(9.0)
     whole = ak.concatenate([particles(300, i) for i in range(11)] + [particles(100, 99)])
     wanted = ak.to_numpy(ak.sum(whole.energy, axis=1))
-    ratio = table.columns(["m4l"])[:, 0] / wanted[table.event]
+    ratio = table.columns(["m4l"])[:, 0] / wanted[place_in(table, [300] * 11 + [100])]
     assert (ratio < 1.2).all()  # the mass cannot exceed the energy by more than the smearing
     assert ratio.mean() > 0.5
 
@@ -180,6 +190,52 @@ def test_two_samples_of_the_same_files_share_identities_and_smearing(tmp_path):
     np.testing.assert_array_equal(first.event, second.event)
     np.testing.assert_array_equal(first.observables, second.observables)
     np.testing.assert_allclose(second.weight, 7 * first.weight)
+
+
+def test_a_file_gives_the_same_identities_folds_and_smearing_beside_other_files(tmp_path):
+    a, b = write_csv(tmp_path / "a.csv", 300, seed=1), write_csv(tmp_path / "b.csv", 170, seed=2)
+    (tmp_path / "elsewhere").mkdir()
+    copy = write_csv(tmp_path / "elsewhere" / "c.csv", 300, seed=1)
+    norm = Normalisation(yield_events=1.0, region="all")
+    file = EventFile(path="x.csv", collections=COLLECTIONS)
+    alone, _ = result(make_task(tmp_path / "1", {"file_0": a}, Sample(files=(file,), normalisation=norm)))
+    both, _ = result(
+        make_task(tmp_path / "2", {"file_0": b, "file_1": copy}, Sample(files=(file, file), normalisation=norm))
+    )
+    _, left, right = np.intersect1d(alone.event, both.event, return_indices=True)
+    assert len(left) == len(alone)
+    assert len(np.unique(both.event)) == len(both) > len(alone)
+    np.testing.assert_array_equal(alone.observables[left], both.observables[right])
+    folds = CrossFitting(folds=3, seed=1)
+    np.testing.assert_array_equal(folds.fold_of(alone.event)[left], folds.fold_of(both.event)[right])
+
+
+def test_a_file_that_stands_twice_in_a_sample_is_refused(tmp_path):
+    file = EventFile(path="x.csv", collections=COLLECTIONS)
+    sample = Sample(files=(file, file), role="data")
+    inputs = {f"file_{i}": write_csv(tmp_path / f"{i}.csv", 30) for i in range(2)}
+    with pytest.raises(InvalidInput, match=r"1\.csv: .*the content of .*0\.csv") as caught:
+        selection.run(make_task(tmp_path, inputs, sample))
+    assert caught.value.code == "sample.repeated-file"
+
+
+def test_two_trees_of_one_file_are_two_inputs(tmp_path):
+    with uproot.recreate(tmp_path / "f.root") as file:
+        for tree in ("one", "two"):
+            file.mktree(tree, {"x": np.float64})
+            file[tree].extend({"x": np.arange(5.0)})
+    cuts = Selection(observables={"y": Observable(expression="x", unit="1")}, regions={"all": Region(cut="y > 0")})
+    sample = Sample(files=(EventFile(path="f", tree="one"), EventFile(path="f", tree="two")), role="data")
+    inputs = {f"file_{i}": tmp_path / "f.root" for i in range(2)}
+    table, _ = result(make_task(tmp_path, inputs, sample, selection=cuts))
+    assert len(np.unique(table.event)) == 8
+
+
+def test_a_message_shows_the_place_of_an_event_in_its_file(tmp_path):
+    sample = Sample(files=(EventFile(path="x.csv", collections=COLLECTIONS),), role="data")
+    cuts = dataclasses.replace(SELECTION, observables={"m4l": Observable(expression="1 / (px1 - px1)", unit="1")})
+    with pytest.raises(InvalidInput, match=r"the first is event \d of its file"):
+        selection.run(make_task(tmp_path, {"file_0": write_csv(tmp_path / "a.csv", 30)}, sample, selection=cuts))
 
 
 def histogram_file(folder: Path, values: list[float], edges: list[float]) -> Path:
@@ -231,7 +287,9 @@ def test_data_is_neither_smeared_nor_weighted(tmp_path):
     items = particles(200)
     total = {name: ak.to_numpy(ak.sum(items[name], axis=1)) for name in ("px", "py", "pz", "energy")}
     mass = np.sqrt(total["energy"] ** 2 - total["px"] ** 2 - total["py"] ** 2 - total["pz"] ** 2)
-    np.testing.assert_allclose(table.columns(["m4l"])[:, 0], mass[table.event], rtol=1e-7)  # ten digits in the file
+    np.testing.assert_allclose(
+        table.columns(["m4l"])[:, 0], mass[place_in(table, [200])], rtol=1e-7
+    )  # ten digits in the file
     assert summary["role"] == "data"
     assert summary["normalisation"]["kind"] == "none"
 

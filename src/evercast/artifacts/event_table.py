@@ -29,8 +29,8 @@ class EventTable:
     Args:
         observables: in the order and the units of `observable_names` and `observable_units`.
         weight: expected events per row; 1 in data.
-        event: index of the event in the input of the sample. Two samples made of the same files share it, so it is
-            the identity by which folds are drawn.
+        event: identity: the upper 32 bits tell the file by its content, the lower 32 bits are the index of the event in
+            it. Every sample that reads the file shares it, and folds are drawn by it.
         regions: whether the row is in each region of `region_names`.
     """
 

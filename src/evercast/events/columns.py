@@ -11,6 +11,7 @@ import numpy as np
 from evercast.errors import InvalidInput
 from evercast.events.evaluate import Scope
 from evercast.events.formats import EventSource
+from evercast.events.identity import event_identities
 from evercast.events.momenta import momenta
 
 __all__ = ["Collections", "read_scopes"]
@@ -29,7 +30,7 @@ def read_scopes(
         names: columns and collections to read.
         collections: how flat columns are grouped.
         step: events at a time.
-        first_event: index of the first event of the file in the input of the sample.
+        first_event: identity of the first event of the file; the others follow it.
 
     Raises:
         InvalidInput: ``sample.column``, ``sample.collection``, ``sample.not-finite`` (with file, column, event,
@@ -40,8 +41,7 @@ def read_scopes(
     for chunk in source.chunks(step, columns):
         checked = {name: _checked(chunk[name], name, source.path, done) for name in columns}
         values = {name: _value(name, checked, collections, source.path) for name in names}
-        event = np.arange(first_event + done, first_event + done + len(chunk), dtype=np.uint64)
-        yield Scope(values=values, event=event)
+        yield Scope(values=values, event=event_identities(first_event + done, len(chunk)))
         done += len(chunk)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float64, UInt64
 
 from evercast.errors import InvalidInput
 from evercast.events.functions import Unsuitable, Value, describe, form_of, is_condition, is_number, require
+from evercast.events.identity import index_in_file
 from evercast.events.operators import apply_operator
 from evercast.spec.expressions import ExpressionError, Index, Name, Node, Number, Slice
 from evercast.spec.nodes import children
@@ -82,7 +83,7 @@ def evaluate_number(formula: Formula, scope: Scope) -> Float64[np.ndarray, " eve
     if wrong.any():
         raise InvalidInput(
             f"{formula.what} is not finite in {int(wrong.sum())} of {len(column)} events; the first is event "
-            f"{int(scope.event[wrong][0])} with {column[wrong][0]}: {formula.text}",
+            f"{index_in_file(scope.event[wrong][0])} of its file with {column[wrong][0]}: {formula.text}",
             code="sample.not-finite",
             hint="exclude such events with a cut of the preselection",
         )
@@ -185,7 +186,7 @@ def _item(value: ak.Array, index: int, scope: Scope) -> ak.Array:
     if short.any():
         raise Unsuitable(
             f"[{index}] is out of range in {int(short.sum())} of {len(short)} events; the first is event "
-            f"{int(scope.event[short][0])} with {int(lengths[short][0])} items; ask for {least} of them in the "
-            "preselection"
+            f"{index_in_file(scope.event[short][0])} of its file with {int(lengths[short][0])} items; ask for "
+            f"{least} of them in the preselection"
         )
     return value[:, index]

@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
-from evercast.artifacts.files import sha256_file
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.events.columns import read_scopes
 from evercast.events.formats import EventSource, FileFacts, open_events
+from evercast.events.identity import content_digest, file_identity
 from evercast.events.inputs import input_file, parts_of
 from evercast.events.selector import SelectedEvents, Selector
 from evercast.spec.model import EventFile, Sample
@@ -121,17 +121,16 @@ def read_sample(
         digests: input -> sha256 that the file must have.
 
     Raises:
-        InvalidInput: what is wrong with a file or with an expression.
+        InvalidInput: ``sample.repeated-file``, or what is wrong with a file or with an expression.
         IntegrityError: ``sample.checksum``, or ``sample.changed`` where a file changes while it is read.
     """
     parts: list[SelectedEvents] = []
     files: list[InputFile] = []
-    first = 0
+    seen: dict[tuple[str, str | None], Path] = {}
     for entry, name, path in _paths(sample, inputs):
-        _check_digest(path, digests.get(name) or entry.sha256)
-        read = _read_file(entry, path, selector, parts, first)
-        files.append(read)
-        first += read.n_events
+        digest = content_digest(path)
+        _check_digest(path, digest, digests.get(name) or entry.sha256)
+        files.append(_read_file(entry, path, selector, parts, digest=digest, seen=seen))
     return SampleEvents(selected=_joined(parts), files=tuple(files))
 
 
@@ -142,13 +141,8 @@ def _paths(sample: Sample, inputs: Mapping[str, Path]) -> Iterator[tuple[EventFi
             yield entry, name, input_file(path)
 
 
-def _check_digest(path: Path, expected: str | None) -> None:
-    if expected is None or path.is_dir():
-        return
-    if not path.is_file():
-        raise InvalidInput("there is no such file", code="sample.missing", where=str(path))
-    found = sha256_file(path)
-    if found != expected:
+def _check_digest(path: Path, found: str, expected: str | None) -> None:
+    if expected is not None and not path.is_dir() and found != expected:
         raise IntegrityError(
             f"the file has sha256 {found}; expected {expected}",
             code="sample.checksum",
@@ -157,10 +151,32 @@ def _check_digest(path: Path, expected: str | None) -> None:
         )
 
 
-def _read_file(entry: EventFile, path: Path, selector: Selector, parts: list[SelectedEvents], first: int) -> InputFile:
+def _check_new(path: Path, identity: tuple[str, str | None], seen: dict[tuple[str, str | None], Path]) -> None:
+    if identity in seen:
+        raise InvalidInput(
+            f"the sample reads the same events twice: this file has the content of {seen[identity]}",
+            code="sample.repeated-file",
+            where=str(path),
+            hint="name each file once; to weigh its events up, declare it in the weight",
+        )
+    seen[identity] = path
+
+
+def _read_file(
+    entry: EventFile,
+    path: Path,
+    selector: Selector,
+    parts: list[SelectedEvents],
+    *,
+    digest: str,
+    seen: dict[tuple[str, str | None], Path],
+) -> InputFile:
     verified = entry.path is None or entry.sha256 is not None
     source = open_events(path, format=entry.format, tree=entry.tree, verified=verified)
     before = _stamp(path)
+    tree: str | None = getattr(source, "tree", None)  # only ROOT files have one
+    _check_new(path, (digest, tree), seen)
+    first = file_identity(digest, tree=tree)
     for remark in source.facts.remarks:
         _log.warning("%s: %s", path, remark)
     everything = selector.cut_flow.steps[0]

@@ -49,8 +49,8 @@ class CrossFitting:
     def fold_of(self, event: UInt64[np.ndarray, " events"]) -> Int64[np.ndarray, " events"]:
         """Return the fold, 0 to K - 1, of each event.
 
-        It depends on the index of the event in its input only, so that one event has one fold in every sample made from
-        the same files.
+        It depends on the identity of the event only, on all of its 64 bits (file and index in it), so that one event
+        has one fold in every sample that reads its file, whatever other files the sample reads.
 
         Example:
             >>> CrossFitting(folds=4, seed=7).fold_of(np.arange(8, dtype=np.uint64)).tolist()
