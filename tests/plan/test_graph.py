@@ -47,6 +47,22 @@ def test_every_unit_stands_after_those_it_needs(name: str) -> None:
     assert len(seen) == len(plan.units)
 
 
+def test_blocks_of_ensembles_and_processes_with_alike_names_are_told_apart(tmp_path: Path) -> None:
+    """Ensemble a with process H_ZZ, and ensemble a_H with process ZZ."""
+    content = body()
+    content["processes"] |= {"H_ZZ": content["processes"]["S"], "ZZ": content["processes"]["B"]}
+    content["pseudo_data"]["yields"] |= {"H_ZZ": 1, "ZZ": 1}
+    whole = content["ensembles"]["ratios"]
+    content["ensembles"] |= {"a": whole | {"processes": ["S", "H_ZZ"]}, "a_H": whole | {"processes": ["S", "ZZ"]}}
+    plan = plan_of(tmp_path, content)
+    (serialization,) = plan.of_stage("serialization")
+    blocks = {name: unit for name, unit in serialization.inputs.items() if name.startswith("block")}
+    assert set(blocks.values()) == {unit.id for unit in plan.of_stage("training")}
+    names = {unit.id: unit.name for unit in plan.units}
+    assert names[blocks["block.a.H_ZZ.0"]] == "a-H_ZZ-0"
+    assert names[blocks["block.a_H.ZZ.0"]] == "a_H-ZZ-0"
+
+
 def test_parts_of_a_generator_are_inputs_of_their_own() -> None:
     document = ROOT / "specs" / "h4l" / "analysis.yaml"
     plan = make_plan(load_analysis(document), document_folder=document.parent, pseudo=False)

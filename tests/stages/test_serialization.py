@@ -1,6 +1,7 @@
 """Stage serialization on a toy whose networks were really trained and evaluated."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             blocks[f"block_{process}_{member}"] = task.output
     evaluated = evaluation_task(folder, samples, blocks)
     evaluation.run(evaluated)
-    own = {key.replace("block_", "block_ratios_"): path for key, path in blocks.items()}
+    own = {key.replace("block_", "block_ratios_").replace("_", "."): path for key, path in blocks.items()}
     return {**samples, **own, "evaluation_ratios": evaluated.output}
 
 
@@ -328,6 +329,45 @@ def test_ratios_of_other_events_are_refused(inputs, tmp_path):
     changed = replaced_table(inputs, tmp_path, "observed", event=event)
     error = refused(tmp_path, changed, with_channel(UNBINNED))
     assert (error.code, error.exit_code) == ("ratios.events", 5)
+
+
+def _exchanged(inputs: dict[str, Path]) -> dict[str, Path]:
+    return inputs | {"block.ratios.signal.1": inputs["block.ratios.background.1"]}
+
+
+def _doubled(inputs: dict[str, Path]) -> dict[str, Path]:
+    return inputs | {"block.ratios.signal.1": inputs["block.ratios.signal.0"]}
+
+
+def _lost(inputs: dict[str, Path]) -> dict[str, Path]:
+    return {name: path for name, path in inputs.items() if name != "block.ratios.signal.1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_exchanged, "found .*'process': 'background'"),
+        (_doubled, r"hold the members \[0, 0\]; expected 0 to 1"),
+        (_lost, r"hold the members \[0\]; expected 0 to 1"),
+    ],
+)
+def test_networks_of_another_process_or_missing_members_are_not_published(inputs, tmp_path, change, problem):
+    error = refused(tmp_path, change(inputs), RECIPE)
+    assert (error.code, error.exit_code) == ("ratios.blocks", 5)
+    assert re.search(problem, error.message)
+
+
+def test_an_evaluation_of_another_ensemble_is_refused(inputs, tmp_path):
+    recipe = replace(
+        RECIPE,
+        ensembles={"other": ENSEMBLE},
+        likelihoods={"neural": LikelihoodSpec(channels={"SR": UnbinnedChannel(kind="unbinned", ensemble="other")})},
+        publish=Publish(neural_likelihood=UnbinnedPublication(likelihood="neural")),
+    )
+    renamed = {name.replace("ratios", "other"): path for name, path in inputs.items()}
+    error = refused(tmp_path, renamed, recipe)
+    assert error.code == "ratios.diagnostics"
+    assert "that of ensemble 'ratios'; expected 'other'" in error.message
 
 
 def test_an_unknown_likelihood_is_named(made):

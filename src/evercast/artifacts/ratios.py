@@ -65,18 +65,24 @@ def read_log_ratios(
     return np.ascontiguousarray(log_ratio[:, [names.index(process) for process in processes]])
 
 
-def read_ratio_networks(evaluation: Path, *, blocks: Mapping[str, Sequence[Path]]) -> dict[str, RatioNetworks]:
+def read_ratio_networks(
+    evaluation: Path, *, ensemble: str, members: int, blocks: Mapping[str, Sequence[Path]]
+) -> dict[str, RatioNetworks]:
     """Return, for each process, its networks of all blocks with calibration and normalisation.
 
     Args:
         evaluation: folder of the evaluation unit, for ``diagnostics.json``.
+        ensemble: whose networks they are, as the labels of the weights must say.
+        members: how many members there are, 0 to members - 1, each in one block.
         blocks: process -> weight files of its training blocks, in the order of the members.
 
     Raises:
-        IntegrityError: a file is missing or damaged, or does not go with the others.
+        IntegrityError: a file is missing or damaged; ``ratios.diagnostics``, no normalisation is known;
+            ``ratios.blocks``, the blocks are of another ensemble or process, or members are missing or double.
     """
     path = evaluation / "diagnostics.json"
     body = read_json(path)
+    _check_ensemble(body, ensemble, where=path)
     processes = body.get("processes") if isinstance(body, dict) else None
     ratios: dict[str, RatioNetworks] = {}
     for process, files in blocks.items():
@@ -90,18 +96,53 @@ def read_ratio_networks(evaluation: Path, *, blocks: Mapping[str, Sequence[Path]
                 hint="evaluate again",
             )
         ratios[process] = RatioNetworks(
-            networks=_merged([read_weights(file) for file in files]),
+            networks=_merged(files, expected={"ensemble": ensemble, "process": process}, members=members),
             log_norm=log_norm,
             calibration=_calibration(entry, where=path),
         )
     return ratios
 
 
-def _merged(blocks: Sequence[EnsembleWeights]) -> EnsembleWeights:
+def _check_ensemble(body: object, ensemble: str, *, where: Path) -> None:
+    found = body.get("ensemble") if isinstance(body, dict) else None
+    if found != ensemble:
+        raise IntegrityError(
+            f"the evaluation is that of ensemble {found!r}; expected {ensemble!r}",
+            code="ratios.diagnostics",
+            where=str(where),
+            hint="evaluate again",
+        )
+
+
+def _merged(files: Sequence[Path], *, expected: Mapping[str, str], members: int) -> EnsembleWeights:
+    """Return the members of all blocks, after a check that the blocks are those of one process of the ensemble."""
+    blocks = [read_weights(file) for file in files]
     first = blocks[0]
+    for file, block in zip(files, blocks, strict=True):
+        labels = {name: block.labels.get(name) for name in expected}
+        same = (block.architecture, block.folds, block.labels) == (first.architecture, first.folds, first.labels)
+        if labels != expected or not same:
+            problem = (
+                f"found {labels}, expected {dict(expected)}" if labels != expected else "it differs from the first"
+            )
+            raise IntegrityError(
+                f"the weights are a block of other networks: {problem}",
+                code="ratios.blocks",
+                where=str(file),
+                hint="train the blocks of this ensemble again",
+            )
+    there = tuple(member for block in blocks for member in block.members)
+    if there != tuple(range(members)):
+        raise IntegrityError(
+            f"the blocks of process {expected['process']!r} of ensemble {expected['ensemble']!r} hold the members "
+            f"{list(there)}; expected 0 to {members - 1}, each once and in order",
+            code="ratios.blocks",
+            where=str(files[0]),
+            hint="train the blocks of this ensemble again",
+        )
     return EnsembleWeights(
         architecture=first.architecture,
-        members=tuple(member for block in blocks for member in block.members),
+        members=there,
         folds=first.folds,
         weights=concatenate_members([block.weights for block in blocks]),
         labels=first.labels,

@@ -73,7 +73,7 @@ def _add_serialization(builder: Builder) -> None:
         inputs[f"evaluation_{name}"] = builder.one("evaluation", name)
         for process in ensemble.processes:
             blocks = builder.made["training", f"{name} {process}"]
-            inputs |= {f"block_{name}_{process}_{index}": unit for index, unit in enumerate(blocks)}
+            inputs |= {f"block.{name}.{process}.{index}": unit for index, unit in enumerate(blocks)}
     inputs |= {f"source_{name}": add_fetch(builder, name) for name in _template_sources(builder)}
     recipe = SerializationRecipe(
         analysis=analysis.name, title=analysis.title, metadata=analysis.metadata, selection=analysis.selection,

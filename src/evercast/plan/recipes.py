@@ -159,9 +159,9 @@ class EvaluationRecipe:
 class SerializationRecipe:
     """Build the likelihoods and write them as they are published.
 
-    Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block_ENSEMBLE_PROCESS_K``
-    (training units), ``source_NAME`` (fetched files of template histograms). Output: ``likelihood/`` as it appears in
-    the run folder.
+    Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block.ENSEMBLE.PROCESS.K``
+    (training units; names hold no dots), ``source_NAME`` (fetched files of template histograms). Output:
+    ``likelihood/`` as it appears in the run folder.
     """
 
     analysis: str

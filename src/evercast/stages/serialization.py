@@ -248,21 +248,22 @@ def _bundle_ensemble(task: Task[SerializationRecipe], name: str) -> BundleEnsemb
     recipe = task.recipe
     ensemble = recipe.ensembles[name]
     blocks = {
-        process: [
-            task.inputs[key] / "weights.safetensors"
-            for key in sorted(task.inputs, key=_block_number)
-            if key.rpartition("_")[0] == f"block_{name}_{process}"
-        ]
+        process: [folder / "weights.safetensors" for folder in _blocks(task.inputs, f"block.{name}.{process}")]
         for process in ensemble.processes
     }
-    ratios = read_ratio_networks(task.inputs[f"evaluation_{name}"], blocks=blocks)
+    ratios = read_ratio_networks(
+        task.inputs[f"evaluation_{name}"], ensemble=name, members=ensemble.members, blocks=blocks
+    )
     tables = [_table(task, sample, ensemble.region).columns(ensemble.observables) for sample in ensemble.reference]
     return BundleEnsemble(spec=ensemble, ratios=ratios, inputs=_vector_inputs(np.concatenate(tables)))
 
 
-def _block_number(key: str) -> int:
-    tail = key.rpartition("_")[2]
-    return int(tail) if tail.isdigit() else -1
+def _blocks(inputs: Mapping[str, Path], prefix: str) -> list[Path]:
+    """Return the inputs ``PREFIX.0``, ``PREFIX.1``, ... as far as there are any."""
+    found: list[Path] = []
+    while (key := f"{prefix}.{len(found)}") in inputs:
+        found.append(inputs[key])
+    return found
 
 
 def _vector_inputs(observables: Float64[np.ndarray, "events observables"]) -> Float64[np.ndarray, "chosen observables"]:
