@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,6 +245,30 @@ def test_the_same_inputs_give_the_same_bytes(made, inputs, tmp_path):
     assert len(files) == 12
     for name in files:
         assert (again / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_the_run_id_follows_from_everything_that_is_serialized(made, inputs, tmp_path):
+    """Simulated weights, a bound, a normalisation: none of them is observed."""
+    heavier = tables()["background_mc"].weight * 1.25
+    evaluated = tmp_path / "evaluated"
+    shutil.copytree(inputs["evaluation_ratios"], evaluated)
+    diagnostics = json.loads((evaluated / "diagnostics.json").read_text())
+    diagnostics["processes"]["signal"]["normalisation"]["log_norm"] += 0.125
+    (evaluated / "diagnostics.json").write_text(json.dumps(diagnostics))
+    (tmp_path / "table").mkdir()
+    unpublished = replace(RECIPE, publish=Publish())
+    variants = {
+        "weights": (replaced_table(inputs, tmp_path / "table", "background_mc", weight=heavier), RECIPE),
+        "normalisation": (inputs | {"evaluation_ratios": evaluated}, RECIPE),
+        "bounds": (inputs, replace(RECIPE, parameters={"mu": replace(RECIPE.parameters["mu"], bounds=(0.0, 9.0))})),
+        "plain": (inputs, unpublished),
+        "plain weights": (replaced_table(inputs, tmp_path, "background_mc", weight=heavier), unpublished),
+    }
+    run_ids = {read_index(made).run_id}
+    for name, (changed, recipe) in variants.items():
+        (tmp_path / name).mkdir()
+        run_ids.add(read_index(serialize(tmp_path / name, changed, recipe)).run_id)
+    assert len(run_ids) == 1 + len(variants)
 
 
 def test_published_histograms_become_templates(inputs, tmp_path):

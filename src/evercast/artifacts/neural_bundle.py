@@ -33,7 +33,7 @@ from evercast.networks.calibration import HistogramCalibration
 from evercast.networks.numpy_evaluate import numpy_logits
 from evercast.spec.model import Ensemble
 
-__all__ = ["MANIFEST_FILE", "BundleEnsemble", "RatioNetworks", "reference_log_ratio", "write_bundle"]
+__all__ = ["MANIFEST_FILE", "BundleEnsemble", "RatioNetworks", "reference_log_ratio", "write_bundle", "write_manifest"]
 
 MANIFEST_FILE: Final = "manifest.json"
 _VECTORS_FILE: Final = "reference_vectors.json"
@@ -109,17 +109,17 @@ def write_bundle(
     folder: Path,
     model: LikelihoodModel,
     *,
-    manifest: Mapping[str, object],
+    title: str,
     ensembles: Mapping[str, BundleEnsemble],
     extra: Mapping[str, ExtraEvents],
     with_networks: bool,
-) -> None:
-    """Write the bundle in `folder`, the manifest last.
+) -> dict[str, object]:
+    """Write all files of the bundle but the manifest in `folder`, and return what the manifest says of the ensembles.
 
     Args:
         folder: an existing empty folder.
         model: with its observed data.
-        manifest: what the manifest says beside ``schema``, ``ensembles`` and ``files``.
+        title: for the file that says how to use the bundle.
         ensembles: name -> networks and inputs of reference vectors.
         extra: unbinned channel -> what is stored beside its events.
         with_networks: weights and architecture are given away.
@@ -129,7 +129,7 @@ def write_bundle(
         NumericalFailure: a number to be written is not finite.
     """
     write_likelihood(folder, model, extra=extra)
-    described = {
+    described: dict[str, object] = {
         name: _write_ensemble(folder, name, ensemble, with_networks=with_networks, alone=len(ensembles) == 1)
         for name, ensemble in ensembles.items()
     }
@@ -148,13 +148,27 @@ def write_bundle(
         "likelihood_tolerance": _NLL_TOLERANCE,
     }
     atomic_write_json(folder / _VECTORS_FILE, vectors)
-    atomic_write_bytes(folder / _README_FILE, _README.format(title=manifest.get("title", model.name)).encode())
+    atomic_write_bytes(folder / _README_FILE, _README.format(title=title).encode())
+    return described
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, object], *, ensembles: Mapping[str, object]) -> None:
+    """Write the manifest of a bundle, the last of its files.
+
+    Args:
+        folder: with all other files of the bundle, and no others.
+        manifest: what it says beside ``schema``, ``ensembles`` and ``files``.
+        ensembles: as `write_bundle` returned them.
+
+    Raises:
+        EnvironmentUnfit: the disk is full or read-only.
+    """
     files = {
         path.name: {"sha256": sha256_file(path), "size_bytes": path.stat().st_size} for path in sorted(folder.iterdir())
     }
     whole: dict[str, object] = {"schema": _SCHEMA}
     whole |= manifest
-    whole |= {"ensembles": described, "files": files}
+    whole |= {"ensembles": ensembles, "files": files}
     atomic_write_json(folder / MANIFEST_FILE, whole)
 
 

@@ -23,13 +23,13 @@ from evercast.artifacts.event_table import EventTable, read_event_table
 from evercast.artifacts.files import atomic_write_json, canonical_json, sha256_file
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, ExtraEvents, write_likelihood
 from evercast.artifacts.likelihood_folder import Index, IndexEntry, write_index
-from evercast.artifacts.neural_bundle import MANIFEST_FILE, BundleEnsemble, write_bundle
+from evercast.artifacts.neural_bundle import MANIFEST_FILE, BundleEnsemble, write_bundle, write_manifest
 from evercast.artifacts.ratios import read_log_ratios, read_ratio_networks
 from evercast.errors import InvalidInput
 from evercast.events.histograms import read_histogram
 from evercast.likelihood.assembly import BinnedInput, Physics, Template, UnbinnedInput, assemble, to_workspace
 from evercast.likelihood.coefficients import evaluate_coefficient
-from evercast.likelihood.model import BinnedChannelModel, EventSet, LikelihoodModel
+from evercast.likelihood.model import EventSet, LikelihoodModel
 from evercast.plan.recipes import SerializationRecipe, Task
 from evercast.spec.expressions import parse_coefficient
 from evercast.spec.model import BinnedChannel, LikelihoodSpec, UnbinnedChannel
@@ -66,19 +66,23 @@ def run(task: Task[SerializationRecipe]) -> None:
     published = recipe.publish.pyhf
     if published is not None:
         entries[published.likelihood] = _write_workspace(task, root, built[published.likelihood])
-    run_id = _run_id(task, built, root)
     neural = recipe.publish.neural_likelihood
+    ensembles: dict[str, object] = {}
     for name, one in built.items():
-        if name in entries and (neural is None or neural.likelihood != name):
+        published_neural = neural is not None and neural.likelihood == name
+        if name in entries and not published_neural:
             continue
         folder = root / name
         folder.mkdir()
-        if neural is not None and neural.likelihood == name:
-            _write_neural(task, folder, one, run_id=run_id)
+        if published_neural:
+            ensembles = _write_neural(task, folder, one)
         else:
             write_likelihood(folder, one.model, extra=one.extra)
         entry = IndexEntry(kind="folder", path=name, sha256=sha256_file(folder / LIKELIHOOD_FILE))
         entries.setdefault(name, entry)
+    run_id = _run_id(recipe.analysis, root, ensembles)
+    if neural is not None:
+        _write_manifest(task, root / neural.likelihood, built[neural.likelihood], run_id=run_id, ensembles=ensembles)
     index = Index(schema="likelihood-index/1.0.0", analysis=recipe.analysis, run_id=run_id, likelihoods=entries)
     write_index(root, index)
 
@@ -202,45 +206,55 @@ def _write_workspace(task: Task[SerializationRecipe], root: Path, built: _Built)
     )
 
 
-def _run_id(task: Task[SerializationRecipe], built: Mapping[str, _Built], root: Path) -> str:
-    """Return a name that follows from what is serialized here: the workspace, the observed counts and ratios."""
-    digest = hashlib.sha256(canonical_json([task.recipe.analysis, list(built)]))
-    if (root / _WORKSPACE_FILE).is_file():
-        digest.update((root / _WORKSPACE_FILE).read_bytes())
-    for one in built.values():
-        for channel in one.model.channels:
-            if isinstance(channel, BinnedChannelModel):
-                digest.update(np.ascontiguousarray(channel.observed).tobytes())
-            else:
-                digest.update(np.ascontiguousarray(channel.log_ratio).tobytes())
-    return digest.hexdigest()[:16]
+def _run_id(analysis: str, root: Path, ensembles: Mapping[str, object]) -> str:
+    """Return a name that follows from all that is serialized here: every file, and what the manifest says of networks.
+
+    Args:
+        analysis: its name.
+        root: with the workspace and every likelihood, and neither a manifest nor an index yet.
+        ensembles: of the neural bundle, with the normalisation and calibration of each ratio.
+    """
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    digests = {name: sha256_file(path) for name, path in sorted(files.items())}
+    return hashlib.sha256(canonical_json([analysis, digests, ensembles])).hexdigest()[:16]
 
 
-def _write_neural(task: Task[SerializationRecipe], folder: Path, built: _Built, *, run_id: str) -> None:
-    recipe = task.recipe
+def _disclosure(recipe: SerializationRecipe) -> str:
     published = recipe.publish.neural_likelihood
-    disclosure = "ratios" if published is None else published.disclosure
-    spec = recipe.likelihoods[built.model.name]
-    names = dict.fromkeys(
-        channel.ensemble for channel in spec.channels.values() if isinstance(channel, UnbinnedChannel)
+    return "ratios" if published is None else published.disclosure
+
+
+def _title(recipe: SerializationRecipe, spec: LikelihoodSpec) -> str:
+    return recipe.title if spec.title is None else f"{recipe.title}: {spec.title}"
+
+
+def _write_neural(task: Task[SerializationRecipe], folder: Path, built: _Built) -> dict[str, object]:
+    """Write the bundle without its manifest and return what that says of the ensembles."""
+    recipe = task.recipe
+    channels = recipe.likelihoods[built.model.name].channels.values()
+    names = dict.fromkeys(channel.ensemble for channel in channels if isinstance(channel, UnbinnedChannel))
+    return write_bundle(
+        folder,
+        built.model,
+        title=_title(recipe, recipe.likelihoods[built.model.name]),
+        ensembles={name: _bundle_ensemble(task, name) for name in names},
+        extra=built.extra,
+        with_networks=_disclosure(recipe) != "ratios",
     )
-    ensembles = {name: _bundle_ensemble(task, name) for name in names}
+
+
+def _write_manifest(
+    task: Task[SerializationRecipe], folder: Path, built: _Built, *, run_id: str, ensembles: Mapping[str, object]
+) -> None:
     workspace = folder.parent / _WORKSPACE_FILE
     manifest = manifest_of(
-        recipe,
+        task.recipe,
         built.model,
-        disclosure=disclosure,
+        disclosure=_disclosure(task.recipe),
         run_id=run_id,
         workspace_sha256=sha256_file(workspace) if workspace.is_file() else None,
     )
-    write_bundle(
-        folder,
-        built.model,
-        manifest=manifest,
-        ensembles=ensembles,
-        extra=built.extra,
-        with_networks=disclosure != "ratios",
-    )
+    write_manifest(folder, manifest, ensembles=ensembles)
     _LOG.info("%s: %s", folder.name, MANIFEST_FILE)
 
 
