@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evercast.plan.blocks import MOST_BLOCKS, choose_members_per_block, partition
+from evercast.plan.blocks import choose_blocks, partition
 
 
 @given(members=st.integers(1, 2000), size=st.integers(1, 2500))
@@ -12,30 +12,35 @@ def test_every_member_stands_in_exactly_one_block(members: int, size: int) -> No
     assert all(1 <= len(block) <= size for block in blocks)
 
 
-@given(members=st.integers(1, 2000), processes=st.integers(1, 200), seconds=st.floats(0, 1e6))
-def test_the_chosen_size_is_possible_and_bounds_the_number_of_blocks(
-    members: int, processes: int, seconds: float
-) -> None:
-    size = choose_members_per_block(members=members, processes=processes, seconds_per_member=seconds)
-    assert 1 <= size <= members
-    assert processes * len(partition(members, members_per_block=size)) <= max(MOST_BLOCKS, processes)
+@given(members=st.integers(1, 2000), seconds=st.floats(0, 1e6))
+def test_every_member_stands_in_exactly_one_chosen_block_which_is_not_too_long(members: int, seconds: float) -> None:
+    blocks = choose_blocks(members, seconds_per_member=seconds)
+    assert [member for block in blocks for member in block] == list(range(members))
+    assert all(len(block) == 1 or len(block) * seconds <= 3600 for block in blocks)
+
+
+@given(members=st.integers(1, 500), more=st.integers(0, 500), seconds=st.floats(0, 1e4))
+def test_more_members_leave_all_blocks_but_the_last_as_they_are(members: int, more: int, seconds: float) -> None:
+    before = choose_blocks(members, seconds_per_member=seconds)
+    after = choose_blocks(members + more, seconds_per_member=seconds)
+    assert after[: len(before) - 1] == before[:-1]
 
 
 @pytest.mark.parametrize(
-    ("members", "seconds", "size"),
+    ("members", "seconds", "sizes"),
     [
-        (4, 1.0, 4),  # all last 4 s: one job
-        (4, 100.0, 2),  # three would fit in a job; two blocks of two are even
-        (4, 1000.0, 1),  # one lasts longer than a job should
+        (4, 1.0, [4]),  # all last 4 s: one job
+        (4, 8.0, [2, 2]),  # two last 16 s
+        (5, 8.0, [2, 2, 1]),
+        (4, 1000.0, [1, 1, 1, 1]),  # one lasts longer than a first job should
     ],
 )
-def test_quick_members_share_a_job_and_slow_ones_do_not(members: int, seconds: float, size: int) -> None:
-    assert choose_members_per_block(members=members, processes=1, seconds_per_member=seconds) == size
+def test_quick_members_share_a_job_and_slow_ones_do_not(members: int, seconds: float, sizes: list[int]) -> None:
+    assert [len(block) for block in choose_blocks(members, seconds_per_member=seconds)] == sizes
 
 
 def test_ten_thousand_networks_become_a_few_hundred_blocks() -> None:
     processes, members, folds = 20, 100, 5
-    size = choose_members_per_block(members=members, processes=processes, seconds_per_member=folds * 60.0)
-    blocks = processes * len(partition(members, members_per_block=size))
+    blocks = processes * len(choose_blocks(members, seconds_per_member=folds * 60.0))
     assert processes * members * folds == 10_000
-    assert 100 <= blocks <= MOST_BLOCKS
+    assert blocks == 420

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from evercast import __version__
+from evercast.plan import make_plan
 from evercast.plan.keys import FORMATS, canonical_digest, unit_key
-from workflow_documents import body, changed, plan_of
+from evercast.spec import analysis_from_json
+from workflow_documents import ROOT, body, changed, plan_of
+
+H4L = ROOT / "specs" / "h4l" / "analysis.yaml"
 
 ALL = {"command", "selection", "training", "evaluation", "serialization", "fit", "report"}
 AFTER_SELECTION = {"training", "evaluation", "serialization", "fit", "report"}
@@ -104,6 +108,58 @@ def test_pseudo_data_replace_the_observed_sample_only(tmp_path: Path) -> None:
     differing = {(unit.stage, unit.name) for unit in pseudo.units if by_name[unit.stage, unit.name] != unit.key}
     assert ("selection", "observed") in differing
     assert not {("selection", "signal"), ("selection", "background"), ("training", "ratios-S-0")} & differing
+
+
+def h4l_keys(content: dict[str, Any], *, pseudo: bool = False) -> dict[tuple[str, str], str]:
+    plan = make_plan(analysis_from_json(content), document_folder=H4L.parent, pseudo=pseudo)
+    return {(unit.stage, unit.name): unit.key for unit in plan.units}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("license", "LicenseRef-other"), ("doi", "10.1000/182"), ("url", "https://example.org/other/{name}")],
+)
+def test_where_a_public_file_comes_from_and_its_licence_reach_the_report_alone(key: str, value: str) -> None:
+    before = body("h4l")
+    source = next(iter(before["sources"]))
+    name = before["sources"][source].get("filename") or before["sources"][source]["url"].rsplit("/", 1)[-1]
+    after = changed(before, f"sources.{source}.{key}", value.format(name=name))
+    assert stages_that_differ(h4l_keys(before), h4l_keys(after)) == {"report"}
+
+
+def test_another_digest_of_a_public_file_reaches_everything_behind() -> None:
+    before = body("h4l")
+    source = next(iter(before["sources"]))
+    after = changed(before, f"sources.{source}.sha256", "0" * 64)
+    assert "fetch" in stages_that_differ(h4l_keys(before), h4l_keys(after))
+
+
+def test_the_seed_of_pseudo_data_and_yields_of_others_leave_simulation_and_networks_alone() -> None:
+    before = h4l_keys(body("h4l"), pseudo=True)
+    seed = h4l_keys(changed(body("h4l"), "pseudo_data.seed", 4), pseudo=True)
+    assert {name for (stage, name), key in before.items() if stage == "selection" and seed[stage, name] != key} == {
+        "observed"
+    }
+    assert all(seed[at] == key for at, key in before.items() if at[0] == "training")
+    other = h4l_keys(changed(body("h4l"), "pseudo_data.yields.H", 20), pseudo=True)
+    assert {name for (stage, name), key in before.items() if stage == "selection" and other[stage, name] != key} == {
+        "observed", "higgs"
+    }  # fmt: skip
+
+
+def test_a_fifth_member_trains_itself_alone() -> None:
+    before = h4l_keys(body("h4l"))
+    after = h4l_keys(changed(body("h4l"), "ensembles.ratios.members", 5))
+    trained = {at for at in before if at[0] == "training"}
+    assert len(trained) == 8
+    assert all(after[at] == before[at] for at in trained)
+    assert sum(stage == "training" for stage, _ in after) == 12
+
+
+def test_another_process_leaves_the_trained_ones_alone() -> None:
+    before = h4l_keys(changed(body("h4l"), "ensembles.ratios.processes", ["H", "DY"]))
+    after = h4l_keys(body("h4l"))
+    assert all(after[at] == key for at, key in before.items() if at[0] == "training")
 
 
 def test_the_version_of_evercast_and_the_format_of_the_stage_count(monkeypatch: pytest.MonkeyPatch) -> None:

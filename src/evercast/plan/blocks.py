@@ -2,42 +2,62 @@
 
 One job per network does not scale (the orchestration of a job costs more than a small network), one job for all cannot
 be spread or resumed. A block is a run of consecutive members of one process, with all their folds.
+
+Where a block begins does not depend on how many members there are, so that more members leave the trained ones alone,
+but for those of a last block that was not full.
 """
 
 from __future__ import annotations
 
-from math import ceil
+from math import log2
 from typing import Final
 
-__all__ = ["MOST_BLOCKS", "SECONDS_PER_JOB", "choose_members_per_block", "partition"]
+__all__ = ["choose_blocks", "partition"]
 
-SECONDS_PER_JOB: Final = 300.0
-"""Device time that a training job is made to last, s: long against its start, short against losing it."""
+_FIRST_SECONDS: Final = 20.0
+"""Device time of the first blocks, s: some starts of a job, and short, so that a small ensemble occupies all cores."""
 
-MOST_BLOCKS: Final = 400
-"""Blocks of one ensemble, at most; Snakemake handles a few hundred jobs in seconds and ten thousand in minutes."""
+_LONGEST_SECONDS: Final = 3600.0
+"""Device time of a block, s, that is not exceeded by joining members: short against losing it."""
+
+_BLOCKS_OF_A_SIZE: Final = 4
+"""Blocks of one process after which the next are twice as large. Snakemake handles some hundred jobs in seconds and ten
+thousand in minutes."""
 
 
-def choose_members_per_block(*, members: int, processes: int, seconds_per_member: float) -> int:
-    """Return how many members one job trains.
+def choose_blocks(members: int, *, seconds_per_member: float) -> tuple[tuple[int, ...], ...]:
+    """Return the members 0 ... `members` - 1 of one process cut in blocks.
+
+    The first blocks last about 20 s; every four blocks their size doubles, as long as they last less than an hour. So
+    members of which each lasts longer are alone in their block, and a hundred of 5 minutes make 21 blocks.
 
     Args:
         members: members of the ensemble.
-        processes: processes with networks; each has its own blocks.
         seconds_per_member: expected device time of one member with all its folds, s.
 
-    Returns:
-        Between 1 and `members`: as many as last `SECONDS_PER_JOB`, more where there would be above `MOST_BLOCKS`, then
-        evened out over the blocks.
+    Example:
+        >>> [len(block) for block in choose_blocks(25, seconds_per_member=10)]
+        [2, 2, 2, 2, 4, 4, 4, 4, 1]
     """
-    by_time = int(SECONDS_PER_JOB / max(seconds_per_member, 1e-6))
-    by_count = ceil(members / max(1, MOST_BLOCKS // processes))
-    largest = max(1, min(members, max(by_time, by_count)))
-    return ceil(members / ceil(members / largest))
+    seconds = max(seconds_per_member, 1e-6)
+    size, largest = _power_of_two(_FIRST_SECONDS / seconds), _power_of_two(_LONGEST_SECONDS / seconds)
+    blocks: list[tuple[int, ...]] = []
+    start = 0
+    while start < members:
+        blocks.append(tuple(range(start, min(start + size, members))))
+        start += size
+        if len(blocks) % _BLOCKS_OF_A_SIZE == 0:
+            size = min(2 * size, largest)
+    return tuple(blocks)
+
+
+def _power_of_two(limit: float) -> int:
+    """Return the largest power of two that is at most `limit`, at least 1."""
+    return 1 << max(0, int(log2(limit)))
 
 
 def partition(members: int, *, members_per_block: int) -> tuple[tuple[int, ...], ...]:
-    """Return the members 0 ... `members` - 1 cut in blocks, the last one possibly shorter.
+    """Return the members 0 ... `members` - 1 cut in blocks of one size, the last one possibly shorter.
 
     Example:
         >>> partition(5, members_per_block=2)

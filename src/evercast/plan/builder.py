@@ -53,11 +53,15 @@ class Builder:
     def add(
         self, stage: StageName, name: str, recipe: Recipe, *,
         inputs: Mapping[str, str], resources: UnitResources, networks: int = 0,
+        content: Mapping[str, str] | None = None,
     ) -> str:  # fmt: skip
-        """Add a unit, described as in `Unit`, and return its id; the units in `inputs` must have been added before."""
+        """Add a unit, described as in `Unit`, and return its id; the units in `inputs` must have been added before.
+
+        Where less than the recipe decides the output, `content` is that; it enters the key in the place of the recipe.
+        """
         keys = {identity: unit.key for identity, unit in self.units.items()}
         contributions = {key: input_key(value, keys=keys, files=self.files) for key, value in inputs.items()}
-        key = unit_key(stage=stage, recipe=to_json(recipe), inputs=contributions)
+        key = unit_key(stage=stage, recipe=content or to_json(recipe), inputs=contributions)
         unique = self._unique(stage, name[:_LONGEST_NAME])
         identity = unit_id(unique, key)
         self.units[identity] = Unit(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evercast.errors import InvalidInput
-from evercast.plan.blocks import choose_members_per_block, partition
+from evercast.plan.blocks import choose_blocks, partition
 from evercast.plan.builder import Builder
 from evercast.plan.cost import (
     evaluation_resources,
@@ -18,7 +18,7 @@ from evercast.plan.cost import (
 from evercast.plan.model import NetworkCount
 from evercast.plan.origins import add_fetch, add_generation, stage_output
 from evercast.plan.recipes import EvaluationRecipe, SelectionRecipe, TrainingRecipe
-from evercast.spec.model import Analysis, Ensemble, Histogram, Sample, Selection
+from evercast.spec.model import Analysis, Ensemble, Histogram, PseudoData, Sample, Selection
 
 __all__ = ["add_ensemble", "add_selections", "data_sample", "model_samples"]
 
@@ -75,8 +75,7 @@ def _selection_recipe(
 ) -> SelectionRecipe:
     analysis = builder.analysis
     sample = analysis.samples[name]
-    by_histogram = sample.normalisation is not None and sample.normalisation.histogram is not None
-    pseudo = analysis.pseudo_data if builder.pseudo and (sample.role == "data" or by_histogram) else None
+    pseudo, processes = _pseudo(builder, name)
     local = {key: value.removeprefix("file:") for key, value in inputs.items() if value.startswith("file:")}
     return SelectionRecipe(
         name=name,
@@ -87,9 +86,24 @@ def _selection_recipe(
         histogram=histogram,
         shape=shape,
         pseudo=pseudo,
-        processes={} if pseudo is None else {key: process.sample for key, process in analysis.processes.items()},
+        processes=processes,
         files={key: builder.files[path] for key, path in local.items()},
     )
+
+
+def _pseudo(builder: Builder, name: str) -> tuple[PseudoData | None, Mapping[str, str]]:
+    """Return what a sample must know of the pseudo-data, and process -> sample: simulation only its own yield."""
+    analysis = builder.analysis
+    sample, declared = analysis.samples[name], analysis.pseudo_data
+    processes = {key: process.sample for key, process in analysis.processes.items()}
+    by_histogram = sample.normalisation is not None and sample.normalisation.histogram is not None
+    if declared is None or not builder.pseudo or not (sample.role == "data" or by_histogram):
+        return None, {}
+    if sample.role == "data":
+        return declared, processes
+    own = {process: of for process, of in processes.items() if of == name}
+    yields = {process: value for process, value in declared.yields.items() if process in own}
+    return PseudoData(region=declared.region, yields=yields, seed=0), own
 
 
 def _without_labels(selection: Selection) -> Selection:
@@ -151,19 +165,17 @@ def add_ensemble(builder: Builder, name: str) -> None:
     """Add the training blocks of an ensemble and its evaluation."""
     analysis = builder.analysis
     ensemble = analysis.ensembles[name]
-    size = _members_per_block(builder, ensemble)
-    blocks = partition(ensemble.members, members_per_block=size)
-    evaluation_inputs = {}
+    evaluation_inputs: dict[str, str] = {}
+    sizes: list[int] = []
     for process in ensemble.processes:
-        for index, members in enumerate(blocks):
-            unit = _add_block(builder, name, process, index, members)
-            evaluation_inputs[f"block_{process}_{index}"] = unit
-        made = tuple(evaluation_inputs[f"block_{process}_{index}"] for index in range(len(blocks)))
+        blocks = _blocks(builder, ensemble, process)
+        made = tuple(_add_block(builder, name, process, index, members) for index, members in enumerate(blocks))
+        evaluation_inputs |= {f"block_{process}_{index}": unit for index, unit in enumerate(made)}
         builder.made["training", f"{name} {process}"] = made
+        sizes += [len(members) for members in blocks]
     count = NetworkCount(
         ensemble=name, processes=len(ensemble.processes), systematics=_systematics_with_networks(analysis),
-        members=ensemble.members, folds=ensemble.folds, members_per_block=size,
-        blocks=len(blocks) * len(ensemble.processes),
+        members=ensemble.members, folds=ensemble.folds, members_per_block=max(sizes), blocks=len(sizes),
     )  # fmt: skip
     builder.networks.append(count)
     _add_evaluation(builder, name, blocks=evaluation_inputs)
@@ -178,15 +190,11 @@ def _training_events(builder: Builder, ensemble: Ensemble, process: str) -> int:
     return sum(event_count(builder.analysis, sample, folder=builder.folder) for sample in samples)
 
 
-def _members_per_block(builder: Builder, ensemble: Ensemble) -> int:
+def _blocks(builder: Builder, ensemble: Ensemble, process: str) -> tuple[tuple[int, ...], ...]:
     if ensemble.members_per_block is not None:
-        return min(ensemble.members, ensemble.members_per_block)
-    slowest = max(_training_events(builder, ensemble, process) for process in ensemble.processes)
-    return choose_members_per_block(
-        members=ensemble.members,
-        processes=len(ensemble.processes),
-        seconds_per_member=ensemble.folds * network_seconds(ensemble, events=slowest),
-    )
+        return partition(ensemble.members, members_per_block=ensemble.members_per_block)
+    events = _training_events(builder, ensemble, process)
+    return choose_blocks(ensemble.members, seconds_per_member=ensemble.folds * network_seconds(ensemble, events=events))
 
 
 def _add_block(builder: Builder, name: str, process: str, index: int, members: tuple[int, ...]) -> str:

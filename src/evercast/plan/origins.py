@@ -29,12 +29,16 @@ def source_file_name(source: Source) -> str:
 
 
 def add_fetch(builder: Builder, name: str) -> str:
-    """Return the reference of the file of source `name`, fetched by a unit that is added when it is first asked for."""
+    """Return the reference of the file of source `name`, fetched by a unit that is added when it is first asked for.
+
+    Its key follows from the digest and the name of the file; where it comes from and its licence change nothing.
+    """
     source = builder.analysis.sources[name]
     if ("fetch", name) not in builder.made:
         size_mb = source.size_bytes / 1e6
         resources = light_resources(seconds=1 + size_mb / 5, disk_mb=1 + int(size_mb), memory_mb=200)
-        unit = builder.add("fetch", name, FetchRecipe(source=source), inputs={}, resources=resources)
+        content = {"sha256": source.sha256, "file": source_file_name(source)}
+        unit = builder.add("fetch", name, FetchRecipe(source=source), inputs={}, resources=resources, content=content)
         builder.made["fetch", name] = (unit,)
     return f"{builder.one('fetch', name)}:{source_file_name(source)}"
 

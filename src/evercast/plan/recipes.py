@@ -53,7 +53,7 @@ StageName = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchRecipe:
-    """Bring one public file; output: the file under its own name."""
+    """Bring one public file; output: the file under its own name. Digest and name of the file alone enter the key."""
 
     source: Source
 
@@ -98,8 +98,9 @@ class SelectionRecipe:
 
     Args:
         pseudo: with role data: events are drawn from the selected simulation instead (inputs ``process_NAME``); with
-            role simulation: histogram normalisation is replaced by the yields it declares.
-        processes: process -> sample, needed with `pseudo`.
+            role simulation: histogram normalisation is replaced by the yield that it declares for the sample (with seed
+            0 and no other yields, so that neither reaches the networks).
+        processes: process -> sample, needed with `pseudo`; with role simulation those of the sample.
     """
 
     name: str
