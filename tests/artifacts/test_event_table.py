@@ -26,9 +26,9 @@ def table(rows: int = 40_000) -> EventTable:
     )
 
 
-@pytest.mark.parametrize("rows", [40_000, 1, 0])
-def test_what_is_written_is_read(rows, tmp_path):
-    written = table(rows)
+@pytest.mark.parametrize(("rows", "drawn"), [(40_000, False), (1, True), (0, False)])
+def test_what_is_written_is_read(rows, drawn, tmp_path):
+    written = dataclasses.replace(table(rows), drawn=drawn)
     write_event_table(tmp_path / "events.zarr", written)
     found = read_event_table(tmp_path / "events.zarr")
     for field in dataclasses.fields(EventTable):
@@ -39,6 +39,8 @@ def test_what_is_written_is_read(rows, tmp_path):
 def test_regions_and_columns_are_chosen_by_name():
     full = table(100)
     part = full.in_region("CR")
+    assert not part.drawn
+    assert dataclasses.replace(full, drawn=True).in_region("CR").drawn
     np.testing.assert_array_equal(part.event, full.event[full.regions[:, 1]])
     assert part.regions[:, 1].all()
     np.testing.assert_array_equal(full.columns(["phi", "m4l"]), full.observables[:, [2, 0]])
@@ -77,7 +79,7 @@ def test_a_changed_file_is_refused(tmp_path):
     [
         ({}, "the format is None"),
         ({"format": "event-table/9.0.0"}, "event-table/9.0.0"),
-        ({"format": "event-table/1.0.0", "sample": "s", "role": "else"}, "observable_names"),
+        ({"format": "event-table/1.1.0", "sample": "s", "role": "else"}, "observable_names"),
     ],
 )
 def test_a_folder_of_other_arrays_is_refused(attributes, message, tmp_path):

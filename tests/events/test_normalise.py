@@ -69,14 +69,14 @@ def test_effective_sample_size_of_equal_weights_is_their_number():
     assert effective_sample_size(np.zeros(3)) == 0.0
 
 
-def table(sample: str, weight: np.ndarray) -> EventTable:
+def table(sample: str, weight: np.ndarray, *, file: int = 0) -> EventTable:
     n = len(weight)
     return EventTable(
         sample=sample,
         role="simulation",
         observables=np.arange(n, dtype=np.float64)[:, None],
         weight=weight,
-        event=np.arange(n, dtype=np.uint64),
+        event=np.arange(n, dtype=np.uint64) + np.uint64(file << 32),
         regions=np.column_stack([np.arange(n) % 2 == 0, np.ones(n, dtype=bool)]),
         observable_names=("x",),
         observable_units=("GeV",),
@@ -85,7 +85,7 @@ def table(sample: str, weight: np.ndarray) -> EventTable:
 
 
 def test_pseudo_data_is_a_poisson_draw_without_repetition():
-    tables = {"S": table("s", np.ones(1000)), "B": table("b", np.linspace(0, 1, 4000))}
+    tables = {"S": table("s", np.ones(1000)), "B": table("b", np.linspace(0, 1, 4000), file=1)}
     numbers = []
     for seed in range(200):
         drawn = draw_events("observed", tables, PseudoData(region="SR", yields={"S": 9.0, "B": 80.0}, seed=seed))
@@ -94,10 +94,25 @@ def test_pseudo_data_is_a_poisson_draw_without_repetition():
         assert drawn.table.role == "data"
         assert drawn.table.regions[:, 0].all()
         assert (drawn.table.weight == 1).all()
-        assert drawn.table.event.tolist() == list(range(len(drawn.table)))
+        assert len(np.unique(drawn.table.event)) == len(drawn.table)
+        np.testing.assert_array_equal(drawn.table.event % 2**32, drawn.table.observables[:, 0])
+        assert (drawn.table.event >> np.uint64(32)).sum() == drawn.numbers["B"]
+        assert drawn.table.drawn
         assert len(np.unique(drawn.table.observables[drawn.numbers["S"] :])) == drawn.numbers["B"]
     assert np.mean(numbers) == pytest.approx(80, abs=4 * np.sqrt(80 / 200))
     assert np.var(numbers) == pytest.approx(80, rel=0.4)  # four standard deviations of the variance of 200 draws
+
+
+def test_an_event_that_two_samples_share_is_drawn_once():
+    """Of 500 shared events 200 are drawn twice: independent draws would have some 80 in common."""
+    tables = {name: table(name, np.ones(1000)) for name in ("ZZ", "DY")}
+    yields = {"ZZ": 200.0, "DY": 200.0}
+    drawn = [draw_events("observed", tables, PseudoData(region="SR", yields=yields, seed=5)) for _ in range(2)]
+    assert len(drawn[0].table) > 350
+    assert len(np.unique(drawn[0].table.event)) == len(drawn[0].table)
+    np.testing.assert_array_equal(drawn[0].table.event, drawn[1].table.event)
+    with pytest.raises(InvalidInput, match=r"of process 'DY'; .* that no process before has drawn"):
+        draw_events("observed", tables, PseudoData(region="SR", yields={"ZZ": 350.0, "DY": 350.0}, seed=5))
 
 
 def test_pseudo_data_is_drawn_by_weight_and_by_seed():
@@ -111,7 +126,7 @@ def test_pseudo_data_is_drawn_by_weight_and_by_seed():
 
 
 def test_pseudo_data_needs_enough_events_of_every_process():
-    with pytest.raises(InvalidInput, match=r"draws \d+ events of process 'S'; its sample has 5 in 'SR'") as caught:
+    with pytest.raises(InvalidInput, match=r"draws \d+ events of process 'S'; its sample has 5 in 'SR' ") as caught:
         draw_events("observed", {"S": table("s", np.ones(10))}, PseudoData(region="SR", yields={"S": 90.0}, seed=1))
     assert caught.value.code == "pseudo.too-few"
     with pytest.raises(InvalidInput, match="needs the selected events of process 'B'"):

@@ -10,10 +10,12 @@ from learning_tasks import ENSEMBLE, PROCESS_SAMPLES, evaluation_task, tables, t
 from evercast.artifacts.arrays import read_arrays
 from evercast.artifacts.weights import read_weights, write_weights
 from evercast.errors import EvercastError
+from evercast.events.pseudo import draw_events
 from evercast.networks.folds import CrossFitting
 from evercast.networks.numpy_evaluate import numpy_logits
 from evercast.plan.recipes import EvaluationRecipe, Task
 from evercast.plan.seeds import derive_seed
+from evercast.spec.model import PseudoData
 from evercast.stages import evaluation, training
 
 WIDE = replace(ENSEMBLE, normalise=False, calibration="none")
@@ -88,6 +90,27 @@ def test_simulation_is_evaluated_out_of_fold_and_data_by_all(
         expected = out_of_fold if sample == "signal_mc" else over_folds
         found = read_arrays(task.output / f"{sample}.zarr")["log_ratio"][:, 0]
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pseudo_data_are_evaluated_as_the_simulation_they_are_drawn_from(
+    folder: Path, inputs: dict[str, Path], blocks: dict[str, Path]
+) -> None:
+    """The log ratio of a drawn event is the one it has, out of fold, in the sample it comes from."""
+    content = tables()
+    content["background_mc"] = replace(
+        content["background_mc"], event=content["background_mc"].event + np.uint64(1 << 32)
+    )
+    samples = {process: content[sample] for process, sample in PROCESS_SAMPLES.items()}
+    pseudo = PseudoData(region="SR", yields={"signal": 60.0, "background": 90.0}, seed=4)
+    drawn = draw_events("observed", samples, pseudo).table
+    unit = write_tables(folder / "pseudo", content | {"observed": drawn})
+    task = evaluation_task(folder, inputs | unit, blocks, ensemble=WIDE, label="pseudo")
+    evaluation.run(task)
+    found = read_arrays(task.output / "observed.zarr")
+    whole = [read_arrays(task.output / f"{sample}.zarr") for sample in PROCESS_SAMPLES.values()]
+    for event, ratio in zip(found["event"], found["log_ratio"], strict=True):
+        (expected,) = np.concatenate([one["log_ratio"][one["event"] == event] for one in whole])
+        np.testing.assert_allclose(ratio, expected, rtol=1e-5, atol=1e-6)  # single precision, other rows beside it
 
 
 def _diagnostics(task: Task[EvaluationRecipe], process: str) -> dict[str, dict[str, object]]:

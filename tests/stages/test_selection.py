@@ -446,6 +446,10 @@ def test_pseudo_data_replaces_histograms_and_observed_events(tmp_path):
     assert sum(summary["normalisation"]["drawn"].values()) == len(observed) == summary["n_read"]
     assert observed.role == "data"
     assert observed.in_region("SR").weight.sum() == len(observed)
+    assert observed.drawn
+    simulated = np.concatenate([read_event_table(path / "events.zarr").event for path in inputs.values()])
+    assert np.isin(observed.event, simulated).all()
+    assert len(np.unique(observed.event)) == len(observed)
     again, _ = result(make_task(tmp_path / "p", inputs, sample, name="observed", pseudo=PSEUDO, processes=PROCESSES))
     np.testing.assert_array_equal(again.observables, observed.observables)
 

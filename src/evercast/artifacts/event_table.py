@@ -17,7 +17,7 @@ __all__ = ["EventTable", "Role", "read_event_table", "write_event_table"]
 
 Role = Literal["simulation", "data"]
 
-_FORMAT: Final = "event-table/1.0.0"
+_FORMAT: Final = "event-table/1.1.0"
 _TEXTS: Final = ("sample", "role")
 _LISTS: Final = ("observable_names", "observable_units", "region_names")
 
@@ -32,6 +32,8 @@ class EventTable:
         event: identity: the upper 32 bits tell the file by its content, the lower 32 bits are the index of the event in
             it. Every sample that reads the file shares it, and folds are drawn by it.
         regions: whether the row is in each region of `region_names`.
+        drawn: pseudo-data: with role data, but the events are those of simulation, with the identities they have there.
+            Networks may have trained on them.
     """
 
     sample: str
@@ -43,6 +45,7 @@ class EventTable:
     observable_names: tuple[str, ...]
     observable_units: tuple[str, ...]
     region_names: tuple[str, ...]
+    drawn: bool = False
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -72,6 +75,7 @@ class EventTable:
             observable_names=self.observable_names,
             observable_units=self.observable_units,
             region_names=self.region_names,
+            drawn=self.drawn,
         )
 
     def columns(self, names: Sequence[str]) -> Float64[np.ndarray, "events chosen"]:
@@ -116,6 +120,7 @@ def write_event_table(path: Path, table: EventTable) -> None:
         "observable_names": list(table.observable_names),
         "observable_units": list(table.observable_units),
         "region_names": list(table.region_names),
+        "drawn": table.drawn,
     }
     write_arrays(path, arrays, attributes)
 
@@ -142,6 +147,7 @@ def read_event_table(path: Path) -> EventTable:
         observable_names=lists["observable_names"],
         observable_units=lists["observable_units"],
         region_names=lists["region_names"],
+        drawn=bool(folder.attributes["drawn"]),
     )
     problem = _shape_problem(table)
     if problem:
@@ -160,6 +166,7 @@ def _attributes(path: Path, folder: Arrays) -> tuple[dict[str, str], dict[str, t
         if isinstance(value := found.get(key), list) and all(isinstance(item, str) for item in value)
     }
     missing = [key for key in (*_TEXTS, *_LISTS) if key not in text and key not in lists]
+    missing += [] if isinstance(found.get("drawn"), bool) else ["drawn"]
     if missing or text["role"] not in ("simulation", "data"):
         raise _damaged(path, f"the attribute {(missing or ['role'])[0]!r} is missing or wrong")
     return text, lists

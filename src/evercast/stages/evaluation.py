@@ -133,7 +133,7 @@ def _evaluate(task: Task[EvaluationRecipe], process: str, tables: Mapping[str, E
             networks.architecture,
             networks.weights,
             table.columns(ensemble.observables),
-            folds.fold_of(table.event) if recipe.roles[sample] == "simulation" else None,
+            folds.fold_of(table.event) if recipe.roles[sample] == "simulation" or table.drawn else None,
             combine=ensemble.combine,
             strategy=network_strategy(),
         )
