@@ -93,6 +93,33 @@ def test_the_cache_comes_first_and_is_checked(search_path):
         fetch_source(source(), search_path)
     assert caught.value.code == "source.checksum"
     assert not available(source(), search_path)
+    assert sorted(entry.name for entry in cached.parent.iterdir()) == [f"{cached.name}.damaged"]
+
+
+def damage_the_cache(search_path: SearchPath, wanted: Source) -> Path:
+    cached = search_path.cache / "sha256" / wanted.sha256
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(CONTENT.replace(b"1", b"3"))
+    return cached
+
+
+def test_a_damaged_file_in_the_cache_does_not_hide_the_right_one_in_a_folder(search_path, caplog):
+    cached = damage_the_cache(search_path, source())
+    right = search_path.folders[0] / "events.csv"
+    right.write_bytes(CONTENT)
+    assert available(source(), search_path)
+    assert fetch_source(source(), search_path) == right
+    assert f"put aside as {cached.name}.damaged" in caplog.text
+    assert not cached.exists()
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(server, search_path):
+    wanted = source(f"{server}/data/events.csv")
+    cached = damage_the_cache(search_path, wanted)
+    assert fetch_source(wanted, online(search_path)) == cached
+    assert cached.read_bytes() == CONTENT
+    assert cached.with_name(f"{cached.name}.damaged").is_file()
+    assert available(wanted, search_path)
 
 
 def test_a_wrong_checksum_names_file_found_and_expected(search_path):

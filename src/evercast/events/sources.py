@@ -92,7 +92,10 @@ def file_name(source: Source) -> str:
 
 
 def available(source: Source, search_path: SearchPath) -> bool:
-    """Return whether the file can be had without the network: in the cache or in a folder, the sha256 right."""
+    """Return whether the file can be had without the network: in the cache or in a folder, the sha256 right.
+
+    Where this is so, `fetch_source` returns it, whatever files of another content lie in the other places.
+    """
     cached = _cached(source, search_path)
     places = ([cached] if cached.is_file() else []) + list(_candidates(source, search_path))
     return any(path.stat().st_size == source.size_bytes and sha256_file(path) == source.sha256 for path in places)
@@ -101,16 +104,19 @@ def available(source: Source, search_path: SearchPath) -> bool:
 def fetch_source(source: Source, search_path: SearchPath) -> Path:
     """Return the path of the file of `source`: from the cache, a folder of the search path, or downloaded.
 
+    A file in the cache that has another content than its name says is put aside, as ``<sha256>.damaged``.
+
     Raises:
         IntegrityError: ``source.checksum``, a file has another content than stated and the right one is not to be had.
         EnvironmentUnfit: ``source.unavailable``, there is no such file in any place; ``disk.full``, ``disk.read-only``.
         InvalidInput: ``source.url``, not https.
     """
     cached = _cached(source, search_path)
-    if cached.is_file():
-        _check(source, cached)
-        return cached
     wrong: list[Path] = []
+    if cached.is_file():
+        if sha256_file(cached) == source.sha256:
+            return cached
+        wrong.append(_put_aside(cached))
     for path in _candidates(source, search_path):
         if sha256_file(path) == source.sha256:
             return path
@@ -125,6 +131,18 @@ def fetch_source(source: Source, search_path: SearchPath) -> Path:
 
 def _cached(source: Source, search_path: SearchPath) -> Path:
     return search_path.cache / "sha256" / source.sha256
+
+
+def _put_aside(cached: Path) -> Path:
+    """Rename a file of the cache with a wrong content, where that can be done, and return where it lies."""
+    aside = cached.with_name(f"{cached.name}.damaged")
+    try:
+        cached.replace(aside)
+    except OSError as err:
+        _log.warning("%s: the content is not that of its name; it is passed over (not renamed: %s)", cached, err)
+        return cached
+    _log.warning("%s: the content is not that of its name; it is put aside as %s", cached, aside.name)
+    return aside
 
 
 def _candidates(source: Source, search_path: SearchPath) -> Iterator[Path]:
