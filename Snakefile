@@ -19,7 +19,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    lock_run(FROZEN, config)
+    start_run(FROZEN, config)
 
 
 rule all:

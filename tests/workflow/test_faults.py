@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from evercast.runtime.folders import RunFolder
-from workflow_documents import environment, evercast, receipts, small_body, snakemake, write_document
+from workflow_documents import ROOT, environment, evercast, receipts, small_body, snakemake, write_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
@@ -185,6 +185,50 @@ def test_a_job_that_outlived_its_run_is_stopped_before_the_next(
     check_resumed(folder, clean)
 
 
+def start_snakemake(folder: Path, *config: str) -> subprocess.Popen[str]:
+    """Start Snakemake without `evercast run`, in a process group of its own, which is killed at the end of the test."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    command += ["--profile", str(ROOT / "workflow" / "profiles" / "default"), "--until", "command"]
+    run = subprocess.Popen(
+        [*command, "--config", "analysis=analysis.yaml", *config], cwd=folder, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    _STARTED.append(run)
+    return run
+
+
+def test_snakemake_alone_goes_on_after_a_kill_as_a_run_does(
+    tmp_path: Path, flag: Path, clean: dict[str, dict[str, str]]
+) -> None:
+    folder, work = tmp_path, tmp_path / "results" / "toy" / "work"
+    document(folder, held=waits_for(flag))
+    first = start_snakemake(folder)
+    wait_for(Path(f"{flag}.begun").exists)
+    orphan = job(folder, "held")
+    first.kill()
+    first.wait()
+    assert Path(f"/proc/{orphan}").exists()
+    assert any((work / "attempts").iterdir())
+    second = start_snakemake(folder)
+    wait_for(lambda: not Path(f"/proc/{orphan}").exists())
+    flag.touch()
+    words = finish(second)
+    assert second.returncode == 0, words
+    assert receipts(RunFolder(folder / "results" / "toy")) == clean
+    assert not (work / "attempts").exists() or not any((work / "attempts").iterdir())
+
+
+def test_status_shows_the_plan_that_snakemake_alone_has_run(tmp_path: Path) -> None:
+    document(tmp_path)
+    run = start_snakemake(tmp_path, "pseudo_data=always")
+    words = finish(run)
+    assert run.returncode == 0, words
+    status = json.loads(evercast("status", "analysis.yaml", "--json", cwd=tmp_path).stdout)
+    current = json.loads((tmp_path / "results" / "toy" / "work" / "current.json").read_text())
+    assert status["pseudo_data"] is True
+    assert current["plan"] == status["plan"]
+
+
 def test_two_runs_at_once_and_a_run_beside_snakemake_are_refused(tmp_path: Path, flag: Path) -> None:
     document(tmp_path, held=waits_for(flag))
     first = start(tmp_path)
@@ -251,6 +295,19 @@ def test_a_failed_command_is_reported_with_its_words_its_log_and_the_code(tmp_pa
     assert "failed: command broken-" in text
     assert str(log.relative_to(tmp_path)) in text
     assert "command             3        0       1        0" in text
+
+
+def test_the_unit_that_failed_first_is_reported_and_those_after_it_are_named(tmp_path: Path) -> None:
+    slow = "until ls ../../errors/command/quick-*.json 2> /dev/null; do sleep 0.1; done; echo this is later >&2; exit 8"
+    document(
+        tmp_path,
+        later={"run": slow, "outputs": {"out": "out.txt"}},
+        quick={"run": "echo this is why >&2; exit 9", "outputs": {"out": "out.txt"}},
+    )
+    error = error_of(run_commands(tmp_path))
+    assert "this is why" in error["message"]
+    assert error["where"].startswith("command/quick-")
+    assert "this failed first; after it failed later-" in error["hint"]
 
 
 def test_a_damaged_intermediate_file_ends_the_run_with_5(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 # What all rules share: the plan, and per unit its inputs, threads and resources.
 from evercast.runtime.workflow import (
-    lock_run,
     plan_of_config,
     receipt_of,
     receipts_needed,
+    start_run,
     use_own_programs,
 )
 

@@ -1,4 +1,4 @@
-"""What a killed run leaves behind: jobs that still run, attempts that nobody will finish, errors of the past."""
+"""How a run begins: with what a killed one left behind, jobs that still run, attempts, errors of the past."""
 
 from __future__ import annotations
 
@@ -11,16 +11,29 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from evercast.artifacts.files import read_json
+from evercast.artifacts.files import atomic_write_json, read_json
 from evercast.errors import EnvironmentUnfit, IntegrityError
 from evercast.plan import Plan, Unit
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.locks import is_held
+from evercast.runtime.provenance import now_utc
 from evercast.runtime.receipts import is_finished
 
-__all__ = ["clear_leftovers", "job_process", "stop_jobs"]
+__all__ = ["begin_run", "clear_leftovers", "job_process", "stop_jobs"]
 
 _PATIENCE_SECONDS = 10.0
+
+
+def begin_run(plan: Plan, *, folder: RunFolder) -> None:
+    """Clear what a killed run left, and note which plan is run now.
+
+    To be called by the holder of the run lock only, once a run.
+
+    Raises:
+        EnvironmentUnfit: ``run.unit-locked``, or the disk refuses.
+    """
+    clear_leftovers(plan, folder=folder)
+    atomic_write_json(folder.current, {"plan": plan.digest, "pseudo": plan.pseudo, "started": now_utc()})
 
 
 def clear_leftovers(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:

@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from evercast.artifacts.files import atomic_write_json, disk_errors
+from evercast.artifacts.files import disk_errors
 from evercast.errors import EvercastError, RunFailed
 from evercast.plan import Unit
 from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
-from evercast.runtime.leftovers import clear_leftovers, stop_jobs
+from evercast.runtime.leftovers import begin_run, stop_jobs
 from evercast.runtime.locks import acquire_run_lock
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document
-from evercast.runtime.provenance import now_utc
 from evercast.runtime.receipts import is_finished
-from evercast.runtime.status import run_status
+from evercast.runtime.status import UnitStatus, run_status
 from evercast.runtime.workflow_files import profile_folder, snakefile
 
 __all__ = ["Observer", "Outcome", "prepare_run", "run_plan", "snakemake_command"]
 
 _POLL_SECONDS = 0.2
 _LAST_WORDS = 3000
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +108,7 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
     folder, clock = frozen.folder, time.monotonic()
     lock = acquire_run_lock(folder)
     try:
-        clear_leftovers(frozen.plan, folder=folder)
-        body = {"plan": frozen.plan.digest, "pseudo": frozen.plan.pseudo, "started": now_utc()}
-        atomic_write_json(folder.current, body)
+        begin_run(frozen.plan, folder=folder)
         before = _receipts(frozen)
         code = _run_snakemake(frozen, command, lock=lock, observe=observe)
         if code != 0:
@@ -214,17 +212,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
-    """Return why a run failed: the error of the first unit in the order of the plan that has one.
+    """Return why a run failed: the error of the unit that failed first; its hint names those that failed after it.
 
     Args:
         frozen: the plan that was run.
         code: exit code of Snakemake, for the case that no unit says why.
     """
-    for status in run_status(frozen.plan, folder=frozen.folder):
-        if status.error is not None:
-            err, log = status.error, status.log
+    failed = [status for status in run_status(frozen.plan, folder=frozen.folder) if status.error is not None]
+    failed.sort(key=lambda status: _ended(status.unit, folder=frozen.folder))
+    for status in failed[:1]:
+        if (err := status.error) is not None:
             err.where = f"{status.unit.stage}/{status.unit.id}" + (f" ({err.where})" if err.where else "")
-            err.hint = "; ".join(filter(None, (err.hint, f"log: {log}" if log else None)))
+            log = f"log: {status.log}" if status.log else None
+            err.hint = "; ".join(filter(None, (err.hint, log, _failed_later(failed[1:]))))
             return err
     words = frozen.folder.snakemake_log.read_text(errors="replace")[-_LAST_WORDS:].strip()
     return RunFailed(
@@ -232,3 +232,20 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
         code="run.workflow-failed",
         where=str(frozen.folder.snakemake_log),
     )
+
+
+def _ended(unit: Unit, *, folder: RunFolder) -> int:
+    """Return when a unit failed, ns: when its error was written; of a killed job, when it last said something."""
+    for trace in (folder.error(unit), folder.log(unit), folder.running(unit)):
+        with suppress(FileNotFoundError):
+            return trace.stat().st_mtime_ns
+    return 0
+
+
+def _failed_later(failed: Sequence[UnitStatus]) -> str | None:
+    """Return which other units failed: what does not need the first one was still run."""
+    if not failed:
+        return None
+    names = ", ".join(status.unit.id for status in failed[:_NAMED])
+    more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
+    return f"this failed first; after it failed {names}{more}"

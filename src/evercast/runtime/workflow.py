@@ -10,10 +10,11 @@ from pathlib import Path
 from evercast.errors import UsageError
 from evercast.plan import Unit
 from evercast.runtime.folders import RunFolder, default_results
+from evercast.runtime.leftovers import begin_run
 from evercast.runtime.locks import acquire_run_lock
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_plan
 
-__all__ = ["lock_run", "plan_of_config", "receipt_of", "receipts_needed", "use_own_programs"]
+__all__ = ["plan_of_config", "receipt_of", "receipts_needed", "start_run", "use_own_programs"]
 
 
 def plan_of_config(config: Mapping[str, object]) -> FrozenPlan:
@@ -63,11 +64,12 @@ def use_own_programs() -> None:
         os.environ["PATH"] = os.pathsep.join((here, path))
 
 
-def lock_run(frozen: FrozenPlan, config: Mapping[str, object]) -> None:
-    """Hold the lock of the run folder until this process ends, unless ``evercast run`` holds it already.
+def start_run(frozen: FrozenPlan, config: Mapping[str, object]) -> None:
+    """Lock the run folder until this process ends and begin the run; ``evercast run`` has done both already.
 
     Raises:
-        EnvironmentUnfit: ``run.locked``.
+        EnvironmentUnfit: ``run.locked``, or ``run.unit-locked`` where a job of a killed run cannot be stopped.
     """
     if config.get("lock") != "held":
         acquire_run_lock(frozen.folder)
+        begin_run(frozen.plan, folder=frozen.folder)
