@@ -130,6 +130,7 @@ def test_what_is_wrong_has_a_message_and_an_exit_code(
     workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "object.json").write_text('{"schema": "fit/1.0.0", "results": {}}')
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "empty").mkdir()
     cases = [
@@ -142,7 +143,10 @@ def test_what_is_wrong_has_a_message_and_an_exit_code(
         (("cls", str(workspace), "--mu", "-1"), 3, "must be positive"),
         (("cls", str(workspace), "--patchset", str(tmp_path / "list.json")), 2, "--patchset needs --patch"),
         (("cls", str(workspace), "--patch", str(workspace)), 3, "a JSON patch must be a list"),
-        (("scan", str(workspace), "--range", "2", "1"), 2, "must be below"),
+        (("scan", str(workspace), "--range", "2", "1"), 2, "the first below the second"),
+        (("scan", str(workspace), "--range", "0", "inf"), 2, "two finite numbers"),
+        (("scan", str(workspace), "--range", "0", "1e6"), 2, "leaves the bounds of mu"),
+        (("fit", str(tmp_path / "object.json")), 3, "is no pyhf workspace"),
         (("scan", str(workspace), "--cl", "68"), 3, "between 0 and 1"),
         (("fit", str(workspace), "--measurement", "other"), 3, "no measurement 'other'"),
     ]

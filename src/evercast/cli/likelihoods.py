@@ -110,7 +110,14 @@ def open_source(source: Source) -> LikelihoodModel:
         return _open_folder(source.path, source.name)
     from evercast.likelihood.histfactory import read_workspace
 
-    workspace = _patched(_read_object(source.path), source)
+    body = _read_object(source.path)
+    if not {"channels", "observations", "measurements"} & set(body) or "schema" in body:
+        raise InvalidInput(
+            f"{source.path} is no pyhf workspace: it has the keys {', '.join(sorted(map(str, body))[:8])}",
+            code="likelihood.missing",
+            hint="give a workspace file, the folder of a neural bundle, or the folder of a run",
+        )
+    workspace = _patched(body, source)
     name = source.path.stem if source.patch is None else f"{source.path.stem} + {Path(source.patch).stem}"
     return read_workspace(workspace, measurement=source.measurement, name=name)
 

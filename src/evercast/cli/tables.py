@@ -84,7 +84,7 @@ def cls_table(model: LikelihoodModel, result: ClsResult) -> str:
     verdict = "excluded" if decisive < 0.05 else "not excluded"
     lines = [_head(model, result.status), _columns(rows), f"{result.poi} = {result.mu:.6g} is {verdict} at 95 % CL"]
     if result.poi_hat is not None:
-        lines.append(f"best fit {result.poi} = {result.poi_hat:.5g} in [0, upper bound]")
+        lines.append(f"best fit {result.poi} = {result.poi_hat:.5g}")
     return "\n".join([*lines, _guard_line(result.fits[0].guard)])
 
 

@@ -173,6 +173,8 @@ def _train_in_single_precision(plan: _Plan, pairs: Sequence[tuple[NetworkName, S
         due = progress.epoch % _CHECKPOINT_EVERY == 0 or progress.finished(plan.options)
         if plan.checkpoints and due:
             plan.checkpoints.save(key, progress.to_arrays())
+        if due:
+            _log.info("network %s: %d of at most %d epochs done", key, progress.epoch, plan.options.epochs)
     return [_result(plan, group, progress, index, name, part) for index, (name, part) in enumerate(pairs)]
 
 

@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from evercast.cli.likelihoods import Source, likelihood_options
 from evercast.errors import UsageError
+
+if TYPE_CHECKING:
+    from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["command"]
 
@@ -43,10 +47,12 @@ def command(
     from evercast.inference.outcome import guard_to_json, interval_to_json, scan_to_json
     from evercast.inference.profile import Profile, scan_range
 
-    if limits is not None and not limits[0] < limits[1]:
-        raise UsageError(f"--range {limits[0]} {limits[1]}: the first must be below the second")
+    if limits is not None and not (np.isfinite(limits).all() and limits[0] < limits[1]):
+        raise UsageError(f"--range {limits[0]} {limits[1]}: two finite numbers are needed, the first below the second")
     compiled = load(source, observed=observed)
-    profile = Profile(compiled, poi_of(compiled, poi))
+    chosen = poi_of(compiled, poi)
+    _check_range(compiled, chosen, limits)
+    profile = Profile(compiled, chosen)
     low, high = limits or scan_range(profile, compiled)
     scan = profile.scan(np.linspace(low, high, points).tolist())
     interval = profile.interval(level, scan=scan)
@@ -59,3 +65,11 @@ def command(
         click.echo(json.dumps(body, indent=1, allow_nan=False))
         return
     click.echo(scan_table(compiled.model, profile.best, scan, interval))
+
+
+def _check_range(compiled: Likelihood, poi: str, limits: tuple[float, float] | None) -> None:
+    place = compiled.index(poi)
+    low, high = float(compiled.lower[place]), float(compiled.upper[place])
+    if limits is not None and not low <= limits[0] < limits[1] <= high:
+        message = f"--range {limits[0]:g} {limits[1]:g} leaves the bounds of {poi}, {low:g} to {high:g}"
+        raise UsageError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def command(*, name: str, plan_file: Path, unit_id: str | None, threads: int, as
     unit = frozen.unit(unit_id or "")
     if unit.stage != name:
         raise UsageError(f"unit {unit.id} belongs to stage {unit.stage}, not {name}", code="stage.wrong-stage")
+    log = logging.getLogger("evercast")
+    log.setLevel(min(log.getEffectiveLevel(), logging.INFO))  # the log of a unit says what it did, also without -v
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
     execute_unit(frozen, unit, threads=threads)

@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 
 from evercast.spec.checks.context import Context
+from evercast.spec.containers import is_registry_reference, registry_reference
 from evercast.spec.report import Path, Report, shown
 
 __all__ = ["check_files", "unsafe_reason"]
@@ -41,6 +42,8 @@ def check_files(context: Context, report: Report) -> None:
             _check_file(report, path, context.folder / text, sha256)
     for path, text in _outputs(context):
         _is_safe(report, path, text)
+    for path, text in _containers(context):
+        _check_container(context, report, path, text)
 
 
 def _is_safe(report: Report, path: Path, text: str) -> bool:
@@ -70,6 +73,27 @@ def _outputs(context: Context) -> Iterator[tuple[Path, str]]:
         if stage.reduce is not None:
             for key, text in stage.reduce.outputs.items():
                 yield ("stages", name, "reduce", "outputs", key), text
+
+
+def _containers(context: Context) -> Iterator[tuple[Path, str]]:
+    """Yield the place and the name of each image; the name of an environment is none."""
+    for name, environment in context.analysis.environments.items():
+        if environment.container is not None:
+            yield ("environments", name, "container"), environment.container
+    for name, stage in context.analysis.stages.items():
+        if stage.container is not None and stage.container not in context.declared("environments"):
+            yield ("stages", name, "container"), stage.container
+
+
+def _check_container(context: Context, report: Report, path: Path, text: str) -> None:
+    """Check one image: a file beside the document, or a registry reference whose digest says which image it is."""
+    if is_registry_reference(text):
+        if registry_reference(text) is None:
+            message = "a container from a registry needs the digest of its image"
+            expected = "e.g. docker://NAME@sha256:64 hexadecimal digits"
+            report.add(path, "spec.container", message, found=shown(text), expected=expected)
+    elif _is_safe(report, path, text) and context.folder is not None:
+        _check_file(report, path, context.folder / text, None)
 
 
 def _check_file(report: Report, path: Path, file: FilePath, sha256: str | None) -> None:

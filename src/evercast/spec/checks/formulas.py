@@ -36,6 +36,7 @@ class Scope:
         functions: functions that may be called.
         remedy: what to do about an unknown name.
         later: names that are declared, but below this place.
+        numbers: those of the names that are known to be numbers; a column may hold truth values.
     """
 
     names: Collection[str]
@@ -43,6 +44,7 @@ class Scope:
     functions: Collection[str] = field(default_factory=lambda: frozenset(FUNCTIONS))
     remedy: str | None = None
     later: Collection[str] = field(default_factory=frozenset)
+    numbers: Collection[str] = field(default_factory=frozenset)
 
 
 def parsed(report: Report, path: Path, text: str, *, coefficient: bool = False) -> Node | None:
@@ -80,7 +82,7 @@ def check_expression(
             _add(report, path, text, node, reason, "expression.unknown-function")
         elif isinstance(node, Compare | Unary | Binary):
             _check_operands(report, path, text, node, scope)
-    kind = kind_of(tree)
+    kind = "number" if isinstance(tree, Name) and tree.name in scope.numbers else kind_of(tree)
     if wanted != "unknown" and kind not in {wanted, "unknown"}:
         what = "a condition is needed here, this is a number" if wanted == "condition" else (
             "a number is needed here, this is a condition; write where(condition, 1, 0)"

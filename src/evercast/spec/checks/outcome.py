@@ -15,9 +15,19 @@ def check_outcome(context: Context, report: Report) -> None:
     _check_scan(context, report)
     _check_publish(context, report)
     _check_pseudo_data(context, report)
+    _check_expected(context, report)
+
+
+def _check_expected(context: Context, report: Report) -> None:
+    """Check that expected numbers are of quantities that a run computes; one that is not would never be compared."""
+    pois = [name for name, parameter in context.analysis.parameters.items() if parameter.poi]
+    known = [*(f"{poi}_hat" for poi in pois), "significance"]
     for name in context.declared("expected"):
-        likelihood = name.partition(".")[0]
-        check_reference(report, ("expected", name), likelihood, "likelihood", context.declared("likelihoods"))
+        likelihood, _, quantity = name.partition(".")
+        path: Path = ("expected", name)
+        check_reference(report, path, likelihood, "likelihood", context.declared("likelihoods"))
+        if pois:
+            check_reference(report, path, quantity, "quantity", known)
 
 
 def _check_scan(context: Context, report: Report) -> None:

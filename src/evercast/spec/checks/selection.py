@@ -74,7 +74,9 @@ def _check_cuts(context: Context, report: Report, collections: frozenset[str]) -
             scope = Scope(names=names, collections=collections, later=observables[place:], remedy=_REMEDY)
             path = ("selection", "observables", name, "expression")
             check_expression(report, path, text, scope, wanted="number")
-    after = Scope(names=columns | set(observables), collections=collections, remedy=_REMEDY)
+    after = Scope(
+        names=columns | set(observables), collections=collections, remedy=_REMEDY, numbers=frozenset(observables)
+    )
     for name, region in selection.regions.items():
         check_expression(report, ("selection", "regions", name, "cut"), region.cut, after, wanted="condition")
 
