@@ -13,7 +13,8 @@ from evercast.errors import InvalidInput
 from evercast.plan.builder import Builder, slug
 from evercast.plan.cost import generation_resources, light_resources
 from evercast.plan.model import UnitResources
-from evercast.plan.recipes import CommandRecipe, FetchRecipe, GenerationRecipe
+from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, FetchRecipe, GenerationRecipe
+from evercast.spec.containers import is_registry_reference, registry_reference
 from evercast.spec.model import CommandStage, Source
 
 __all__ = ["add_command", "add_fetch", "add_generation", "source_file_name", "stage_output"]
@@ -73,6 +74,7 @@ def add_command(builder: Builder, name: str, *, under_way: tuple[str, ...] = ())
         )
     stage = builder.analysis.stages[name]
     inputs = {key: _input(builder, value, under_way=(*under_way, name)) for key, value in stage.inputs.items()}
+    inputs |= _image(builder, stage)
     points = [dict(zip(stage.matrix, values, strict=True)) for values in product(*stage.matrix.values())]
     jobs = tuple(_add_job(builder, name, stage, point, inputs) for point in points)
     builder.made["command", name] = jobs
@@ -102,16 +104,34 @@ def _add_job(builder: Builder, name: str, stage: CommandStage, point: Point, inp
 
 
 def _digests(builder: Builder, inputs: Mapping[str, str]) -> dict[str, str]:
-    files = {name: value.removeprefix("file:") for name, value in inputs.items() if value.startswith("file:")}
+    local = {name: value for name, value in inputs.items() if value.startswith("file:") and name != IMAGE_INPUT}
+    files = {name: value.removeprefix("file:") for name, value in local.items()}
     return {name: builder.files[path] for name, path in files.items()}
 
 
-def _container(builder: Builder, stage: CommandStage) -> str | None:
+def _declared_container(builder: Builder, stage: CommandStage) -> str | None:
     """Return the image of a stage: a name in ``environments`` stands for its image, anything else for itself."""
     environment = builder.analysis.environments.get(stage.container or "default")
     if environment is not None:
         return environment.container
     return stage.container
+
+
+def _container(builder: Builder, stage: CommandStage) -> str | None:
+    """Return the registry reference of the image of a stage; None where there is no image or it is a file."""
+    text = _declared_container(builder, stage)
+    if text is None or not is_registry_reference(text):
+        return None
+    reference = registry_reference(text)
+    if reference is None:
+        raise InvalidInput(f"the container {text!r} has no digest", code="plan.container", where="$.stages")
+    return reference
+
+
+def _image(builder: Builder, stage: CommandStage) -> dict[str, str]:
+    """Return the input that is the image of a stage, where that is a file."""
+    text = _declared_container(builder, stage)
+    return {} if text is None or is_registry_reference(text) else {IMAGE_INPUT: builder.file(text)}
 
 
 def _resources(stage: CommandStage) -> UnitResources:

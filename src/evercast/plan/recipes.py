@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from evercast.spec.model import (
     Analysis,
@@ -30,6 +30,7 @@ from evercast.spec.model import (
 )
 
 __all__ = [
+    "IMAGE_INPUT",
     "CommandRecipe",
     "EvaluationRecipe",
     "FetchRecipe",
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 R = TypeVar("R")
+
+IMAGE_INPUT: Final = "container.image"
+"""Input of an extra stage that is its container, where that is a file; no input of a document has a dot in its name."""
 
 StageName = Literal[
     "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "report"
@@ -76,6 +80,8 @@ class CommandRecipe:
     Args:
         files: name of an input -> sha256 of the file beside the document (its content enters the key).
         point: axis -> value; empty for the reduce step.
+        container: reference of an image in a registry, with its digest. An image that is a file is the input
+            ``container.image`` instead, and enters the key by its content.
     """
 
     name: str

@@ -31,7 +31,7 @@ def container_command(
     command: Sequence[str],
     *,
     program: str,
-    image: Path,
+    image: str,
     read_only: Iterable[Path],
     writable: Iterable[Path],
     folder: Path,
@@ -44,7 +44,7 @@ def container_command(
     Args:
         command: program and arguments inside.
         program: the container runtime.
-        image: the image file.
+        image: the image file, or a reference such as ``docker://NAME@sha256:...``.
         read_only: files and folders to read.
         writable: folders to write.
         folder: becomes the working folder and holds the container's ``/tmp``; must be writable.
@@ -58,4 +58,4 @@ def container_command(
         line += ["--bind", f"{path}:{path}:ro"]
     for name, value in environment.items():
         line += ["--env", f"{name}={value}"]
-    return [*line, str(image), *command]
+    return [*line, image, *command]

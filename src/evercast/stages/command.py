@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
-from evercast.plan.recipes import CommandRecipe, Task
+from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, Task
 from evercast.runtime.apptainer import apptainer_program, container_command
 from evercast.runtime.processes import Ended, clean_environment, run_logged
 
@@ -43,8 +43,9 @@ def run(task: Task[CommandRecipe]) -> None:
     environment = clean_environment(threads=task.threads)
     with tempfile.TemporaryDirectory(prefix="command-", dir=task.output.parent) as folder:
         command = ["bash", "-euo", "pipefail", "-c", script]
-        if recipe.container is not None:
-            command = _in_container(command, task, image=Path(recipe.container), folder=Path(folder))
+        image = str(task.inputs[IMAGE_INPUT]) if IMAGE_INPUT in task.inputs else recipe.container
+        if image is not None:
+            command = _in_container(command, task, image=image, folder=Path(folder))
         sys.stderr.flush()
         ended = run_logged(command, folder=Path(folder), environment=environment, log=sys.stderr.buffer)
     if ended.code != 0:
@@ -110,9 +111,10 @@ def _values(task: Task[CommandRecipe], outputs: Mapping[str, Path]) -> Values:
     }
 
 
-def _in_container(command: Sequence[str], task: Task[CommandRecipe], *, image: Path, folder: Path) -> list[str]:
+def _in_container(command: Sequence[str], task: Task[CommandRecipe], *, image: str, folder: Path) -> list[str]:
+    read_only = [path for name, path in task.inputs.items() if name != IMAGE_INPUT]
     return container_command(
-        command, program=apptainer_program(), image=image, read_only=task.inputs.values(), writable=[task.output],
+        command, program=apptainer_program(), image=image, read_only=read_only, writable=[task.output],
         folder=folder, environment={"OMP_NUM_THREADS": str(task.threads)},
     )  # fmt: skip
 
