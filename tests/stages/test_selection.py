@@ -404,6 +404,48 @@ def test_the_generated_sum_is_declared_or_stated_or_counted(tmp_path):
     assert factors == pytest.approx({"declared": 20_000 / 3000, "stated": 20_000 / 1200, "counted": 20_000 / 600})
 
 
+def cross_section_yield(folder: Path, unit: Path, weight: str | None) -> tuple[float, dict]:
+    """The expected events of all events in the file, whether selected or not."""
+    _, summary = result(make_task(folder, {"file_0": unit}, generated(Normalisation(cross_section_pb=1.0), weight)))
+    return summary["cut_flow"][0]["sum_of_weights_expected"], summary
+
+
+@pytest.mark.parametrize("weight", [None, "weight", " weight", "weight / 2", "1 + 0 * weight", "weight * weight", "2"])
+def test_no_way_to_write_the_weight_changes_the_yield_of_a_cross_section(weight, tmp_path):
+    unit = write_generated(tmp_path / "g", 300, weight=np.random.default_rng(2).uniform(1, 3, 300))
+    found, _ = cross_section_yield(tmp_path, unit, weight)
+    assert found == pytest.approx(1.0 * 1000 * 20)
+
+
+def test_read_and_stated_sums_of_weights_are_recorded_and_compared(tmp_path, caplog):
+    unit = write_generated(tmp_path / "g", 300, weight=np.full(300, 2.0))
+    _, summary = cross_section_yield(tmp_path, unit, "weight / 2")
+    norm = summary["normalisation"]
+    assert norm["generated_sum_of_weights"] == norm["sum_of_weights_read"] == pytest.approx(300)
+    assert norm["sum_of_weights_stated"] == pytest.approx(600)
+    (found,) = (one for one in summary["comparisons"] if one["quantity"] == "sum_of_weights")
+    assert not found["agrees"]
+    assert "sum_of_weights: declared or read 300, the files state 600" in caplog.text
+
+
+def test_a_skimmed_file_needs_the_sum_of_an_expression_over_all_generated_events(tmp_path):
+    unit = write_generated(tmp_path / "g", 300, weight=np.full(300, 2.0), sum_of_weights=1200.0, n_generated=600)
+    with pytest.raises(InvalidInput, match=r"holds 300 of 600 generated events; .*'weight / 2'") as caught:
+        cross_section_yield(tmp_path / "a", unit, "weight / 2")
+    assert caught.value.code == "sample.generated-sum"
+    assert "generated_sum_of_weights" in str(caught.value)
+    declared = Normalisation(cross_section_pb=1.0, generated_sum_of_weights=600.0)
+    _, summary = result(make_task(tmp_path / "b", {"file_0": unit}, generated(declared, "weight / 2")))
+    assert summary["cut_flow"][0]["sum_of_weights_expected"] == pytest.approx(10_000)
+
+
+def test_a_skimmed_file_that_states_no_sum_needs_it_declared(tmp_path):
+    unit = write_generated(tmp_path / "g", 300, sum_of_weights=None, n_generated=600)
+    with pytest.raises(InvalidInput, match="holds 300 of 600") as caught:
+        cross_section_yield(tmp_path, unit, "weight")
+    assert caught.value.code == "sample.generated-sum"
+
+
 def test_a_file_of_another_content_than_planned_is_refused(tmp_path):
     path = write_csv(tmp_path / "data.csv", 20)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

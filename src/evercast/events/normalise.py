@@ -25,6 +25,7 @@ class Normalised:
         weight: expected events of each row.
         factor: expected events per unit of the weights in the file; with a calibration, its mean.
         total: the expected events that were asked for, where that is a number of the document or of a histogram.
+        generated_sum: with a cross-section: the sum of weights of all generated events that it was divided by.
         bin_factors: with a calibration: the factor of each bin.
     """
 
@@ -32,6 +33,7 @@ class Normalised:
     weight: Weights
     factor: float
     total: float | None = None
+    generated_sum: float | None = None
     bin_factors: tuple[float, ...] = ()
 
 
@@ -54,7 +56,7 @@ def by_cross_section(
             f"the sum of the generated weights is {generated_sum:g}; it must be positive", code="sample.weights"
         )
     factor = cross_section_pb * 1000.0 * luminosity_fb / generated_sum
-    return Normalised(kind="cross_section", weight=weight * factor, factor=factor)
+    return Normalised(kind="cross_section", weight=weight * factor, factor=factor, generated_sum=generated_sum)
 
 
 def by_yield(

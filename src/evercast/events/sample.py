@@ -1,4 +1,4 @@
-"""All files of a sample, read in order through its selection, and what was read compared with what is stated."""
+"""All files of a sample, read in order through its selection."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from evercast.events.inputs import input_file, parts_of
 from evercast.events.selector import SelectedEvents, Selector
 from evercast.spec.model import EventFile, Sample
 
-__all__ = ["Comparison", "InputFile", "SampleEvents", "compare_with_statements", "read_sample"]
+__all__ = ["InputFile", "SampleEvents", "read_sample"]
 
 _log = logging.getLogger(__name__)
 
 _STEP: Final[Mapping[str, int]] = {"hepmc": 1000, "lhe": 5000}
 _STEP_OTHERS: Final = 50_000
-_AGREE: Final = 0.1
-"""Relative difference beyond which a declared and a stated number are said to disagree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +80,11 @@ class SampleEvents:
         return sum(file.n_events if file.facts.n_generated is None else file.facts.n_generated for file in self.files)
 
     @property
+    def skimmed(self) -> tuple[InputFile, ...]:
+        """Files that state more generated events than they hold."""
+        return tuple(file for file in self.files if (file.facts.n_generated or 0) > file.n_events)
+
+    @property
     def cross_section_stated(self) -> float | None:
         """Mean of the cross-sections in pb that the files state, by events; None where one does not."""
         stated = [(file.facts.cross_section_pb, file.n_events) for file in self.files]
@@ -89,24 +92,6 @@ class SampleEvents:
             return None
         total = sum(events for _, events in stated)
         return sum(value * events for value, events in stated if value is not None) / total
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """A declared number beside the one that the files state.
-
-    Args:
-        quantity: ``cross_section_pb``, ``generated_sum_of_weights``, or ``sum_of_weights`` where the weight is that of
-            the file or 1.
-        declared: by the document, or as read with the declared weights.
-        stated: by the files.
-        agrees: whether they differ by at most 10 %.
-    """
-
-    quantity: str
-    declared: float
-    stated: float
-    agrees: bool
 
 
 def read_sample(
@@ -213,29 +198,3 @@ def _joined(parts: list[SelectedEvents]) -> SelectedEvents:
         event=np.concatenate([part.event for part in parts]),
         regions=np.concatenate([part.regions for part in parts]),
     )
-
-
-def compare_with_statements(sample: Sample, events: SampleEvents) -> tuple[Comparison, ...]:
-    """Return the declared numbers beside those that the files state; a disagreement is logged as a warning."""
-    norm = sample.normalisation
-    of_the_file = sample.weight is None or sample.weight.strip() == "weight"
-    declared = {
-        "cross_section_pb": None if norm is None else norm.cross_section_pb,
-        "generated_sum_of_weights": None if norm is None else norm.generated_sum_of_weights,
-        "sum_of_weights": events.sum_read if of_the_file else None,
-    }
-    stated = {
-        "cross_section_pb": events.cross_section_stated,
-        "generated_sum_of_weights": events.sum_stated,
-        "sum_of_weights": events.sum_stated,
-    }
-    found: list[Comparison] = []
-    for quantity, ours in declared.items():
-        theirs = stated[quantity]
-        if ours is None or theirs is None:
-            continue
-        agrees = abs(ours - theirs) <= _AGREE * max(abs(ours), abs(theirs))
-        found.append(Comparison(quantity=quantity, declared=float(ours), stated=theirs, agrees=agrees))
-        if not agrees:
-            _log.warning("%s: declared or read %g, the files state %g", quantity, ours, theirs)
-    return tuple(found)

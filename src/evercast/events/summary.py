@@ -8,8 +8,9 @@ from dataclasses import asdict
 from evercast.artifacts.event_table import EventTable
 from evercast.events.normalise import Normalised, effective_sample_size
 from evercast.events.pseudo import Drawn
-from evercast.events.sample import Comparison, SampleEvents
+from evercast.events.sample import SampleEvents
 from evercast.events.selector import CutFlow
+from evercast.events.statements import Comparison
 from evercast.spec.model import Normalisation, PseudoData
 
 __all__ = ["drawn_summary", "selection_summary"]
@@ -50,7 +51,7 @@ def selection_summary(
         "n_read": events.n_read,
         "cut_flow": steps,
         "regions": _regions(table),
-        "normalisation": _normalisation(norm, normalised, table),
+        "normalisation": _normalisation(norm, normalised, table, events),
         "input": [asdict(file) for file in events.files],
         "comparisons": [asdict(one) for one in comparisons],
     }
@@ -91,12 +92,17 @@ def _regions(table: EventTable) -> dict[str, dict[str, int | float]]:
     return summary
 
 
-def _normalisation(norm: Normalisation | None, normalised: Normalised, table: EventTable) -> dict[str, object]:
+def _normalisation(
+    norm: Normalisation | None, normalised: Normalised, table: EventTable, events: SampleEvents
+) -> dict[str, object]:
     return {
         "kind": normalised.kind,
         "factor": normalised.factor,
         "yield": float(table.weight.sum()),
         "asked_for": normalised.total,
+        "generated_sum_of_weights": normalised.generated_sum,
+        "sum_of_weights_read": events.sum_read,
+        "sum_of_weights_stated": events.sum_stated,
         "region": None if norm is None else norm.region,
         "histogram": None if norm is None else norm.histogram,
         "bin_factors": list(normalised.bin_factors),

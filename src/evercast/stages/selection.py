@@ -13,8 +13,9 @@ from evercast.events.histograms import BinnedYield, read_histogram
 from evercast.events.inputs import parts_of
 from evercast.events.normalise import Normalised, by_cross_section, by_histogram, by_yield, effective_sample_size
 from evercast.events.pseudo import draw_events
-from evercast.events.sample import SampleEvents, compare_with_statements, read_sample
+from evercast.events.sample import SampleEvents, read_sample
 from evercast.events.selector import SelectedEvents, Selector, check_not_empty
+from evercast.events.statements import compare_with_statements, generated_sum
 from evercast.events.summary import drawn_summary, selection_summary
 from evercast.plan.recipes import SelectionRecipe, Task
 from evercast.spec.model import Histogram, Normalisation
@@ -30,8 +31,8 @@ def run(task: Task[SelectionRecipe]) -> None:
     """Write ``events.zarr`` and ``summary.json``.
 
     Raises:
-        InvalidInput: ``selection.empty`` with the cut flow, ``sample.weights``, ``sample.calibration``, or what is
-            wrong with a file or an expression.
+        InvalidInput: ``selection.empty`` with the cut flow, ``sample.weights``, ``sample.calibration``,
+            ``sample.generated-sum``, or what is wrong with a file or an expression.
         IntegrityError: ``sample.checksum``, ``sample.changed``.
         EnvironmentUnfit: ``disk.full``, ``disk.read-only``.
     """
@@ -95,7 +96,7 @@ def _normalised(task: Task[SelectionRecipe], events: SampleEvents) -> Normalised
             selected.weight,
             cross_section_pb=norm.cross_section_pb * norm.k_factor,
             luminosity_fb=recipe.luminosity_fb,
-            generated_sum=_generated_sum(recipe, norm, events),
+            generated_sum=generated_sum(recipe.sample, events),
         )
     if norm.yield_events is not None:
         return by_yield(selected.weight, _in_region(recipe, selected, norm.region), total=norm.yield_events)
@@ -105,15 +106,6 @@ def _normalised(task: Task[SelectionRecipe], events: SampleEvents) -> Normalised
     published = _published(task, recipe.histogram, prefix="histogram")
     shape = published if recipe.shape is None else _published(task, recipe.shape, prefix="shape")
     return _by_histogram(recipe, norm, selected, total=published.total, shape=shape)
-
-
-def _generated_sum(recipe: SelectionRecipe, norm: Normalisation, events: SampleEvents) -> float:
-    """Return the sum of weights of all generated events: declared, else stated by the files, else read from them."""
-    if norm.generated_sum_of_weights is not None:
-        return norm.generated_sum_of_weights
-    if recipe.sample.weight is None:
-        return float(events.n_generated)
-    return events.sum_read if events.sum_stated is None else events.sum_stated
 
 
 def _by_histogram(
