@@ -66,3 +66,13 @@ def test_the_mode_decides_and_says_why(nowhere: Path, mode: str, pseudo: bool, w
 
 def test_an_analysis_without_public_files_uses_its_own(nowhere: Path) -> None:
     assert decide_pseudo_data(write_document(nowhere, body()), mode="if-unavailable")[0] is False
+
+
+def test_a_public_file_that_cannot_be_had_stops_the_run_before_anything_is_made(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["run", str(H4L), "--results", str(nowhere / "results")])
+    assert code == 6
+    assert "error[source.unavailable]" in capsys.readouterr().err
+    made = [path.name for path in (nowhere / "results" / "work").iterdir()]
+    assert made == ["plans"]

@@ -6,6 +6,7 @@ rule fetch:
         f"{WORK}/fetch/{{unit}}/receipt.json",
     log:
         f"{WORK}/logs/fetch/{{unit}}.log",
+    priority: 100
     threads: threads_of
     resources:
         mem_mb=memory_of,

@@ -9,10 +9,12 @@ from pathlib import Path
 from evercast.errors import EnvironmentUnfit
 from evercast.events.sources import available, fetch_source, search_path_from_environment
 from evercast.plan import used_sources
-from evercast.runtime.plans import plan_document
+from evercast.plan.recipes import FetchRecipe
+from evercast.runtime.plans import FrozenPlan, plan_document
+from evercast.runtime.receipts import is_finished
 from evercast.spec.model import Source
 
-__all__ = ["decide_pseudo_data"]
+__all__ = ["bring_sources", "decide_pseudo_data"]
 
 
 def decide_pseudo_data(document: Path, *, mode: str) -> tuple[bool, str]:
@@ -38,6 +40,20 @@ def decide_pseudo_data(document: Path, *, mode: str) -> tuple[bool, str]:
         return False, f"real data: all {len(names)} public files are at hand"
     name, reason = missing
     return True, f"SIMULATED PSEUDO-DATA, because the public file {name} cannot be had: {reason}"
+
+
+def bring_sources(frozen: FrozenPlan) -> None:
+    """Bring the public files that a run still needs into the cache, so that one that cannot be had stops it at once.
+
+    Raises:
+        EnvironmentUnfit: ``source.unavailable``.
+        IntegrityError: ``source.checksum``.
+    """
+    place = search_path_from_environment(os.environ)
+    for unit in frozen.plan.units:
+        recipe = unit.recipe
+        if isinstance(recipe, FetchRecipe) and not is_finished(unit, receipt_file=frozen.folder.receipt(unit)):
+            fetch_source(recipe.source, place)
 
 
 def _first_missing(sources: Mapping[str, Source]) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from evercast.artifacts.files import read_json
 from evercast.errors import RunFailed
 from evercast.plan import Unit
 from evercast.runtime.plans import FrozenPlan
-from evercast.runtime.pseudo import decide_pseudo_data
+from evercast.runtime.pseudo import bring_sources, decide_pseudo_data
 from evercast.runtime.receipts import read_receipt
 from evercast.runtime.run import Outcome, prepare_run, run_plan, snakemake_command
 from evercast.runtime.status import run_status
@@ -54,6 +54,7 @@ def command(
         return
     say = _silent if as_json else _on_stderr
     say(f"{frozen.plan.name}: {len(frozen.plan.units)} units in {frozen.folder.root}; {reason}")
+    bring_sources(frozen)
     outcome = run_plan(frozen, call, observe=_progress(frozen, say=say))
     if as_json:
         click.echo(json.dumps(_body(outcome), indent=1))
