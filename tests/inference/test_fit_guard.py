@@ -101,6 +101,43 @@ def test_without_a_better_second_result_no_number_leaves(monkeypatch: pytest.Mon
         fit(Likelihood(counting_model()))
 
 
+def test_two_optimisers_that_disagree_give_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first stops without convergence, the second converges 1 above it in -2 ln L."""
+
+    def stops(objective, **options):
+        return replace(minimise(objective, **options), distance=5.0, reason="stopped early")
+
+    def ends_higher(objective, **options):
+        real = minimise(objective, **options)
+        return replace(real, expansion=real.expansion._replace(value=real.value + 1.0))
+
+    monkeypatch.setattr(fit_module, "minimise", stops)
+    monkeypatch.setattr("evercast.inference.guard.minimise", ends_higher)
+    with pytest.raises(NumericalFailure, match=r"disagree by 1 in -2 ln L, .* no minimum: stopped early"):
+        fit(Likelihood(counting_model()))
+
+
+def test_a_minimum_above_a_point_that_another_start_reached_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several starts the one that ended lowest counts, even where another one converged."""
+    model = counting_model(observed=30.0)
+    signal = replace(model.channels[0].samples[0], nominal=np.array([10.0]), coefficient="(mu - 2)**2", modifiers=())
+    background = replace(model.channels[0].samples[1], nominal=np.array([20.0]))
+    likelihood = Likelihood(replace(model, channels=(replace(model.channels[0], samples=(signal, background)),)))
+    calls = []
+
+    def first_lower(objective, **options):
+        real = minimise(objective, **options)
+        calls.append(real)
+        if len(calls) > 1:
+            return real
+        return replace(real, expansion=real.expansion._replace(value=real.value - 1.0), distance=5.0, reason="stopped")
+
+    monkeypatch.setattr(fit_module, "minimise", first_lower)
+    with pytest.raises(NumericalFailure, match="disagree by 1 in"):
+        fit(likelihood)
+    assert len(calls) > 1
+
+
 def test_a_free_fit_above_a_conditional_one_is_repeated_from_there() -> None:
     likelihood = Likelihood(counting_model(width=0.1))
     good = fit(likelihood)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evercast.errors import InvalidInput, NumericalFailure
-from evercast.inference.guard import Guard, inspect, second_opinion
+from evercast.inference.guard import Guard, inspect, second_opinion, tolerance
 from evercast.inference.minimise import Minimum, minimise
 from evercast.likelihood.diagnose import why_undefined
 from evercast.likelihood.evaluate import Likelihood
@@ -91,7 +91,8 @@ def fit(
     """Return the best fit with some parameters held.
 
     A parameter in which a coefficient is not linear (interference) is also started at other values within its bounds,
-    since there may be several minima. On doubt a second optimiser (iminuit) runs, and the better result is kept.
+    since there may be several minima. On doubt a second optimiser (iminuit) runs; the lower result is kept, and only
+    if it is a minimum.
 
     Args:
         likelihood: what is fitted.
@@ -115,7 +116,7 @@ def fit(
         minimise(likelihood, start=point, lower=lower, upper=upper, free=free)
         for point in _starts(likelihood, first, lower, upper, free, explore=start is None)
     ]
-    best = min(found, key=_rank)
+    best = _lowest(found)
     guard = inspect(best, likelihood.names)
     if guard.reason is not None:
         best, guard = second_opinion(likelihood, best, guard, lower=lower, upper=upper, free=free)
@@ -124,8 +125,12 @@ def fit(
     return _result(likelihood, best, guard, free)
 
 
-def _rank(minimum: Minimum) -> tuple[bool, float]:
-    return (minimum.reason is not None or not minimum.positive_definite, minimum.value)
+def _lowest(found: list[Minimum]) -> Minimum:
+    """Return the lowest of what was found; among equals up to rounding the one that converged."""
+    lowest = min(found, key=lambda entry: entry.value)
+    limit = lowest.value + tolerance(lowest)
+    equal = [entry for entry in found if entry.value <= limit] if np.isfinite(lowest.value) else found
+    return min(equal, key=lambda entry: (entry.reason is not None or not entry.positive_definite, entry.value))
 
 
 def _starts(
@@ -148,10 +153,13 @@ def _starts(
 def _failure(likelihood: Likelihood, best: Minimum, guard: Guard) -> NumericalFailure:
     detail = why_undefined(likelihood, best.theta)
     message = f"the fit of '{likelihood.model.name}' failed: {guard.reason}"
+    hint = "check initial values, bounds and templates; a parameter without influence on the data must be fixed"
     if detail:
         message += f"; {detail}"
+    elif best.beyond is not None and (detail := why_undefined(likelihood, best.beyond)):
+        message += f"; -2 ln L falls up to the edge of where it is defined; beyond, {detail}"
+        hint = "there is no minimum: give the parameters bounds within which the model is defined"
     code = "fit.undefined" if detail else "fit.not-converged"
-    hint = "check initial values, bounds and templates; a parameter without influence on the data must be fixed"
     return NumericalFailure(message, code=code, hint=hint)
 
 

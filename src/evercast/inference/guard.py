@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from evercast.inference.minimise import Minimum, minimise
 from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["Guard", "inspect", "second_opinion"]
+__all__ = ["Guard", "inspect", "second_opinion", "tolerance"]
 
 _MAX_DISTANCE = 1e-5
 """In -2 ln L: a hundredth of a standard deviation is 1e-4."""
@@ -46,6 +46,11 @@ class Guard:
     reason: str | None
 
 
+def tolerance(minimum: Minimum) -> float:
+    """Return the difference in -2 ln L below which two values near this one are the same."""
+    return max(_MIN_TOLERANCE, _ROUNDING * abs(minimum.value)) if np.isfinite(minimum.value) else _MIN_TOLERANCE
+
+
 def inspect(minimum: Minimum, names: tuple[str, ...]) -> Guard:
     """Return the findings for a minimum."""
     working = minimum.working
@@ -65,7 +70,7 @@ def inspect(minimum: Minimum, names: tuple[str, ...]) -> Guard:
         at_bound=tuple(name for name, held in zip(names, minimum.at_bound, strict=True) if held),
         second_optimiser=None,
         second_gain=None,
-        tolerance=max(_MIN_TOLERANCE, _ROUNDING * abs(minimum.value)) if np.isfinite(minimum.value) else _MIN_TOLERANCE,
+        tolerance=tolerance(minimum),
         n_evaluations=minimum.n_evaluations,
         reason=reason,
     )
@@ -94,16 +99,31 @@ def second_opinion(
     upper: Float[np.ndarray, " parameters"],
     free: Bool[np.ndarray, " parameters"],
 ) -> tuple[Minimum, Guard]:
-    """Return the better of a doubtful minimum and that of iminuit, polished, with the findings for it."""
+    """Return the lower of a doubtful minimum and that of iminuit, polished, with the findings for it.
+
+    A minimum that converged counts only where the other one is not lower by more than rounding. Where neither does, the
+    findings say why.
+    """
     start = first.theta if np.isfinite(first.value) else np.where(free, likelihood.initial, first.theta)
     theta = _minuit(likelihood, start, lower, upper, free)
     polished = minimise(likelihood, start=theta, lower=lower, upper=upper, free=free)
     gain = float(first.value - polished.value) if np.isfinite(first.value) and np.isfinite(polished.value) else None
-    second = inspect(polished, likelihood.names)
-    better = second.reason is None or (guard.reason is not None and gain is not None and gain > 0)
-    chosen, findings = (polished, second) if better else (first, guard)
-    evaluations = guard.n_evaluations + second.n_evaluations
+    chosen, findings = _lower((first, guard), (polished, inspect(polished, likelihood.names)))
+    evaluations = guard.n_evaluations + polished.n_evaluations
     return chosen, replace(findings, second_optimiser="iminuit", second_gain=gain, n_evaluations=evaluations)
+
+
+def _lower(*found: tuple[Minimum, Guard]) -> tuple[Minimum, Guard]:
+    """Return the lower of two minima; where they disagree and the lower one did not converge, the reason says so."""
+    below, above = sorted(found, key=lambda entry: entry[0].value if np.isfinite(entry[0].value) else np.inf)
+    difference = above[0].value - below[0].value
+    agree = np.isfinite(difference) and difference <= max(below[1].tolerance, above[1].tolerance)
+    if below[1].reason is None or above[1].reason is not None:
+        return below
+    if agree:
+        return above
+    reason = f"two optimisers disagree by {difference:.3g} in -2 ln L, and the lower result is no minimum: "
+    return below[0], replace(below[1], reason=reason + (below[1].reason or ""))
 
 
 def _minuit(

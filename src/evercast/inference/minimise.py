@@ -26,6 +26,8 @@ _TOLERANCE = 1e-12
 _ROUNDING = 1e-13
 """Relative accuracy of a sum of float64 terms."""
 _FAR = 1e30
+_EDGE = 1e-3
+"""Relative: a refused step no longer than this ended at the edge of where the objective is defined."""
 _STEEP = 1e9
 """A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
 
@@ -52,6 +54,8 @@ class Minimum:
         positive_definite: the Hessian of the working parameters is.
         n_evaluations: calls of the objective.
         reason: why it is not a minimum; None where it converged.
+        beyond: (parameters,) the last step refused since the objective is not defined there, where it lies next to
+            `theta` and there was no convergence: the objective falls up to the edge of where it is defined.
     """
 
     theta: Point
@@ -62,6 +66,7 @@ class Minimum:
     positive_definite: bool
     n_evaluations: int
     reason: str | None
+    beyond: Point | None = None
 
     @property
     def value(self) -> float:
@@ -83,6 +88,7 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
     current = objective.expand(theta)
     radius = max(2.0, float(np.sqrt(free.sum())))
     n_evaluations, reason = 1, f"no convergence in {_MAX_STEPS} steps"
+    refused: Point | None = None
     for _ in range(_MAX_STEPS):
         if not np.isfinite(current.value):
             return _end(theta, current, lower, upper, free, n_evaluations, "-2 ln L is not finite at the start")
@@ -104,6 +110,7 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         trial = objective.expand(theta + step)
         n_evaluations += 1
         gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
+        refused = refused if np.isfinite(trial.value) else theta + step
         length = float(np.linalg.norm((step * _inverse_scale(current, theta, lower, upper))[working]))
         radius = _new_radius(radius, gain / predicted, length)
         if gain > 1e-4 * predicted or (predicted < 100 * noise and gain > -100 * noise):
@@ -114,11 +121,18 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         if np.max(np.abs(theta[free]), initial=0.0) > _FAR:
             reason = "-2 ln L falls without limit"
             break
-    return _end(theta, current, lower, upper, free, n_evaluations, reason or None)
+    return _end(theta, current, lower, upper, free, n_evaluations, reason or None, refused)
 
 
 def _end(
-    theta: Point, current: Expansion, lower: Point, upper: Point, free: Mask, n_evaluations: int, reason: str | None
+    theta: Point,
+    current: Expansion,
+    lower: Point,
+    upper: Point,
+    free: Mask,
+    n_evaluations: int,
+    reason: str | None,
+    refused: Point | None = None,
 ) -> Minimum:
     held = free & _held(theta, current.gradient, lower, upper)
     working = free & ~held
@@ -132,7 +146,12 @@ def _end(
         positive_definite=finite and _is_positive_definite(current, working),
         n_evaluations=n_evaluations,
         reason=reason,
+        beyond=refused if reason is not None and refused is not None and _close(refused, theta) else None,
     )
+
+
+def _close(one: Point, other: Point) -> bool:
+    return bool(np.all(np.abs(one - other) <= _EDGE * np.maximum(1.0, np.abs(other))))
 
 
 def _held(theta: Point, gradient: Point, lower: Point, upper: Point) -> Mask:
