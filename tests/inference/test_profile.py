@@ -11,7 +11,14 @@ from scipy.optimize import brentq
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.profile import Profile, quantile, scan_range
 from evercast.likelihood.evaluate import Likelihood
-from evercast.likelihood.model import BinnedSample, NormFactor, ParameterModel
+from evercast.likelihood.model import (
+    BinnedSample,
+    Component,
+    LikelihoodModel,
+    NormFactor,
+    ParameterModel,
+    UnbinnedChannelModel,
+)
 from statistics_inputs import counting_model
 
 
@@ -103,6 +110,30 @@ def test_points_where_the_model_is_undefined_are_left_out_and_named() -> None:
     ((value, reason),) = scan.failed
     assert value == -0.5
     assert "is undefined at mu = -0.5" in reason
+
+
+def test_an_interval_is_found_where_the_first_step_leaves_the_domain() -> None:
+    """10 mu + 5 expected with 6 events that tell nothing: a count, undefined below mu = -0.5."""
+    channel = UnbinnedChannelModel(
+        name="SR",
+        components=(
+            Component(process="S", yield_events=10.0, coefficient="mu"),
+            Component(process="B", yield_events=5.0),
+        ),
+        log_ratio=np.zeros((6, 2)),
+        weight=np.ones(6),
+    )
+    parameter = ParameterModel(name="mu", initial=1.0, bounds=(-10.0, 10.0), poi=True)
+    profile = Profile(Likelihood(LikelihoodModel(name="count", parameters=(parameter,), channels=(channel,))), "mu")
+    assert profile.poi_hat - 0.245 * np.sqrt(quantile(0.999999)) < -0.5
+    interval = profile.interval(0.999999)
+
+    def excess(mu: float) -> float:
+        return t_counting(mu, background=5.0, observed=6.0) - quantile(0.999999)
+
+    assert interval.low == pytest.approx(brentq(excess, -0.5 + 1e-9, 0.1), abs=1e-7)
+    assert interval.high == pytest.approx(brentq(excess, 0.1, 10.0), abs=1e-7)
+    assert not interval.low_at_bound
 
 
 def test_an_unlimited_parameter_has_no_interval() -> None:

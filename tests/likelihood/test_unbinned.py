@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from evercast.errors import InvalidInput, NumericalFailure
-from evercast.likelihood.diagnose import why_undefined
+from evercast.inference.fit import fit
+from evercast.likelihood.diagnose import simulated_positivity, why_undefined
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
     BinnedChannelModel,
     BinnedSample,
     Component,
+    EventSet,
     LikelihoodModel,
     NormFactor,
     NormSys,
@@ -93,15 +95,75 @@ def test_a_component_may_be_negative_but_not_the_total() -> None:
     likelihood = Likelihood(model)
     assert np.isfinite(likelihood.twice_nll(np.array([0.25, 0.0])))  # mu - sqrt(mu) is -0.25 there
     channel = model.channels[0]
-    components = (replace(channel.components[0], coefficient="-20*mu"), *channel.components[1:])
+    components = (replace(channel.components[0], coefficient="-12*mu"), *channel.components[1:])
     negative = Likelihood(replace(model, channels=(replace(channel, components=components),)))
     theta = np.array([1.0, 0.0])
     assert negative.twice_nll(theta) == np.inf
-    nu = np.array([-800.0, 50.0, 0.0, 500.0])
+    nu = np.array([-480.0, 50.0, 0.0, 500.0])
     bad = np.flatnonzero(np.exp(channel.log_ratio.astype(float)) @ nu <= 0)
     text = why_undefined(negative, theta)
     assert text is not None
     assert f"not positive for {len(bad)} of 2000 events, first event {bad[0]} at mu = 1, norm = 0" in text
+
+
+def wide_signal(n_events: int) -> Likelihood:
+    """10 mu signal events on 5 of background, where the ratio of the signal is 1e-4 at each observed event."""
+    channel = UnbinnedChannelModel(
+        name="SR",
+        components=(
+            Component(process="S", yield_events=10.0, coefficient="mu"),
+            Component(process="B", yield_events=5.0),
+        ),
+        log_ratio=np.tile(np.array([-9.0, 0.0]), (n_events, 1)),
+        weight=np.ones(n_events),
+    )
+    parameter = ParameterModel(name="mu", initial=1.0, bounds=(-10.0, 10.0), poi=True)
+    return Likelihood(LikelihoodModel(name="wide", parameters=(parameter,), channels=(channel,)))
+
+
+@pytest.mark.parametrize("n_events", [0, 3])
+def test_the_total_of_the_expected_events_may_not_be_negative(n_events: int) -> None:
+    """mu = -10 has a positive intensity at every event and -95 events expected in all."""
+    likelihood = wide_signal(n_events)
+    found = likelihood.expand(np.array([-10.0]))
+    assert found.value == np.inf
+    assert not np.isnan(found.gradient).any()
+    assert not np.isnan(found.hessian).any()
+    text = why_undefined(likelihood, np.array([-10.0])) or ""
+    assert f"add up to -95, with {n_events} events observed, at mu = -10" in text
+    assert np.isfinite(likelihood.twice_nll(np.array([-0.499])))
+    assert why_undefined(likelihood, np.array([-0.499])) is None
+
+
+def test_a_total_of_zero_is_allowed_only_without_events() -> None:
+    zero = np.array([-0.5])
+    assert wide_signal(0).twice_nll(zero) == 0.0
+    assert why_undefined(wide_signal(0), zero) is None
+    assert wide_signal(3).twice_nll(zero) == np.inf
+    assert "add up to 0, with 3 events" in (why_undefined(wide_signal(3), zero) or "")
+
+
+@pytest.mark.parametrize("n_events", [0, 3])
+def test_a_likelihood_that_falls_up_to_the_edge_of_its_domain_gives_no_number(n_events: int) -> None:
+    with pytest.raises(NumericalFailure, match=r"beyond, .* add up to -.* at mu = -0\.5 ") as failure:
+        fit(wide_signal(n_events))
+    assert failure.value.code == "fit.undefined"
+
+
+def test_simulated_events_without_a_positive_intensity_are_counted() -> None:
+    """At mu = -1 the total is negative where S / B of the ratios is above 1 / 2; nu = 5 - 1."""
+    likelihood = wide_signal(0)
+    channel = likelihood.model.channels[0]
+    simulated = np.stack([np.log([0.1, 4.9, 5.0, 5.1, 90.0]), np.zeros(5)], axis=1)
+    components = (replace(channel.components[0], yield_events=1.0), channel.components[1])
+    changed = replace(
+        channel, components=components, simulation=EventSet(log_ratio=simulated + 800.0, weight=np.zeros(5))
+    )
+    with_simulation = Likelihood(replace(likelihood.model, channels=(changed,)))
+    (found,) = simulated_positivity(with_simulation, np.array([-1.0]))
+    assert (found.channel, found.n_events) == ("SR", 5)
+    assert found.n_not_positive in (2, 3)  # the one at 5.0 is zero up to rounding
+    assert simulated_positivity(likelihood, np.array([-1.0])) == ()
 
 
 def test_an_event_without_weight_is_not_asked_for_a_positive_intensity() -> None:

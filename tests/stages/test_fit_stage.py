@@ -57,6 +57,8 @@ def test_a_result_holds_observed_and_expected_with_their_guards(tmp_path: Path, 
         part = body[side]
         assert part["asimov"] == asimov
         assert part["guard"]["passed"] is True
+        counted = {} if name == "binned" else {"SR": {"simulated_events": 4001, "not_positive": 0}}
+        assert part["positivity"] == counted
         assert part["scan"]["values"] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
         assert part["interval"]["low"] <= part["fit"]["parameters"]["mu"]["value"] <= part["interval"]["high"]
         assert part["interval"]["confidence_level"] == 0.6827

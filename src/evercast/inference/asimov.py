@@ -39,7 +39,7 @@ def asimov_model(likelihood: Likelihood, theta: Point) -> LikelihoodModel:
 
     Raises:
         InvalidInput: an unbinned channel has no simulated events.
-        NumericalFailure: a total intensity is not positive.
+        NumericalFailure: a total intensity or the total of the expected events is not positive.
     """
     expected = likelihood.expected_events(theta)
     nominal = likelihood.expected_events(likelihood.initial)
@@ -82,6 +82,9 @@ def _unbinned(
         raise InvalidInput(message, code="asimov.no-simulation")
     if np.array_equal(expected, nominal):
         return replace(channel, log_ratio=simulation.log_ratio, weight=simulation.weight)
+    if not expected.sum() > 0:
+        message = f"the expected events of all components add up to {expected.sum():.6g}"
+        raise NumericalFailure(message, code="asimov.negative", where=f"channel {channel.name}")
     exact = np.asarray(simulation.log_ratio, dtype=float)
     ratio = np.exp(exact - exact.max(axis=1, keepdims=True))
     old, new = ratio @ nominal, ratio @ expected

@@ -19,6 +19,8 @@ __all__ = ["Interval", "Profile", "Scan", "Segment", "quantile", "scan_range"]
 
 _GROWTH = 1.7
 _MAX_WALK = 60
+_EDGE = 1e-3
+"""Relative accuracy to which the edge of where the likelihood is defined is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,17 +182,26 @@ class Profile:
         return -limit if value == self.poi_hat else self.t(value) - limit
 
     def _walk(self, limit: float, side: float) -> float:
-        """Return a value beyond the crossing on one side, or the bound of the parameter."""
+        """Return a value beyond the crossing on one side, or the bound of the parameter.
+
+        Where the model is not defined that far, the way back to the last value at which it is gets halved.
+        """
         bound = float((self._likelihood.lower if side < 0 else self._likelihood.upper)[self._index])
-        step = self._first_step() * math.sqrt(limit)
+        step, reached, edge, reason = self._first_step() * math.sqrt(limit), 0.0, math.inf, "the data do not limit it"
         for _ in range(_MAX_WALK):
-            value = self.poi_hat + side * step
-            if (value - bound) * side >= 0:
-                return bound
-            if self._excess(value, limit) > 0:
-                return value
-            step *= _GROWTH
-        message = f"t({self.poi}) does not reach {limit:.4g} at {value:.6g}: the data do not limit it"
+            step = min(step, (bound - self.poi_hat) * side)
+            value = bound if step == (bound - self.poi_hat) * side else self.poi_hat + side * step
+            try:
+                if self._excess(value, limit) > 0 or value == bound:
+                    return value
+                reached = step
+            except NumericalFailure as failure:
+                edge, reason = step, f"further out {failure.message}"
+            if edge - reached < _EDGE * edge:
+                break
+            step = min(_GROWTH * reached, 0.5 * (reached + edge)) if reached else 0.5 * edge
+        value = self.poi_hat + side * reached
+        message = f"t({self.poi}) does not reach {limit:.4g} at {value:.6g}: {reason}"
         raise NumericalFailure(message, code="interval.open", hint="give the parameter bounds")
 
     def _first_step(self) -> float:

@@ -75,8 +75,14 @@ def log_intensity_sum(expected: Float[Array, " components"], events: Events) -> 
 def unbinned_twice_nll(expected: Float[Array, " components"], events: Events) -> Float[Array, ""]:
     """Return 2 [nu - sum_i w_i ln(lambda(x_i) / p_ref(x_i))] (arXiv:2412.01600); terms of p_ref alone are left out.
 
+    It is infinite where an intensity is not positive, and where nu is negative: that is no number of expected events,
+    however small the negative component is at the observed ones. nu = 0 is allowed where no events were observed.
+
     Args:
         expected: (components,) coefficient x yield x modifiers; nu is their sum.
         events: ratios and weights.
     """
-    return 2.0 * (jnp.sum(expected) - events.offset - log_intensity_sum(expected, events))
+    total = jnp.sum(expected)
+    value = 2.0 * (total - events.offset - log_intensity_sum(expected, events))
+    impossible = (total < 0) | ((total == 0) & jnp.any(events.weight != 0))
+    return jnp.where(impossible, jnp.inf, value)
