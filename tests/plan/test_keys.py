@@ -10,7 +10,9 @@ import pytest
 from evercast import __version__
 from evercast.plan import make_plan
 from evercast.plan.keys import FORMATS, canonical_digest, unit_key
+from evercast.plan.recipes import SelectionRecipe
 from evercast.spec import analysis_from_json
+from evercast.spec.model import PseudoData
 from workflow_documents import ROOT, body, changed, plan_of
 
 H4L = ROOT / "specs" / "h4l" / "analysis.yaml"
@@ -174,3 +176,15 @@ def test_the_version_of_evercast_and_the_format_of_the_stage_count(monkeypatch: 
     assert len({before, newer, key()}) == 3
     version = {"evercast": f"{major}.{minor}", "stage": "fit", "format": 1}
     assert before == canonical_digest(version | {"recipe": {"a": 1}, "inputs": {}})
+
+
+def test_simulation_knows_its_own_pseudo_yield_alone() -> None:
+    plan = make_plan(analysis_from_json(body("h4l")), document_folder=H4L.parent, pseudo=True)
+    recipes = {unit.name: unit.recipe for unit in plan.of_stage("selection")}
+    zz, observed = recipes["zz"], recipes["observed"]
+    assert isinstance(zz, SelectionRecipe)
+    assert isinstance(observed, SelectionRecipe)
+    assert zz.pseudo == PseudoData(region="SR", yields={"ZZ": 80.08}, seed=0)
+    assert zz.processes == {"ZZ": "zz"}
+    assert observed.pseudo is not None
+    assert (observed.pseudo.seed, len(observed.pseudo.yields)) == (3, 4)

@@ -233,6 +233,8 @@ def test_variables_that_reach_into_a_command_are_removed(
 def test_a_container_without_a_container_runtime_is_refused_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "image.sif").write_text("stands for an image")
     frozen = freeze(tmp_path, {"boxed": command("echo x > {outputs.out}", container="image.sif")})
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentUnfit, match="install Apptainer") as caught:
