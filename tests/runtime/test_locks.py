@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from evercast.errors import EnvironmentUnfit
 from evercast.runtime.folders import RunFolder
-from evercast.runtime.locks import acquire_run_lock, is_held, locked, read_holder
+from evercast.runtime.locks import acquire, acquire_run_lock, is_held, locked, read_holder
 
 HOLD = (
     "import sys, time; from pathlib import Path; from evercast.runtime.folders import RunFolder;"
@@ -55,6 +56,24 @@ def test_a_lock_that_a_child_inherited_outlives_its_parent(tmp_path: Path) -> No
     child.kill()
     child.wait()
     assert not is_held(path)
+
+
+PARENT = (
+    "import subprocess, sys; from pathlib import Path; from evercast.runtime.locks import acquire;"
+    "handle = acquire(Path(sys.argv[1]), code='test', what='it');"
+    "print(subprocess.Popen(['sleep', '100'], pass_fds=(handle,), stdout=subprocess.DEVNULL).pid, flush=True)"
+)
+
+
+def test_jobs_that_a_killed_run_left_behind_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    done = subprocess.run([sys.executable, "-c", PARENT, str(path)], capture_output=True, text=True, check=True)
+    orphan = int(done.stdout)
+    with pytest.raises(EnvironmentUnfit, match=f"it has ended, but its jobs work on .process {orphan}") as caught:
+        acquire(path, code="test", what="it")
+    assert caught.value.hint is not None
+    assert f"kill {orphan}" in caught.value.hint
+    os.kill(orphan, signal.SIGKILL)
 
 
 def test_an_unreadable_signature_does_not_matter(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -124,15 +124,32 @@ def acquire(path: Path, *, code: str, what: str) -> int:
     with disk_errors(path):
         handle = _try_patiently(path)
     if handle is None:
-        raise EnvironmentUnfit(
-            f"{what} is in use by {read_holder(path) or 'another process'}",
-            code=code,
-            where=str(path),
-            hint="wait until it has ended or stop that process; the lock of a dead process is released by itself",
-        )
+        raise _refusal(path, code=code, what=what)
     with disk_errors(path):
         _sign(handle)
     return handle
+
+
+def _refusal(path: Path, *, code: str, what: str) -> EnvironmentUnfit:
+    """Return the error that names who holds a lock: who took it, or who inherited it when that process was killed."""
+    signed, living = read_holder(path), _living(path)
+    who = str(signed or "another process")
+    remedy = "wait until it has ended or stop that process; the lock of a dead process is released by itself"
+    if signed is not None and signed.host == socket.gethostname() and living and signed.pid not in living:
+        numbers = " ".join(str(pid) for pid in living)
+        who = f"what {who} left behind: it has ended, but its jobs work on (process {numbers})"
+        remedy = f"wait until they have ended, or stop them: kill {numbers}"
+    return EnvironmentUnfit(f"{what} is in use by {who}", code=code, where=str(path), hint=remedy)
+
+
+def _living(path: Path) -> list[int]:
+    """Return the processes of this user on this machine that have the lock open."""
+    wanted, found = str(path.resolve()), set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # the process ended meanwhile, or is of another user
+            if str(link.readlink()) == wanted:
+                found.add(int(link.parts[2]))
+    return sorted(found)
 
 
 def _try_patiently(path: Path) -> int | None:
