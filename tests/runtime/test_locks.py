@@ -61,7 +61,8 @@ def test_a_lock_that_a_child_inherited_outlives_its_parent(tmp_path: Path) -> No
 PARENT = (
     "import subprocess, sys; from pathlib import Path; from evercast.runtime.locks import acquire;"
     "handle = acquire(Path(sys.argv[1]), code='test', what='it');"
-    "print(subprocess.Popen(['sleep', '100'], pass_fds=(handle,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid, flush=True)"
+    "quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL};"
+    "print(subprocess.Popen(['sleep', '100'], pass_fds=(handle,), **quiet).pid, flush=True)"
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,17 +68,23 @@ def poi_of(likelihood: Likelihood, name: str | None = None) -> str:
     """
     declared = likelihood.model.poi
     if name is None and declared is None:
-        names = ", ".join(likelihood.names[:12])
+        names = _some(likelihood.names)
         raise InvalidInput(
             f"no parameter of interest is declared; parameters: {names}", code="fit.poi", hint="name one with --poi"
         )
     chosen = name or (declared.name if declared else "")
     if chosen not in likelihood.names:
-        near = [other for other in likelihood.names if chosen.lower() in other.lower()] or list(likelihood.names[:12])
-        raise InvalidInput(f"unknown parameter '{chosen}'; parameters: {', '.join(near)}", code="fit.poi")
+        near = [other for other in likelihood.names if chosen.lower() in other.lower()] or likelihood.names
+        raise InvalidInput(f"unknown parameter '{chosen}'; parameters: {_some(near)}", code="fit.poi")
     if likelihood.fixed[likelihood.index(chosen)]:
         raise InvalidInput(f"the parameter of interest '{chosen}' is fixed", code="fit.poi")
     return chosen
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the names, those of single bins last, cut after 20."""
+    ordered = sorted(names, key=lambda name: "[" in name)
+    return ", ".join(ordered[:20]) + (f" and {len(ordered) - 20} more" if len(ordered) > 20 else "")
 
 
 def fit(

@@ -14,8 +14,8 @@ from evercast.plan.recipes import StageName
 __all__ = ["FORMATS", "canonical_digest", "input_key", "unit_id", "unit_key"]
 
 FORMATS: Final[Mapping[StageName, int]] = {
-    "fetch": 1, "generation": 1, "command": 1, "selection": 2, "training": 1, "evaluation": 2, "serialization": 1,
-    "fit": 1, "report": 1,
+    "fetch": 1, "generation": 1, "command": 1, "selection": 2, "training": 1, "evaluation": 2, "serialization": 2,
+    "fit": 2, "report": 1,
 }  # fmt: skip
 """Format version of the output of each stage. Raise it when a stage writes something else for the same recipe."""
 
