@@ -52,8 +52,12 @@ class BinnedYield:
         factor = total / self.total
         return BinnedYield(edges=self.edges, values=self.values * factor, variances=self.variances * factor**2)
 
-    def rebin(self, edges: Sequence[float | int]) -> BinnedYield:
+    def rebin(self, edges: Sequence[float | int], *, what: str = "the histogram") -> BinnedYield:
         """Return the sums between `edges`, each of which must be an edge already.
+
+        Args:
+            edges: increasing.
+            what: which histogram it is, for the message.
 
         Raises:
             InvalidInput: ``histogram.edges``.
@@ -65,7 +69,7 @@ class BinnedYield:
         if len(wanted) < 2 or wrong.any() or (np.diff(position) <= 0).any():
             shown = f"{wanted[wrong][0]:g} is no edge of it" if wrong.any() else "they must increase"
             raise InvalidInput(
-                f"the histogram cannot be rebinned to the edges {[float(edge) for edge in wanted]}: {shown}; it has "
+                f"{what} cannot be rebinned to the edges {[float(edge) for edge in wanted]}: {shown}; it has "
                 f"{len(self.values)} bins from {self.edges[0]:g} to {self.edges[-1]:g}",
                 code="histogram.edges",
             )

@@ -35,7 +35,7 @@ class Events:
     Args:
         observables: (events, inputs), in their units.
         weight: (events,), proportional to expected events, any sign.
-        event: (events,), index of the event in the input of its sample.
+        event: (events,), identity of the event, the same in every sample that holds it.
     """
 
     observables: Float64[np.ndarray, "events inputs"]
@@ -61,7 +61,7 @@ class TrainingSet:
         observables: (rows, inputs) float32.
         label: (rows,), 1 for the process, 0 for the reference.
         weight: (rows,), each class with sum 1.
-        event: (rows,), index of the event in its input.
+        event: (rows,), identity of the event, the same in every sample that holds it.
         names: names of the inputs.
     """
 

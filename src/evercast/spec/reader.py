@@ -190,7 +190,7 @@ def _check_escapes(root: YamlNode, builder: TreeBuilder, file: str | None) -> No
 def _syntax_problem(err: yaml.MarkedYAMLError, text: str, file: str | None) -> Problem:
     mark, context = err.problem_mark, err.context_mark
     line = mark.line + 1 if mark else None
-    message = (err.problem or "not YAML") + (f" at column {mark.column + 1}" if mark else "")
+    message = (err.problem or "not YAML") + (f" at line {mark.line + 1}, column {mark.column + 1}" if mark else "")
     if err.context and context and mark and (context.line, context.column) != (mark.line, mark.column):
         message += f", {err.context} that begins in line {context.line + 1}, column {context.column + 1}"
         line = context.line + 1
@@ -201,4 +201,6 @@ def _syntax_problem(err: yaml.MarkedYAMLError, text: str, file: str | None) -> P
         hint = "indent with spaces, not with tabs"
     elif rest.startswith(("@", "`", "%")) or "mapping values" in message:
         hint = "put the text in quotes"
+    elif "did not find expected" in message:
+        hint = "a quote or a bracket may be open in the lines before"
     return Problem(code="spec.syntax", message=message, file=file, line=line, hint=hint)

@@ -176,6 +176,8 @@ class TreeBuilder:
             return
         frame.step = None
         hint = "write the entries out" if text == "<<" else "quote it" if event is not None else None
+        if hint == "quote it" and event is not None and event.value.isdigit():
+            hint = "quote it; or, where a comma was meant as a decimal point, write a point"
         self._add("spec.key-not-text", reason or "a key must be plain text", line, hint=hint)
         self._skipped_key += 1
         frame.step = f"\0{self._skipped_key}"

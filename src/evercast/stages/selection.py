@@ -115,7 +115,8 @@ def _by_histogram(
     if norm.calibration is None:
         return by_yield(selected.weight, in_region, total=total, kind="histogram")
     position = list(recipe.selection.observables).index(norm.calibration.observable)
-    target = shape.rebin(norm.calibration.edges).scaled_to(total)
+    what = f"the histogram {norm.calibration.shape_of or norm.histogram} of the calibration"
+    target = shape.rebin(norm.calibration.edges, what=what).scaled_to(total)
     return by_histogram(selected.weight, in_region, selected.observables[:, position], target)
 
 

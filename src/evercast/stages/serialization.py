@@ -140,7 +140,8 @@ def _template(task: Task[SerializationRecipe], name: str, channel: BinnedChannel
     if published is not None:
         histogram = task.recipe.histograms[published]
         paths = [task.inputs[f"source_{term.source}"] for term in histogram.terms]
-        binned = read_histogram(histogram, paths).rebin(channel.edges)
+        what = f"the histogram {published} of {process} in channel {name}"
+        binned = read_histogram(histogram, paths).rebin(channel.edges, what=what)
         nominal, variance = binned.values, binned.variances
     else:
         table = _simulated(task, process, channel.region, channel=name)
