@@ -37,7 +37,7 @@ from evercast.artifacts.files import (
 )
 from evercast.errors import IntegrityError, InvalidInput
 
-__all__ = ["CHUNK_ROWS", "SHARD_CHUNKS", "Arrays", "read_arrays", "write_arrays"]
+__all__ = ["CHUNK_ROWS", "SHARD_CHUNKS", "Arrays", "read_arrays", "read_foreign_arrays", "write_arrays"]
 
 CHUNK_ROWS: Final = 16384
 SHARD_CHUNKS: Final = 8
@@ -45,6 +45,7 @@ _FORMAT: Final = "arrays/1.0.0"
 _INVENTORY: Final = "inventory.json"
 _DTYPES: Final = ("bool", "int32", "int64", "uint8", "uint32", "uint64", "float32", "float64")
 _CODECS: Final = ("sharding_indexed", "bytes", "blosc", "crc32c")
+_FOREIGN_CODECS: Final = (*_CODECS, "zstd", "gzip")
 _MAX_BYTES: Final = 1 << 40
 _ARRAY_KEYS: Final = frozenset(
     {
@@ -163,12 +164,34 @@ def read_arrays(path: Path) -> Arrays:
             changed or no regular file), ``array.metadata`` (a codec, type, shape or format that is not allowed).
     """
     _check_inventory(path)
+    return _read_group(path, codecs=_CODECS)
+
+
+def read_foreign_arrays(path: Path) -> Arrays:
+    """Return the arrays of a zarr v3 group that another program wrote, which has no inventory.
+
+    zarr itself reads a lost chunk as zeros. Here every chunk must be there and hold something, so a writer has to write
+    empty chunks too (``config={"write_empty_chunks": True}``): those left out cannot be told from lost ones.
+
+    Raises:
+        IntegrityError: ``array.missing``, ``array.inventory`` (an empty file, or one that is no regular file),
+            ``array.metadata`` (a codec, type, shape or format that is not allowed, or a chunk that is not there).
+    """
+    if path.is_symlink() or not path.is_dir():
+        raise _damaged(path, "there is no such folder", code="array.missing")
+    for entry in _walk(path):
+        if entry.is_file() and entry.stat().st_size == 0:
+            raise _damaged(path, f"{entry.relative_to(path)} is empty", code="array.inventory")
+    return _read_group(path, codecs=_FOREIGN_CODECS)
+
+
+def _read_group(path: Path, *, codecs: tuple[str, ...]) -> Arrays:
     group = read_json(path / "zarr.json")
     if not isinstance(group, dict) or group.get("zarr_format") != 3 or group.get("node_type") != "group":
         raise _damaged(path, "zarr.json is not a zarr v3 group", code="array.metadata")
     names = sorted(entry.name for entry in path.iterdir() if entry.is_dir())
     for name in names:
-        _check_array(path, name)
+        _check_array(path, name, codecs=codecs)
     attributes = group.get("attributes", {})
     if not isinstance(attributes, dict):
         raise _damaged(path, "the attributes are not an object", code="array.metadata")
@@ -217,7 +240,7 @@ def _walk(path: Path) -> Iterator[Path]:
             yield from _walk(entry)
 
 
-def _check_array(path: Path, name: str) -> None:
+def _check_array(path: Path, name: str, *, codecs: tuple[str, ...]) -> None:
     body = read_json(path / name / "zarr.json")
     if not isinstance(body, dict) or body.get("zarr_format") != 3 or body.get("node_type") != "array":
         raise _damaged(path, f"{name} is not a zarr v3 array", code="array.metadata")
@@ -227,8 +250,8 @@ def _check_array(path: Path, name: str) -> None:
     if body.get("data_type") not in _DTYPES:
         raise _damaged(path, f"{name} has the data type {body.get('data_type')!r}", code="array.metadata")
     for codec in _codec_names(body.get("codecs")):
-        if codec not in _CODECS:
-            allowed = ", ".join(_CODECS)
+        if codec not in codecs:
+            allowed = ", ".join(codecs)
             raise _damaged(path, f"{name} uses the codec {codec!r}; allowed: {allowed}", code="array.metadata")
     _check_grid(path, name, body)
 

@@ -1,6 +1,6 @@
 """Identities of events: 64 bits that tell the file and the place in it, the same in every sample that reads the file.
 
-The upper 32 bits are taken from the sha256 of the content of the file (of its inventory, for a folder of arrays; with
+The upper 32 bits are taken from the sha256 of the content of the file (of its files, for a folder of arrays; with
 the name of the tree, for ROOT), the lower 32 bits are the index of the event in it. Neither the path of the file, nor
 its place in the list of a sample, nor the files beside it enter. Folds and smearing are functions of the identity.
 """
@@ -24,14 +24,16 @@ _INVENTORY: Final = "inventory.json"
 
 
 def content_digest(path: Path) -> str:
-    """Return the sha256 of a file, or of the inventory of a folder of arrays, which holds those of its files.
+    """Return the sha256 of a file, or of the names and digests of the files of a folder of arrays.
 
     Raises:
-        InvalidInput: ``sample.missing``, or ``sample.format`` for a folder without inventory.
+        InvalidInput: ``sample.missing``.
     """
-    file = path / _INVENTORY if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
-        raise InvalidInput(f"the folder has no {_INVENTORY}", code="sample.format", where=str(path))
+    file = path / _INVENTORY if (path / _INVENTORY).is_file() else path
+    if file.is_dir():
+        inside = sorted(item for item in path.rglob("*") if item.is_file())
+        lines = (f"{sha256_file(item)}  {item.relative_to(path).as_posix()}\n" for item in inside)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     if not file.is_file():
         raise InvalidInput("there is no such file", code="sample.missing", where=str(file))
     return sha256_file(file)

@@ -7,6 +7,7 @@ import awkward as ak
 import event_files
 import numpy as np
 import pytest
+import zarr
 
 from evercast.artifacts.arrays import write_arrays
 from evercast.errors import IntegrityError, InvalidInput
@@ -163,11 +164,34 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path):
     assert caught.value.code == "sample.column"
 
 
-def test_a_zarr_folder_with_a_lost_shard_or_without_inventory_is_refused(tmp_path):
+def test_a_zarr_folder_with_a_lost_shard_is_refused_with_and_without_inventory(tmp_path):
     path = make("zarr", tmp_path)
     (path / "x" / "c" / "0").unlink()
     with pytest.raises(IntegrityError):
         open_events(path)
     (path / "inventory.json").unlink()
-    with pytest.raises(InvalidInput, match=r"no inventory\.json"):
+    with pytest.raises(IntegrityError, match="does not go with its shards"):
+        open_events(path)
+
+
+def foreign_zarr(folder, **config):
+    group = zarr.create_group(store=str(folder), zarr_format=3)
+    group.create_array("x", shape=(10,), chunks=(4,), dtype="float64", config=config)[...] = np.arange(10.0)
+    group.create_array("p", shape=(10, 2), chunks=(4, 2), dtype="float32", config=config)[...] = np.ones((10, 2))
+    return folder
+
+
+def test_a_zarr_group_of_another_program_is_read(tmp_path):
+    source = open_events(foreign_zarr(tmp_path / "events.zarr", write_empty_chunks=True))
+    chunks = list(source.chunks(6))
+    assert source.facts.n_events == 10
+    assert [len(chunk) for chunk in chunks] == [6, 4]
+    assert chunks[1]["x"].to_list() == [6.0, 7.0, 8.0, 9.0]
+    assert chunks[0]["p"][0].to_list() == [1.0, 1.0]
+
+
+def test_a_zarr_group_of_another_program_with_an_emptied_chunk_is_refused(tmp_path):
+    path = foreign_zarr(tmp_path / "events.zarr", write_empty_chunks=True)
+    (path / "x" / "c" / "1").write_bytes(b"")
+    with pytest.raises(IntegrityError, match="x/c/1 is empty"):
         open_events(path)

@@ -1,4 +1,4 @@
-"""Folders of arrays (zarr v3) with an inventory: one array per column."""
+"""Folders of arrays (zarr v3): one array per column."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Literal
 import awkward as ak
 import numpy as np
 
-from evercast.artifacts.arrays import Arrays, read_arrays
-from evercast.errors import InvalidInput
+from evercast.artifacts.arrays import Arrays, read_arrays, read_foreign_arrays
 from evercast.events.formats.base import FileFacts, chosen_columns, damaged, empty
 
 __all__ = ["ZarrFolder", "open_zarr"]
@@ -43,20 +42,16 @@ def _lists(column: np.ndarray) -> ak.Array:
 
 
 def open_zarr(path: Path) -> ZarrFolder:
-    """Open a folder of arrays written by `evercast.artifacts.arrays`, after every file was compared with the inventory.
+    """Open a zarr v3 group.
+
+    One that `evercast.artifacts.arrays` wrote is compared with its inventory, file by file. Of any other, every chunk
+    must be there: zarr reads a lost chunk as zeros.
 
     Raises:
         IntegrityError: a file is missing, short or changed.
-        InvalidInput: ``sample.format`` (arrays of different length, or a folder without inventory), ``sample.empty``.
+        InvalidInput: ``sample.format`` (arrays of different length), ``sample.empty``.
     """
-    if not (path / "inventory.json").is_file():
-        raise InvalidInput(
-            "the zarr folder has no inventory.json; a lost chunk could not be told from zeros",
-            code="sample.format",
-            where=str(path),
-            hint="write it with evercast.artifacts.arrays.write_arrays, or give Parquet",
-        )
-    content = read_arrays(path)
+    content = read_arrays(path) if (path / "inventory.json").is_file() else read_foreign_arrays(path)
     lengths = {name: len(array) for name, array in content.arrays.items()}
     if len(set(lengths.values())) > 1:
         raise damaged(path, f"the arrays differ in length: {lengths}")
