@@ -168,13 +168,13 @@ def test_the_version_of_evercast_and_the_format_of_the_stage_count(monkeypatch: 
     def key() -> str:
         return unit_key(stage="fit", recipe={"a": 1}, inputs={})
 
-    before = key()
+    before, written = key(), FORMATS["fit"]
     major, minor, _ = __version__.split(".")
     monkeypatch.setattr("evercast.plan.keys._VERSION", f"{major}.{int(minor) + 1}")
     newer = key()
     monkeypatch.setitem(FORMATS, "fit", FORMATS["fit"] + 1)  # type: ignore[arg-type]
     assert len({before, newer, key()}) == 3
-    version = {"evercast": f"{major}.{minor}", "stage": "fit", "format": 1}
+    version = {"evercast": f"{major}.{minor}", "stage": "fit", "format": written}
     assert before == canonical_digest(version | {"recipe": {"a": 1}, "inputs": {}})
 
 
