@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a process: the tests of one machine run side by side. Set before numpy and jax are loaded.
@@ -29,3 +31,16 @@ install_import_hook(_NUMERIC_ROOMS, "beartype.beartype")
 def repository() -> Path:
     """The folder of the source tree."""
     return ROOT
+
+
+@pytest.fixture
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte, or of the size given as an indirect parameter."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={getattr(request, 'param', '1m')}", "tmpfs", str(place)]
+    mounted = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"this user may not mount a small file system: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

@@ -1,6 +1,5 @@
 import errno
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -104,15 +103,3 @@ def test_disk_errors_have_stable_codes(number: int, code: str) -> None:
 def test_other_errors_pass_through() -> None:
     with pytest.raises(ConnectionResetError), disk_errors(Path("place")):
         raise OSError(errno.ECONNRESET, "reset")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A file system of one megabyte."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system here: {mounted.stderr.strip()}")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)

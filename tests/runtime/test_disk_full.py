@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from run_folders import command, freeze, named, nothing_was_made, run_alone
 from evercast.errors import EnvironmentUnfit
 from evercast.runtime.execute import execute_unit
 from workflow_documents import environment
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if mount is None or subprocess.run([mount, *options], capture_output=True, check=False).returncode != 0:
-        pytest.skip("this user may not mount a small file system; the limit on file sizes is tested instead")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_command_that_fills_the_disk(tmp_path: Path, small_disk: Path) -> None:
