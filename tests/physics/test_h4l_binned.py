@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 
 from evercast.artifacts.event_table import EventTable, read_event_table
 from evercast.events.histograms import BinnedYield, read_histogram
-from evercast.events.sources import SearchPath, available, fetch_source
+from evercast.events.sources import SearchPath, fetch_source
 from evercast.inference.outcome import Outcome, compute_outcome
 from evercast.likelihood.assembly import BinnedInput, Physics, Template, assemble, to_workspace
 from evercast.likelihood.evaluate import Likelihood
@@ -35,10 +35,7 @@ SEARCH = SearchPath(cache=ROOT / "data-cache", folders=tuple(path for path in FO
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning"),  # pyhf uses it
-    pytest.mark.skipif(
-        not all(available(source, SEARCH) for source in ANALYSIS.sources.values()),
-        reason="the public files of specs/h4l are not on the search path (EVERCAST_DATA)",
-    ),
+    pytest.mark.public_data,
 ]
 
 
@@ -120,13 +117,11 @@ def test_the_window_around_the_peak(templates, mass, channel):
     assert np.sum((mass > 121) & (mass < 130)) == 12
 
 
-def test_the_selected_events_fill_exactly_the_published_data_histogram(mass, channel):
+def test_the_selected_events_fill_exactly_the_published_data_histogram(mass, channel, real_data):
     """Two ways to the same 102 events: four-vectors in CSV, and the histograms of the published analysis."""
-    folder = source_path("hist_hzz12").parent
+    folder = real_data / "cms-h4l" / "rootfiles"
     files = {"mass4mu_8TeV_low": "DoubleMu", "mass2mu2e_8TeV_low": "DoubleMu", "mass4e_8TeV_low": "DoubleE"}
     paths = [(folder / f"{stream}{year}.root", name) for name, stream in files.items() for year in (11, 12)]
-    if not all(path.is_file() for path, _ in paths):
-        pytest.skip("the published data histograms are not beside the simulated ones")
     published = np.sum([uproot.open(path)[f"demo/{name}"].values() for path, name in paths], axis=0)
     np.testing.assert_array_equal(np.histogram(mass, channel.edges)[0], published)
     assert len(mass) == 102
