@@ -20,7 +20,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import zarr
@@ -139,7 +139,15 @@ def _write_group(path: Path, arrays: Mapping[str, NDArray[np.generic]], attribut
             config={"write_empty_chunks": True},
         )
         if array.size:
-            stored[...] = array
+            _fill(stored, array)
+
+
+def _fill(stored: zarr.Array[Any], array: NDArray[np.generic]) -> None:
+    """Write one shard after the other: zarr writes the shards of one call at once, and after an error in one of them
+    the others would go on writing into the folder that is being removed."""
+    rows = CHUNK_ROWS * SHARD_CHUNKS
+    for start in range(0, len(array), rows):
+        stored[start : start + rows] = array[start : start + rows]
 
 
 def _write_inventory(path: Path) -> None:
