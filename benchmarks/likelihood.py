@@ -29,7 +29,14 @@ from evercast.inference.asymptotics import cls
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.interpolation import polynomial_exponential_factor
-from evercast.likelihood.model import Component, LikelihoodModel, NormSys, ParameterModel, UnbinnedChannelModel
+from evercast.likelihood.model import (
+    Component,
+    EventSet,
+    LikelihoodModel,
+    NormSys,
+    ParameterModel,
+    UnbinnedChannelModel,
+)
 
 N_SYSTEMATICS = 12
 YIELDS = np.array([400.0, 425.0, 300.0, 2000.0])
@@ -64,7 +71,9 @@ def unbinned(n_events: int) -> dict[str, float]:
     )  # fmt: skip
     parameters = (ParameterModel(name="mu", initial=1.0, bounds=(0.0, 10.0), poi=True),)
     parameters += tuple(ParameterModel(name=name, bounds=(-5.0, 5.0), constraint="normal") for name in names)
-    channel = UnbinnedChannelModel(name="SR", components=components, log_ratio=log_ratio, weight=weight)
+    channel = UnbinnedChannelModel(
+        name="SR", components=components, events=EventSet(log_ratio=log_ratio, weight=weight)
+    )
     ours = Likelihood(LikelihoodModel(name="bench", parameters=parameters, channels=(channel,)))
     theta = np.array([0.7, *rng.normal(scale=0.5, size=N_SYSTEMATICS)])
     with jax.enable_x64(new_val=True):

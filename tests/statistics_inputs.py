@@ -146,8 +146,7 @@ def gaussian_mixture(
             Component(process="S", yield_events=n_signal, coefficient="mu"),
             Component(process="B", yield_events=n_background),
         ),
-        log_ratio=log_ratio,
-        weight=weight,
+        events=EventSet(log_ratio=log_ratio, weight=weight),
         simulation=EventSet(log_ratio=log_ratio, weight=nominal),
     )
     parameter = ParameterModel(name="mu", initial=1.0, bounds=(-2.0, 10.0), poi=True)

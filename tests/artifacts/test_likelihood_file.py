@@ -41,8 +41,7 @@ def model() -> LikelihoodModel:
             Component(process="S", yield_events=9.5, coefficient="mu"),
             Component(process="B", yield_events=80.0, modifiers=(NormSys(parameter="norm", up=1.1, down=0.9),)),
         ),
-        log_ratio=rng.normal(size=(7, 2)).astype(np.float32),
-        weight=np.ones(7),
+        events=EventSet(log_ratio=rng.normal(size=(7, 2)).astype(np.float32), weight=np.ones(7)),
         simulation=EventSet(log_ratio=rng.normal(size=(20, 2)).astype(np.float32), weight=rng.uniform(size=20)),
     )
     modifiers = (
@@ -92,7 +91,7 @@ def test_the_asimov_data_replace_the_observed_ones(model, tmp_path):
     write_likelihood(tmp_path, replace(model, channels=model.channels[:1]))
     found = read_likelihood(tmp_path, dataset="asimov")
     assert found.asimov == "simulation"
-    np.testing.assert_array_equal(found.channels[0].weight, model.channels[0].simulation.weight)
+    np.testing.assert_array_equal(found.channels[0].events.weight, model.channels[0].simulation.weight)
 
 
 def test_asimov_data_without_simulated_events_are_refused(model, tmp_path):

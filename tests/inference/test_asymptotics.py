@@ -143,7 +143,9 @@ def test_unbinned_asimov_data_are_reweighted_simulation() -> None:
     """T1 at mu = 2: the reweighted events are those of mu = 2, since the ratios are exact."""
     likelihood = Likelihood(gaussian_mixture())
     model = asimov_model(likelihood, np.array([2.0]))
-    np.testing.assert_allclose(model.channels[0].weight, gaussian_mixture(mu=2.0).channels[0].weight, rtol=1e-12)
+    np.testing.assert_allclose(
+        model.channels[0].events.weight, gaussian_mixture(mu=2.0).channels[0].events.weight, rtol=1e-12
+    )
     assert model.asimov == "simulation"
     assert fit(Likelihood(model)).theta[0] == pytest.approx(2.0, abs=1e-6)
     bare = replace(likelihood.model, channels=(replace(likelihood.model.channels[0], simulation=None),))

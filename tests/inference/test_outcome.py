@@ -13,7 +13,7 @@ from evercast.inference.fit import FitResult, fit
 from evercast.inference.outcome import compute_outcome, outcome_to_json
 from evercast.inference.profile import Profile
 from evercast.likelihood.evaluate import Likelihood
-from evercast.likelihood.model import BinnedSample
+from evercast.likelihood.model import BinnedSample, EventSet
 from evercast.spec.model import Inference
 from statistics_inputs import counting_model, gaussian_mixture
 
@@ -69,9 +69,11 @@ def test_simulated_events_with_a_negative_total_at_the_best_fit_are_reported() -
     """T1 at mu = -0.5: signal over background is exp(x - 0.5) / 10, the total is negative above x = 3.5."""
     model = gaussian_mixture(mu=-0.5)
     channel = model.channels[0]
-    x = channel.log_ratio[:, 0] + 0.5
+    x = channel.events.log_ratio[:, 0] + 0.5
     observed = x < 3.0
-    cut = replace(channel, log_ratio=channel.log_ratio[observed], weight=channel.weight[observed])
+    cut = replace(
+        channel, events=EventSet(log_ratio=channel.events.log_ratio[observed], weight=channel.events.weight[observed])
+    )
     found = compute_outcome(
         Likelihood(replace(model, channels=(cut,))), inference=Inference(scan_points=3, scan_range=(-0.6, 0.0))
     )

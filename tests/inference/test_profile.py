@@ -14,6 +14,7 @@ from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
     BinnedSample,
     Component,
+    EventSet,
     LikelihoodModel,
     NormFactor,
     ParameterModel,
@@ -120,8 +121,7 @@ def test_an_interval_is_found_where_the_first_step_leaves_the_domain() -> None:
             Component(process="S", yield_events=10.0, coefficient="mu"),
             Component(process="B", yield_events=5.0),
         ),
-        log_ratio=np.zeros((6, 2)),
-        weight=np.ones(6),
+        events=EventSet(log_ratio=np.zeros((6, 2)), weight=np.ones(6)),
     )
     parameter = ParameterModel(name="mu", initial=1.0, bounds=(-10.0, 10.0), poi=True)
     profile = Profile(Likelihood(LikelihoodModel(name="count", parameters=(parameter,), channels=(channel,))), "mu")

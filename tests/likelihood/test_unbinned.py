@@ -40,8 +40,9 @@ def interference_model(n_events: int, *, seed: int = 3, dtype: type = np.float32
             Component(process="B", yield_events=30.0, coefficient="1 - sqrt(mu)"),
             Component(process="NI", yield_events=500.0, modifiers=(NormSys(parameter="norm", up=1.1, down=0.85),)),
         ),
-        log_ratio=rng.normal(scale=0.7, size=(n_events, 4)).astype(dtype),
-        weight=rng.uniform(0.5, 1.5, n_events),
+        events=EventSet(
+            log_ratio=rng.normal(scale=0.7, size=(n_events, 4)).astype(dtype), weight=rng.uniform(0.5, 1.5, n_events)
+        ),
     )
     return LikelihoodModel(name="toy", parameters=PARAMETERS, channels=(channel,))
 
@@ -54,8 +55,8 @@ def code_4(alpha: float, up: float, down: float) -> float:
 def by_numpy(model: LikelihoodModel, mu: float, norm: float) -> float:
     channel = model.channels[0]
     nu = np.array([40 * (mu - np.sqrt(mu)), 50 * np.sqrt(mu), 30 * (1 - np.sqrt(mu)), 500 * code_4(norm, 1.1, 0.85)])
-    intensity = np.exp(channel.log_ratio.astype(float)) @ nu
-    term = 2 * (nu.sum() - np.sum(channel.weight * np.log(intensity)))
+    intensity = np.exp(channel.events.log_ratio.astype(float)) @ nu
+    term = 2 * (nu.sum() - np.sum(channel.events.weight * np.log(intensity)))
     return term + ((norm - 0.3) / 0.8) ** 2 + 2 * np.log(0.8) + np.log(2 * np.pi)
 
 
@@ -70,9 +71,14 @@ def test_log_ratios_far_from_zero_neither_overflow_nor_vanish() -> None:
     model = interference_model(300, dtype=np.float64)
     channel = model.channels[0]
     shift = np.linspace(-3000.0, 3000.0, 300)
-    shifted = replace(model, channels=(replace(channel, log_ratio=channel.log_ratio + shift[:, None]),))
+    shifted = replace(
+        model,
+        channels=(
+            replace(channel, events=replace(channel.events, log_ratio=channel.events.log_ratio + shift[:, None])),
+        ),
+    )
     theta = np.array([0.5, 0.2])
-    expected = Likelihood(model).twice_nll(theta) - 2 * np.sum(channel.weight * shift)
+    expected = Likelihood(model).twice_nll(theta) - 2 * np.sum(channel.events.weight * shift)
     assert Likelihood(shifted).twice_nll(theta) == pytest.approx(expected, rel=1e-12)
 
 
@@ -100,7 +106,7 @@ def test_a_component_may_be_negative_but_not_the_total() -> None:
     theta = np.array([1.0, 0.0])
     assert negative.twice_nll(theta) == np.inf
     nu = np.array([-480.0, 50.0, 0.0, 500.0])
-    bad = np.flatnonzero(np.exp(channel.log_ratio.astype(float)) @ nu <= 0)
+    bad = np.flatnonzero(np.exp(channel.events.log_ratio.astype(float)) @ nu <= 0)
     text = why_undefined(negative, theta)
     assert text is not None
     assert f"not positive for {len(bad)} of 2000 events, first event {bad[0]} at mu = 1, norm = 0" in text
@@ -114,8 +120,7 @@ def wide_signal(n_events: int) -> Likelihood:
             Component(process="S", yield_events=10.0, coefficient="mu"),
             Component(process="B", yield_events=5.0),
         ),
-        log_ratio=np.tile(np.array([-9.0, 0.0]), (n_events, 1)),
-        weight=np.ones(n_events),
+        events=EventSet(log_ratio=np.tile(np.array([-9.0, 0.0]), (n_events, 1)), weight=np.ones(n_events)),
     )
     parameter = ParameterModel(name="mu", initial=1.0, bounds=(-10.0, 10.0), poi=True)
     return Likelihood(LikelihoodModel(name="wide", parameters=(parameter,), channels=(channel,)))
@@ -169,15 +174,19 @@ def test_simulated_events_without_a_positive_intensity_are_counted() -> None:
 def test_an_event_without_weight_is_not_asked_for_a_positive_intensity() -> None:
     model = interference_model(50)
     channel = model.channels[0]
-    log_ratio = channel.log_ratio.copy()
+    log_ratio = channel.events.log_ratio.copy()
     log_ratio[7] = [8.0, -8.0, -8.0, -8.0]  # the total is negative there for mu < 1
-    weight = channel.weight.copy()
+    weight = channel.events.weight.copy()
     weight[7] = 0.0
-    changed = Likelihood(replace(model, channels=(replace(channel, log_ratio=log_ratio, weight=weight),)))
+    changed = Likelihood(
+        replace(model, channels=(replace(channel, events=EventSet(log_ratio=log_ratio, weight=weight)),))
+    )
     theta = np.array([0.3, 0.0])
     assert np.isfinite(changed.twice_nll(theta))
     assert why_undefined(changed, theta) is None
-    with_weight = Likelihood(replace(model, channels=(replace(channel, log_ratio=log_ratio),)))
+    with_weight = Likelihood(
+        replace(model, channels=(replace(channel, events=replace(channel.events, log_ratio=log_ratio)),))
+    )
     assert with_weight.twice_nll(theta) == np.inf
 
 
@@ -218,10 +227,15 @@ def test_bins_become_the_unbinned_likelihood_as_they_shrink() -> None:
 
 def test_log_ratios_that_are_not_finite_are_counted_and_refused() -> None:
     model = interference_model(40)
-    log_ratio = model.channels[0].log_ratio.copy()
+    log_ratio = model.channels[0].events.log_ratio.copy()
     log_ratio[[3, 9], 1] = np.nan, np.inf
     with pytest.raises(NumericalFailure, match=r"2 of 40 events .* first: 3, 9"):
-        Likelihood(replace(model, channels=(replace(model.channels[0], log_ratio=log_ratio),)))
+        Likelihood(
+            replace(
+                model,
+                channels=(replace(model.channels[0], events=replace(model.channels[0].events, log_ratio=log_ratio)),),
+            )
+        )
 
 
 @pytest.mark.parametrize(

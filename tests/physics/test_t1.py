@@ -12,7 +12,7 @@ from evercast.inference.asymptotics import significance
 from evercast.inference.fit import fit
 from evercast.inference.profile import Profile
 from evercast.likelihood.evaluate import Likelihood
-from evercast.likelihood.model import LikelihoodModel
+from evercast.likelihood.model import EventSet, LikelihoodModel
 from statistics_inputs import gaussian_mixture
 
 
@@ -60,7 +60,7 @@ def test_events_drawn_from_the_model_scatter_mu_by_as_much() -> None:
 
 
 def with_events(model: LikelihoodModel, log_ratio: np.ndarray, weight: np.ndarray) -> LikelihoodModel:
-    return replace(model, channels=(replace(model.channels[0], log_ratio=log_ratio, weight=weight),))
+    return replace(model, channels=(replace(model.channels[0], events=EventSet(log_ratio=log_ratio, weight=weight)),))
 
 
 def test_the_expected_significance_is_that_of_the_likelihood_ratio_integral() -> None:

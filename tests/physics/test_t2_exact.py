@@ -13,6 +13,7 @@ from evercast.likelihood.model import (
     BinnedChannelModel,
     BinnedSample,
     Component,
+    EventSet,
     LikelihoodModel,
     ParameterModel,
     UnbinnedChannelModel,
@@ -35,8 +36,12 @@ def model(*, dtype: type = np.float64, n_grid: int = 4001) -> LikelihoodModel:
     channel = UnbinnedChannelModel(
         name="SR",
         components=tuple(Component(process=p, yield_events=y, coefficient=c) for p, _, y, c in COMPONENTS),
-        log_ratio=np.stack([np.log(density(x) / reference) for _, density, _, _ in COMPONENTS], axis=1).astype(dtype),
-        weight=toy.intensity(x, 1.0) * step,
+        events=EventSet(
+            log_ratio=np.stack([np.log(density(x) / reference) for _, density, _, _ in COMPONENTS], axis=1).astype(
+                dtype
+            ),
+            weight=toy.intensity(x, 1.0) * step,
+        ),
     )
     return LikelihoodModel(name="T2", parameters=(MU,), channels=(channel,))
 
@@ -102,8 +107,7 @@ def test_data_of_pure_background_end_at_the_bound_of_mu() -> None:
     channel = UnbinnedChannelModel(
         name="SR",
         components=base.channels[0].components,
-        log_ratio=base.channels[0].log_ratio,
-        weight=toy.intensity(x, 0.0) * step,
+        events=EventSet(log_ratio=base.channels[0].events.log_ratio, weight=toy.intensity(x, 0.0) * step),
     )
     result = fit(Likelihood(LikelihoodModel(name="T2 at 0", parameters=(MU,), channels=(channel,))))
     assert result.theta[0] == pytest.approx(0.0, abs=1e-9)

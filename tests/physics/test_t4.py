@@ -13,6 +13,7 @@ from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.interpolation import exponential_factor, polynomial_exponential_factor
 from evercast.likelihood.model import (
     Component,
+    EventSet,
     LikelihoodModel,
     NormSys,
     ParameterModel,
@@ -65,8 +66,9 @@ def two_gaussians(*, up: float, down: float, pulled: float = 0.0) -> LikelihoodM
             Component(process="S", yield_events=200.0, coefficient="mu"),
             Component(process="B", yield_events=2000.0, modifiers=(NormSys(parameter="norm", up=up, down=down),)),
         ),
-        log_ratio=np.stack([x - 0.5, np.zeros_like(x)], axis=1),
-        weight=200 * signal + 2000 * background,
+        events=EventSet(
+            log_ratio=np.stack([x - 0.5, np.zeros_like(x)], axis=1), weight=200 * signal + 2000 * background
+        ),
     )
     parameters = (
         ParameterModel(name="mu", initial=1.2, bounds=(-5.0, 10.0), poi=True),

@@ -62,6 +62,7 @@ RECIPE = SerializationRecipe(
         "signal": Process(sample="signal_mc", coefficient="mu"),
         "background": Process(sample="background_mc"),
     },
+    morphing_bases={},
     systematics={"norm": NormalisationSystematic(kind="normalisation", processes=("background",), up=1.1, down=0.9)},
     ensembles={"ratios": ENSEMBLE},
     histograms={},
@@ -158,7 +159,9 @@ def test_templates_carry_the_weights_and_their_statistics(made, inputs):
 
 def test_both_likelihoods_have_the_same_events_and_yields(made):
     neural, binned = open_likelihood(made, "neural").channels[0], open_likelihood(made, "binned").channels[0]
-    assert len(neural.weight) == pytest.approx(binned.observed.sum(), abs=2)  # the bins end at 3.5 standard deviations
+    assert len(neural.events.weight) == pytest.approx(
+        binned.observed.sum(), abs=2
+    )  # the bins end at 3.5 standard deviations
     for component in neural.components:
         sample = tables()[PROCESS_SAMPLES[component.process]].in_region("SR")
         assert component.yield_events == pytest.approx(sample.weight.sum())

@@ -143,8 +143,10 @@ def _write_group(path: Path, arrays: Mapping[str, NDArray[np.generic]], attribut
 
 
 def _fill(stored: zarr.Array[Any], array: NDArray[np.generic]) -> None:
-    """Write one shard after the other: zarr writes the shards of one call at once, and after an error in one of them
-    the others would go on writing into the folder that is being removed."""
+    """Write one shard after the other.
+
+    zarr writes the shards of one call at once; after an error in one the others would still write into the folder.
+    """
     rows = CHUNK_ROWS * SHARD_CHUNKS
     for start in range(0, len(array), rows):
         stored[start : start + rows] = array[start : start + rows]

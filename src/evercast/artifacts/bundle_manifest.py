@@ -104,6 +104,6 @@ def _channel(recipe: SerializationRecipe, spec: LikelihoodSpec, channel: Unbinne
         "region": region,
         "cut": recipe.selection.regions[region].cut,
         "yields": {component.process: component.yield_events for component in channel.components},
-        "observed_events": len(channel.weight),
+        "observed_events": len(channel.events.weight),
         "simulated_events": 0 if channel.simulation is None else len(channel.simulation.weight),
     }

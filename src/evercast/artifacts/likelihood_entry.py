@@ -233,7 +233,7 @@ def _channel_out(channel: ChannelModel) -> _Unbinned | _Binned:
             kind="unbinned",
             name=channel.name,
             components=components,
-            observed_events=len(channel.weight),
+            observed_events=len(channel.events.weight),
             asimov_events=simulated,
         )
     samples = tuple(
@@ -278,7 +278,6 @@ def _channel_in(channel: _Unbinned | _Binned, events: EventReader) -> ChannelMod
     return UnbinnedChannelModel(
         name=channel.name,
         components=components,
-        log_ratio=observed.log_ratio,
-        weight=observed.weight,
+        events=observed,
         simulation=simulation,
     )

@@ -103,7 +103,7 @@ def _with_simulation(model: LikelihoodModel) -> LikelihoodModel:
                 hint="let the fit make Asimov data (--expected)",
             )
         simulation = channel.simulation
-        channels.append(replace(channel, log_ratio=simulation.log_ratio, weight=simulation.weight))
+        channels.append(replace(channel, events=simulation))
     return replace(model, channels=tuple(channels), asimov="simulation")
 
 
@@ -136,8 +136,8 @@ def _read_body(path: Path) -> LikelihoodEntry:
 def _tensors(channel: UnbinnedChannelModel, extra: ExtraEvents | None) -> dict[str, np.ndarray]:
     name = channel.name
     tensors: dict[str, np.ndarray] = {
-        f"{name}.observed.log_ratio": np.ascontiguousarray(channel.log_ratio, dtype=np.float32),
-        f"{name}.observed.weight": np.ascontiguousarray(channel.weight, dtype=np.float64),
+        f"{name}.observed.log_ratio": np.ascontiguousarray(channel.events.log_ratio, dtype=np.float32),
+        f"{name}.observed.weight": np.ascontiguousarray(channel.events.weight, dtype=np.float64),
     }
     if channel.simulation is not None:
         tensors[f"{name}.asimov.log_ratio"] = np.ascontiguousarray(channel.simulation.log_ratio, dtype=np.float32)

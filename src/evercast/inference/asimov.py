@@ -81,7 +81,7 @@ def _unbinned(
         message = f"channel '{channel.name}' holds no simulated events: no expected result can be computed"
         raise InvalidInput(message, code="asimov.no-simulation")
     if np.array_equal(expected, nominal):
-        return replace(channel, log_ratio=simulation.log_ratio, weight=simulation.weight)
+        return replace(channel, events=simulation)
     if not expected.sum() > 0:
         message = f"the expected events of all components add up to {expected.sum():.6g}"
         raise NumericalFailure(message, code="asimov.negative", where=f"channel {channel.name}")
@@ -92,4 +92,4 @@ def _unbinned(
     if bad.size:
         message = f"the total intensity is not positive for {bad.size} of {len(ratio)} simulated events, first {bad[0]}"
         raise NumericalFailure(message, code="asimov.negative", where=f"channel {channel.name}")
-    return replace(channel, log_ratio=simulation.log_ratio, weight=simulation.weight * new / old)
+    return replace(channel, events=replace(simulation, weight=simulation.weight * new / old))

@@ -24,7 +24,7 @@ from evercast.likelihood.model import (
     UnbinnedChannelModel,
 )
 from evercast.spec.expressions import Binary, Name, Node, Number, names, parse_coefficient
-from evercast.spec.model import NormalisationSystematic, Parameter, Process
+from evercast.spec.model import NormalisationSystematic, Parameter, Process, Systematic
 
 __all__ = ["BinnedInput", "Physics", "Template", "UnbinnedInput", "assemble", "check_templates", "to_workspace"]
 
@@ -38,7 +38,7 @@ class Physics:
 
     parameters: Mapping[str, Parameter]
     processes: Mapping[str, Process]
-    systematics: Mapping[str, NormalisationSystematic]
+    systematics: Mapping[str, Systematic]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,7 +156,7 @@ def _sample(template: Template, channel: str, factors: Sequence[str], physics: P
     modifiers += [
         {"name": name, "type": "normsys", "data": {"hi": systematic.up, "lo": systematic.down}}
         for name, systematic in physics.systematics.items()
-        if template.process in systematic.processes
+        if isinstance(systematic, NormalisationSystematic) and template.process in systematic.processes
     ]
     if template.variance is not None:
         error = np.sqrt(template.variance)
@@ -255,7 +255,7 @@ def _unbinned_channel(channel: UnbinnedInput, physics: Physics) -> UnbinnedChann
             modifiers=tuple(
                 NormSys(parameter=name, up=systematic.up, down=systematic.down)
                 for name, systematic in physics.systematics.items()
-                if process in systematic.processes
+                if isinstance(systematic, NormalisationSystematic) and process in systematic.processes
             ),
         )
         for process, expected in channel.yields.items()
@@ -263,8 +263,7 @@ def _unbinned_channel(channel: UnbinnedInput, physics: Physics) -> UnbinnedChann
     return UnbinnedChannelModel(
         name=channel.name,
         components=components,
-        log_ratio=channel.observed.log_ratio,
-        weight=channel.observed.weight,
+        events=channel.observed,
         simulation=channel.simulation,
     )
 
@@ -283,7 +282,7 @@ def _parameters(
     models += [
         ParameterModel(name=name, bounds=_SYSTEMATIC_BOUNDS, constraint="normal", label=systematic.title)
         for name, systematic in physics.systematics.items()
-        if used & set(systematic.processes)
+        if isinstance(systematic, NormalisationSystematic) and used & set(systematic.processes)
     ]
     taken = {model.name for model in models}
     rest = histfactory.parameters if histfactory else ()

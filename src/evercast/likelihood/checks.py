@@ -138,7 +138,7 @@ def _check_unbinned(channel: UnbinnedChannelModel, model: LikelihoodModel) -> No
             message = f"yield of {component.yield_events} events; it must be finite and not negative"
             raise InvalidInput(message, code="likelihood.negative-yield", where=place)
         _check_modifiers(component.modifiers, frozenset(model.parameter_names), place)
-    _check_events(channel.log_ratio, channel.weight, len(channel.components), where)
+    _check_events(channel.events.log_ratio, channel.events.weight, len(channel.components), where)
     if channel.simulation is not None:
         simulation = channel.simulation
         _check_events(simulation.log_ratio, simulation.weight, len(channel.components), f"{where}: simulation")

@@ -80,7 +80,7 @@ def why_undefined(likelihood: Likelihood, theta: Float[np.ndarray, " parameters"
         if isinstance(channel, BinnedChannelModel):
             found = _negative_bins(channel, expected[channel.name])
         else:
-            found = _negative_events(channel.log_ratio, channel.weight, expected[channel.name])
+            found = _negative_events(channel.events.log_ratio, channel.events.weight, expected[channel.name])
         if found:
             return f"channel '{channel.name}': {found} at {_point(likelihood, theta)}"
     return None

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 __all__ = [
+    "AnchorMorph",
     "BinFactor",
     "BinnedChannelModel",
     "BinnedSample",
@@ -27,6 +28,7 @@ __all__ = [
     "NormFactor",
     "NormSys",
     "ParameterModel",
+    "PolynomialMorph",
     "UnbinnedChannelModel",
     "YieldModifier",
 ]
@@ -123,36 +125,81 @@ class Component:
     modifiers: tuple[YieldModifier, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EventSet:
-    """Weighted events of an unbinned channel.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorMorph:
+    """The density of a component follows a parameter through g = p(x | +-1) / p(x | 0), learned at +1 and -1.
 
     Args:
-        log_ratio: (events, components) natural log of p_component(x) / p_reference(x); float32 as stored, or float64.
-        weight: (events,) 1 for data; expected events for simulation.
+        process: the component.
+        parameter: in units of its width.
+        interpolation: per event: ``code4`` (HistFactory code 4), or ``log_linear`` (u^alpha above 0, d^-alpha below).
+    """
+
+    process: str
+    parameter: str
+    interpolation: Literal["code4", "log_linear"] = "code4"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolynomialMorph:
+    """The density of a component follows parameters through ln g(x | alpha) = sum_A delta_A(x) prod_k alpha_k^n_Ak.
+
+    Args:
+        process: the component.
+        terms: per A the powers, as pairs (parameter, n); there is no constant term.
+    """
+
+    process: str
+    terms: tuple[tuple[tuple[str, int], ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EventSet:
+    """Weighted events of an unbinned channel, in float32 as stored or float64.
+
+    Args:
+        log_ratio: (events, components) natural log of p_component(x) / p_reference(x).
+        weight: (events,) 1 for data; expected events for simulation; any positive sum for the reference.
+        log_up, log_down: (events, anchors) natural log of p(x | +1) / p(x | 0) and p(x | -1) / p(x | 0), one column per
+            `AnchorMorph` of the channel; None where there are none.
+        coefficients: (events, terms) delta_A(x) of all terms of all `PolynomialMorph`, one after the other; None where
+            there are none.
     """
 
     log_ratio: Float[np.ndarray, "events components"]
     weight: Float[np.ndarray, " events"]
+    log_up: Float[np.ndarray, "events anchors"] | None = None
+    log_down: Float[np.ndarray, "events anchors"] | None = None
+    coefficients: Float[np.ndarray, "events terms"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnbinnedChannelModel:
-    """An extended unbinned term: -2 ln L = 2 [nu - sum_i w_i ln sum_j nu_j r_ij] (arXiv:2412.01600).
+    """An extended unbinned term: -2 ln L = 2 [nu - sum_i w_i ln sum_j nu_j r_ij g_ij / Z_j] (arXiv:2412.01600).
+
+    Z_j(alpha) = E_ref[r_j g_j(alpha)] for each component that has a morph, at every alpha: a product of morphs has no
+    unit integral by itself.
 
     Args:
         components: the columns of `log_ratio`, in order.
-        log_ratio: (events, components) natural log of p_component(x) / p_reference(x), of the data.
-        weight: (events,) 1 for data, expected events for Asimov data.
+        events: the data, or Asimov data.
         simulation: events weighted to the model at the initial values of its parameters; Asimov data at other values
             are made of them. None: no expected results can be computed.
+        anchors, polynomials: what follows nuisance parameters; a component may have both.
+        reference: events of the reference sample, over which Z_j is the mean; needed where there is a morph.
+        normalise_morphs: False leaves Z_j = 1 (for comparisons with tools that do so; fits may run away).
+        blind: observed results are computed only where that is asked for.
     """
 
     name: str
     components: tuple[Component, ...]
-    log_ratio: Float[np.ndarray, "events components"]
-    weight: Float[np.ndarray, " events"]
+    events: EventSet
     simulation: EventSet | None = None
+    anchors: tuple[AnchorMorph, ...] = ()
+    polynomials: tuple[PolynomialMorph, ...] = ()
+    reference: EventSet | None = None
+    normalise_morphs: bool = True
+    blind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,11 +222,13 @@ class BinnedChannelModel:
 
     Args:
         observed: (bins,), counts; not necessarily whole numbers (Asimov data).
+        blind: observed results are computed only where that is asked for.
     """
 
     name: str
     samples: tuple[BinnedSample, ...]
     observed: Float[np.ndarray, " bins"]
+    blind: bool = False
 
 
 ChannelModel = UnbinnedChannelModel | BinnedChannelModel

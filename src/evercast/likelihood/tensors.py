@@ -196,7 +196,7 @@ def build_tensors(model: LikelihoodModel, formula: Int[np.ndarray, " rows"]) -> 
         **_constraints(model),
     }
     with jax.enable_x64(new_val=True):
-        events = tuple(pack_events(channel.log_ratio, channel.weight) for channel in unbinned)
+        events = tuple(pack_events(channel.events.log_ratio, channel.events.weight) for channel in unbinned)
         return Tensors(**{name: jnp.asarray(values) for name, values in arrays.items()}, events=events)
 
 

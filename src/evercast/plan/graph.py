@@ -78,6 +78,7 @@ def _add_serialization(builder: Builder) -> None:
     recipe = SerializationRecipe(
         analysis=analysis.name, title=analysis.title, metadata=analysis.metadata, selection=analysis.selection,
         parameters=analysis.parameters, processes=analysis.processes, systematics=analysis.systematics,
+        morphing_bases=analysis.morphing_bases,
         ensembles=analysis.ensembles, histograms=analysis.histograms, likelihoods=analysis.likelihoods,
         publish=analysis.publish, data_sample=data_sample(analysis),
         pseudo=analysis.pseudo_data if builder.pseudo else None,

@@ -15,11 +15,30 @@ from typing import Any, TypeVar
 import cattrs
 
 from evercast.errors import InvalidInput
-from evercast.spec.model import BinnedChannel, UnbinnedChannel
+from evercast.spec.model import (
+    BinnedChannel,
+    KinematicSystematic,
+    NormalisationSystematic,
+    SampleSystematic,
+    Systematic,
+    TwoPointSystematic,
+    UnbinnedChannel,
+    WeightSystematic,
+)
 
 __all__ = ["from_json", "to_json"]
 
 T = TypeVar("T")
+
+_CHANNELS: Mapping[str, type] = {"binned": BinnedChannel, "unbinned": UnbinnedChannel}
+_SYSTEMATICS: Mapping[str, type] = {
+    "normalisation": NormalisationSystematic,
+    "shape": SampleSystematic,
+    "normalisation+shape": SampleSystematic,
+    "kinematic": KinematicSystematic,
+    "weight": WeightSystematic,
+    "two_point": TwoPointSystematic,
+}
 
 
 def to_json(value: object) -> Any:
@@ -58,18 +77,19 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(scalar, functools.partial(_exactly, scalar))
     converter.register_structure_hook(float, _finite)
     converter.register_structure_hook(str | int | float, lambda value, _: _scalar(value))
-    converter.register_structure_hook(BinnedChannel | UnbinnedChannel, functools.partial(_channel, converter))
+    converter.register_structure_hook(str | float, lambda value, _: _scalar(value))
+    converter.register_structure_hook(
+        BinnedChannel | UnbinnedChannel, functools.partial(_by_kind, converter, _CHANNELS)
+    )
+    converter.register_structure_hook(Systematic, functools.partial(_by_kind, converter, _SYSTEMATICS))
     return converter
 
 
-def _channel(converter: cattrs.Converter, value: object, _: object) -> BinnedChannel | UnbinnedChannel:
+def _by_kind(converter: cattrs.Converter, kinds: Mapping[str, type], value: object, _: object) -> object:
     kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in ("binned", "unbinned"):
-        raise TypeError(f"kind is {kind!r}; it must be binned or unbinned")
-    channel: BinnedChannel | UnbinnedChannel = converter.structure(
-        value, BinnedChannel if kind == "binned" else UnbinnedChannel
-    )
-    return channel
+    if kind not in kinds:
+        raise TypeError(f"kind is {kind!r}; it must be one of {', '.join(kinds)}")
+    return converter.structure(value, kinds[kind])
 
 
 def _exactly(scalar: type[T], value: object, _: object) -> T:

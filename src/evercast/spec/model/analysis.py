@@ -13,9 +13,10 @@ from evercast.spec.model.statistics import (
     Expected,
     Inference,
     LikelihoodSpec,
-    NormalisationSystematic,
+    MorphingBasis,
     Parameter,
     Process,
+    Systematic,
 )
 from evercast.spec.model.work import CommandStage, Environment, Publish
 
@@ -62,7 +63,8 @@ class Analysis:
     selection: Selection
     parameters: Mapping[str, Parameter]
     processes: Mapping[str, Process]
-    systematics: Mapping[str, NormalisationSystematic] = field(default_factory=dict)
+    morphing_bases: Mapping[str, MorphingBasis] = field(default_factory=dict)
+    systematics: Mapping[str, Systematic] = field(default_factory=dict)
     ensembles: Mapping[str, Ensemble] = field(default_factory=dict)
     likelihoods: Mapping[str, LikelihoodSpec]
     inference: Inference

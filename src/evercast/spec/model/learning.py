@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Ensemble", "Mlp", "Training"]
+__all__ = ["Bootstrap", "Ensemble", "Mlp", "Morphing", "Training"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,35 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """Replicas of the simulation with Poisson(1) event weights, each with its own small ensemble.
+
+    Args:
+        replicas: at least 2; 20 or more for an uncertainty.
+        members: networks per process, fold and replica.
+    """
+
+    replicas: int = 20
+    members: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Morphing:
+    """How densities follow the nuisance parameters.
+
+    Args:
+        kind: ``anchor``: two more networks per process and systematic, at +1 and -1; ``parametric``: one network per
+            process whose outputs are the coefficients of ln g(x|alpha), a polynomial in the nuisance parameters.
+        members: networks per process, systematic and direction (or per process); None: as many as for the ratios.
+        degree: of the polynomial in each parameter, for ``parametric``.
+    """
+
+    kind: Literal["anchor", "parametric"] = "anchor"
+    members: int | None = None
+    degree: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ensemble:
     """Networks that learn the density ratio of each process to the reference mixture, in one region.
 
@@ -49,6 +78,9 @@ class Ensemble:
         combine: members are combined as the mean of log ratios or as the log of the mean ratio.
         normalise: divide each ratio by its mean over the reference, so that E_ref[r] = 1 holds exactly.
         calibration: histogram calibration of the score of each process, or none.
+        negative_weights: ``signed`` (as they are, the effective sample size is reported), ``resample`` (a network
+            learns the mean sign at each point, weights become |w| times it: arXiv:2007.11586), ``reject``.
+        bootstrap: replicas for the training-statistics uncertainty; None: none.
     """
 
     region: str
@@ -64,4 +96,6 @@ class Ensemble:
     combine: Literal["mean_log_ratio", "mean_ratio"] = "mean_log_ratio"
     normalise: bool = True
     calibration: Literal["none", "histogram"] = "none"
-    negative_weights: Literal["signed", "reject"] = "signed"
+    negative_weights: Literal["signed", "resample", "reject"] = "signed"
+    morphing: Morphing = field(default_factory=Morphing)
+    bootstrap: Bootstrap | None = None

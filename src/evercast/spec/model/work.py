@@ -70,7 +70,12 @@ class UnbinnedPublication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
-    """What comes out of a run."""
+    """What comes out of a run.
+
+    Args:
+        overrides: red check of ``diagnostics.json`` -> the written reason why the result is published all the same.
+    """
 
     pyhf: BinnedPublication | None = None
     neural_likelihood: UnbinnedPublication | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
