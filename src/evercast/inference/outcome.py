@@ -9,22 +9,19 @@ import numpy as np
 from evercast.errors import NumericalFailure
 from evercast.inference.asymptotics import Significance, significance
 from evercast.inference.fit import FitResult, poi_of
-from evercast.inference.guard import Guard
+from evercast.inference.outcome_json import (
+    fit_to_json,
+    guard_to_json,
+    interval_to_json,
+    scan_to_json,
+    significance_to_json,
+)
 from evercast.inference.profile import Interval, Profile, Scan
 from evercast.likelihood.diagnose import Positivity, simulated_positivity
 from evercast.likelihood.evaluate import Likelihood
 from evercast.spec.model import Inference
 
-__all__ = [
-    "Outcome",
-    "compute_outcome",
-    "fit_to_json",
-    "guard_to_json",
-    "interval_to_json",
-    "outcome_to_json",
-    "scan_to_json",
-    "significance_to_json",
-]
+__all__ = ["Outcome", "compute_outcome", "outcome_to_json"]
 
 _MAX_MINIMA = 10
 
@@ -121,62 +118,6 @@ def _remarks(best: FitResult, scan: Scan, interval: Interval | None) -> list[str
     if interval is not None and len(interval.segments) > 1:
         remarks.append(f"the interval of {scan.poi} has {len(interval.segments)} parts")
     return remarks
-
-
-def guard_to_json(guard: Guard, problems: tuple[str, ...] = ()) -> dict[str, object]:
-    """Return the findings of the guard in JSON form."""
-    return {
-        "passed": guard.reason is None,
-        "problems": list(problems),
-        "distance_to_minimum": guard.distance,
-        "scaled_gradient": guard.scaled_gradient,
-        "hessian_positive_definite": guard.positive_definite,
-        "at_bound": list(guard.at_bound),
-        "second_optimiser": guard.second_optimiser,
-        "second_gain": guard.second_gain,
-        "evaluations": guard.n_evaluations,
-    }
-
-
-def fit_to_json(fit: FitResult) -> dict[str, object]:
-    """Return best values, uncertainties and -2 ln L in JSON form."""
-    return {
-        "parameters": {
-            entry.name: {
-                "value": entry.value, "uncertainty": entry.uncertainty,
-                "at_bound": entry.at_bound, "fixed": entry.fixed,
-            }
-            for entry in fit.parameters
-        },
-        "twice_nll": fit.twice_nll,
-    }  # fmt: skip
-
-
-def interval_to_json(interval: Interval) -> dict[str, object]:
-    """Return an interval in JSON form."""
-    return {
-        "low": interval.low,
-        "high": interval.high,
-        "low_at_bound": interval.low_at_bound,
-        "high_at_bound": interval.high_at_bound,
-        "confidence_level": interval.confidence_level,
-        "segments": [[segment.low, segment.high] for segment in interval.segments],
-    }
-
-
-def scan_to_json(scan: Scan) -> dict[str, object]:
-    """Return a scan in JSON form."""
-    return {
-        "values": scan.values.tolist(),
-        "t": scan.t.tolist(),
-        "minima": list(scan.minima),
-        "failed": [{"value": value, "reason": reason} for value, reason in scan.failed],
-    }
-
-
-def significance_to_json(test: Significance) -> dict[str, object]:
-    """Return a significance in JSON form."""
-    return {"q0": test.q0, "z": test.z, "p": test.p}
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, object]:

@@ -29,7 +29,7 @@ def command(
     from evercast.cli.likelihoods import load
     from evercast.cli.tables import fit_table
     from evercast.inference.fit import fit, poi_of
-    from evercast.inference.outcome import fit_to_json, guard_to_json
+    from evercast.inference.outcome_json import fit_to_json, guard_to_json
 
     compiled = load(source, observed=observed)
     chosen = poi_of(compiled, poi) if poi or compiled.model.poi else None

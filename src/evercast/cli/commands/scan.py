@@ -44,7 +44,7 @@ def command(
     from evercast.cli.likelihoods import load
     from evercast.cli.tables import scan_table
     from evercast.inference.fit import poi_of
-    from evercast.inference.outcome import guard_to_json, interval_to_json, scan_to_json
+    from evercast.inference.outcome_json import guard_to_json, interval_to_json, scan_to_json
     from evercast.inference.profile import Profile, scan_range
 
     if limits is not None and not (np.isfinite(limits).all() and limits[0] < limits[1]):

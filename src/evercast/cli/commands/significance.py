@@ -30,7 +30,7 @@ def command(
     from evercast.cli.tables import significance_table
     from evercast.inference.asymptotics import guards_to_json, significance
     from evercast.inference.fit import poi_of
-    from evercast.inference.outcome import significance_to_json
+    from evercast.inference.outcome_json import significance_to_json
 
     compiled = load(source, observed=observed)
     chosen = poi_of(compiled, poi)
