@@ -117,7 +117,7 @@ def test_every_definition_is_used() -> None:
 def test_schema_and_dataclasses_agree() -> None:
     seen: set[type] = set()
     _agree(Analysis, load_schema("analysis"), "analysis", seen)
-    declared = {getattr(model, name) for name in model.__all__}
+    declared = {one for name in model.__all__ if isinstance(one := getattr(model, name), type)}
     assert seen == declared
 
 
@@ -144,11 +144,12 @@ def _agree(kind: Any, schema: Mapping[str, Any], path: str, seen: set[type]) -> 
 def _agree_union(kind: Any, schema: Mapping[str, Any], path: str, seen: set[type]) -> None:
     options = [option for option in get_args(kind) if option is not types.NoneType]
     if all(dataclasses.is_dataclass(option) for option in options) and len(options) > 1:
-        branches = [_resolved(branch["then"]) for branch in schema["allOf"]]
-        kinds = schema["properties"]["kind"]["enum"]
-        assert [branch["properties"]["kind"]["enum"] for branch in branches] == [[name] for name in kinds], path
-        for option, branch in zip(options, branches, strict=True):
-            _agree(option, branch, path, seen)
+        branches = {branch["if"]["properties"]["kind"]["const"]: _resolved(branch["then"]) for branch in schema["allOf"]}
+        by_kind = {name: option for option in options for name in get_args(get_type_hints(option)["kind"])}
+        assert list(branches) == list(by_kind) == schema["properties"]["kind"]["enum"], path
+        for name, branch in branches.items():
+            assert name in branch["properties"]["kind"]["enum"], path
+            _agree(by_kind[name], branch, path, seen)
     elif len(options) == 1:
         allowed = schema.get("type")
         if isinstance(allowed, list):
@@ -156,12 +157,14 @@ def _agree_union(kind: Any, schema: Mapping[str, Any], path: str, seen: set[type
         else:
             _agree(options[0], schema, path, seen)
     else:
-        assert set(options) == {str, int, float}, path
+        assert set(options) in ({str, int, float}, {str, float}), path
         assert schema["type"] == ["string", "number"], path
 
 
 def _agree_tuple(arguments: tuple[Any, ...], schema: Mapping[str, Any], path: str, seen: set[type]) -> None:
-    assert schema["type"] == "array", path
+    short_form = isinstance(schema["type"], list)  # `processes: all`
+    assert schema["type"] == (["array", "string"] if short_form else "array"), path
+    assert short_form == ("pattern" in schema), path
     if arguments[-1] is not Ellipsis:
         assert schema["minItems"] == schema["maxItems"] == len(arguments), path
     _agree(arguments[0], schema["items"], f"{path}[]", seen)

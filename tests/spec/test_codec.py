@@ -44,7 +44,8 @@ def test_union_is_told_apart_by_kind() -> None:
     body = {"channels": {"SR": {"kind": "unbinned", "ensemble": "e"}}, "title": None}
     likelihood = from_json(LikelihoodSpec, body)
     assert likelihood == LikelihoodSpec(channels={"SR": UnbinnedChannel(kind="unbinned", ensemble="e")})
-    assert to_json(likelihood) == body
+    channel = {**body["channels"]["SR"], "interpolation": "code4", "training_statistics": 0, "blind": False}
+    assert to_json(likelihood) == {**body, "channels": {"SR": channel}}
 
 
 def test_whole_numbers_become_floats_where_those_are_declared() -> None:

@@ -55,7 +55,7 @@ def check_document(document: Document, *, folder: FilePath | None = None) -> Ana
     problems = [*document.problems, *structure.problems]
     analysis = None
     if body is not None:
-        analysis = from_json(Analysis, body)
+        analysis = from_json(Analysis, _with_all_processes(body))
         broken = frozenset({*document.bad_paths, *map(_place, found)})
         checks = Report(document, broken)
         run_checks(Context(analysis=analysis, body=document.value, folder=folder, broken=broken), checks)
@@ -63,6 +63,16 @@ def check_document(document: Document, *, folder: FilePath | None = None) -> Ana
     if problems or analysis is None:
         raise invalid_document(problems)
     return analysis
+
+
+def _with_all_processes(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with each ``processes: all`` of a systematic written out: every process, in its order."""
+    names = list(body["processes"])
+    systematics = {
+        name: {**entry, "processes": names} if isinstance(entry.get("processes"), str) else entry
+        for name, entry in body.get("systematics", {}).items()
+    }
+    return {**body, "systematics": systematics}
 
 
 def _corrected(document: Document, report: Report) -> list[Violation]:

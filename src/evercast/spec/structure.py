@@ -157,7 +157,7 @@ def _choice(failure: _Failure, document: Document) -> Iterator[Violation]:
     listed = ", ".join(str(option) for option in allowed)
     value = failure.instance
     hint = did_you_mean(str(value), [str(option) for option in allowed])
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and all(isinstance(option, str) for option in allowed):
         hint = f'a text that looks like a number is quoted: "{document.text(failure.path)}"'
     yield Violation(
         path=failure.path, code="spec.not-allowed", message="the value is not one of those allowed",
