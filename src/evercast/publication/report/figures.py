@@ -41,9 +41,11 @@ from evercast.publication.plots.networks import (
     draw_losses,
     draw_ratios,
 )  # fmt: skip
+from evercast.publication.plots.variations import Variation, draw_variation, draw_variation_ratio
 
 __all__ = [
     "Drawing", "calibrations", "closures", "intervals", "losses", "profiles", "pulls", "ratios", "shapes", "stack",
+    "variations",
 ]  # fmt: skip
 
 COLUMNS = 4
@@ -213,6 +215,21 @@ def closures(
         return _plain_ticks(figure)
 
     return _drawing(name, build, caption=caption, wide=True)
+
+
+def variations(name: str, panels: Sequence[Variation], *, caption: str | Markup) -> Drawing:
+    """Return systematic variations of a process, a panel an observable with the ratio to the nominal below."""
+
+    def build() -> Figure:
+        columns = min(COLUMNS, len(panels))
+        figure, grid = _CLOSURE.figure(-(-len(panels) // columns), columns)
+        for index, panel in enumerate(panels):
+            upper, lower = _with_ratio(figure, grid[index // columns, index % columns])
+            draw_variation(upper, panel)
+            draw_variation_ratio(lower, panel)
+        return _plain_ticks(figure)
+
+    return _drawing(name, build, caption=caption, wide=len(panels) > 1)
 
 
 def _with_ratio(figure: Figure, place: SubplotSpec) -> tuple[Axes, Axes]:

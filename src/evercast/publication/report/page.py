@@ -23,10 +23,12 @@ from evercast.publication.report.sections_networks import networks_section
 from evercast.publication.report.sections_results import headlines, result_sentence, results_section
 from evercast.publication.report.sections_selection import Selected, distributions_section, selection_section
 from evercast.publication.report.sections_shapes import shapes_section
+from evercast.publication.report.sections_systematics import systematics_section
+from evercast.publication.report.systematics import blind_regions, regions_used, varied_events
 from evercast.publication.report.units import Unit, of_stage
 from evercast.publication.report.view import read_view
 from evercast.publication.results import LikelihoodResult, read_result
-from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
+from evercast.spec.model import Analysis, BinnedChannel
 
 __all__ = ["fit_document", "make_page", "read_results", "render_page"]
 
@@ -77,6 +79,7 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
     sections: list[Section | None] = [
         results_section(analysis, results, selected.label) if results else None,
         distributions_section(analysis, selected, processes),
+        systematics_section(analysis, selected),
         networks_section(analysis, units, selected, processes),
         shapes_section(analysis, units, selected, processes),
         selection_section(analysis, selected) if selected.summaries else None,
@@ -118,9 +121,12 @@ def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> S
     selections = of_stage(units, "selection")
     public = any(file.source for s in analysis.samples.values() if s.role == "data" for file in s.files)
     data_text = "Open Data" if public else ""
+    nominal = [unit for unit in selections if unit.name in analysis.samples]
     return Selected(
-        tables={u.name: read_event_table(u.folder / "events.zarr") for u in selections},
-        summaries={u.name: read_view(u.folder / "summary.json") for u in selections},
+        tables={u.name: read_event_table(u.folder / "events.zarr") for u in nominal},
+        summaries={u.name: read_view(u.folder / "summary.json") for u in nominal},
+        varied=varied_events(analysis, selections),
+        blind=blind_regions(analysis),
         models=_binned_models(analysis, units),
         label=Label(
             experiment=analysis.metadata.experiment,
@@ -153,14 +159,10 @@ def _facts(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _n_observed(analysis: Analysis, selected: Selected) -> int | None:
-    """Return the number of data events in the regions of all likelihoods, None without data."""
-    regions = {
-        analysis.ensembles[channel.ensemble].region if isinstance(channel, UnbinnedChannel) else channel.region
-        for likelihood in analysis.likelihoods.values()
-        for channel in likelihood.channels.values()
-    }
-    data = next((table for table in selected.tables.values() if table.role == "data"), None)
-    if data is None:
+    """Return the number of data events in the regions of all likelihoods, blind ones apart; None without data."""
+    regions = set(regions_used(analysis)) - selected.blind
+    data = selected.data()
+    if data is None or not regions:
         return None
     used = [index for index, name in enumerate(data.region_names) if name in regions]
     return int(np.count_nonzero(data.regions[:, used].any(axis=1)))

@@ -20,7 +20,8 @@ from evercast.likelihood.model import (
     ParameterModel,
 )
 from evercast.publication.plots.distributions import Component, Shape, Stack
-from evercast.publication.report.processes import DrawnProcess
+from evercast.publication.report.processes import DrawnProcess, drawn_processes
+from evercast.publication.report.systematics import VariedEvents, parameter_of, processes_of, varied_templates
 from evercast.spec.model import Analysis, BinnedChannel, Observable
 
 __all__ = ["event_edges", "event_shape", "event_stack", "model_stack"]
@@ -114,10 +115,14 @@ def event_stack(
     simulated: Mapping[str, EventTable],
     observed: EventTable | None,
     processes: tuple[DrawnProcess, ...],
+    *,
+    varied: VariedEvents,
+    region: str,
 ) -> Stack:
     """Return the distribution of selected events, the processes at the nominal point.
 
-    The uncertainty is that of the simulation statistics and of the normalisation systematics.
+    The uncertainty is that of the simulation statistics and of all systematics: half the distance from down to up,
+    summed with signs over what shares a parameter, different parameters in quadrature.
 
     Args:
         analysis: the document.
@@ -126,6 +131,8 @@ def event_stack(
         simulated: sample -> its events in the region.
         observed: the data in the region.
         processes: in the order of the stack.
+        varied: events of the varied samples.
+        region: the region in which all of them are.
     """
     components, variance, contents = [], np.zeros(len(edges) - 1), {}
     for process in processes:
@@ -138,9 +145,7 @@ def event_stack(
         variance = variance + factor**2 * np.histogram(values, edges, weights=table.weight**2)[0]
         contents[process.name] = events
         components.append(Component(title=process.title, color=process.color, events=events))
-    for systematic in analysis.systematics.values():
-        affected = [contents[name] for name in systematic.processes if name in contents]
-        shift = (systematic.up - systematic.down) / 2 * np.sum([np.zeros(len(edges) - 1), *affected], axis=0)
+    for shift in _systematic_shifts(analysis, observable, edges, contents, varied, region).values():
         variance = variance + shift**2
     description = analysis.selection.observables[observable]
     return Stack(
@@ -153,6 +158,33 @@ def event_stack(
         axis=description.label or observable,
         unit=description.unit,
     )
+
+
+def _systematic_shifts(
+    analysis: Analysis, observable: str, edges: Float[np.ndarray, " edges"], contents: Mapping[str, Bins],
+    varied: VariedEvents, region: str,
+) -> Mapping[str, Bins]:  # fmt: skip
+    """Return parameter -> half the distance from down to up, summed over processes: (bins,)."""
+    shifts: dict[str, Bins] = defaultdict(lambda: np.zeros(len(edges) - 1))
+    coefficients = {process.name: process.coefficient for process in drawn_processes(analysis)}
+    for name, systematic in analysis.systematics.items():
+        for process in processes_of(systematic):
+            if process not in contents:
+                continue
+            tables = [varied.side(name, process, side, region) for side in ("up", "down")]
+            factor = coefficients.get(process)
+            filled = [
+                None if t is None else _filled(t, observable, edges) * (1.0 if factor is None else factor)
+                for t in tables
+            ]
+            up, down = varied_templates(systematic, contents[process], filled[0], filled[1])
+            if up is not None and down is not None:
+                shifts[parameter_of(name, systematic)] += (up - down) / 2
+    return shifts
+
+
+def _filled(table: EventTable, observable: str, edges: Float[np.ndarray, " edges"]) -> Bins:
+    return np.histogram(table.columns([observable])[:, 0], edges, weights=table.weight)[0]
 
 
 def event_shape(

@@ -34,7 +34,7 @@ def workflow_section(units: tuple[Unit, ...]) -> Section:
 
 
 def _tables(analysis: Analysis) -> tuple[Table, ...]:
-    return (_references(analysis), _samples(analysis), _processes(analysis), _systematics(analysis), _sources(analysis))
+    return (_references(analysis), _samples(analysis), _processes(analysis), _sources(analysis))
 
 
 def _references(analysis: Analysis) -> Table:
@@ -126,24 +126,6 @@ def _processes(analysis: Analysis) -> Table:
         headers=("process", "title", "sample", "coefficient"),
         rows=rows,
         note=Markup("Parameters and initial values: {}.").format(Markup(", ").join(labels)) if labels else None,
-    )
-
-
-def _systematics(analysis: Analysis) -> Table:
-    rows = tuple(
-        (
-            Cell(name, "code"),
-            Cell(item.title or "–"),
-            Cell(", ".join(item.processes)),
-            Cell(f"{item.up:g}", "number"),
-            Cell(f"{item.down:g}", "number"),
-        )
-        for name, item in analysis.systematics.items()
-    )
-    return Table(
-        title="Normalisation uncertainties",
-        headers=("name", "title", "processes", "factor up", "factor down"),
-        rows=rows,
     )
 
 

@@ -200,6 +200,7 @@ def _ratio_drawing(
     data = next(
         (sample for sample, table in selected.tables.items() if table.role == "data" and sample in ratios), None
     )
+    data = None if ensemble.region in selected.blind else data
     drawn = [p for p in processes if p.name in ensemble.processes and p.sample in ratios and p.sample in simulated]
     if not drawn:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from evercast.publication.report.figures import Drawing
 from evercast.publication.report.mathtext import to_html, to_plain
 from evercast.publication.report.predictions import event_edges, event_stack, model_stack
 from evercast.publication.report.processes import DrawnProcess
+from evercast.publication.report.systematics import VariedEvents
 from evercast.publication.report.view import JsonView
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
@@ -35,6 +36,8 @@ class Selected:
         models: likelihood -> the model that was fitted, for likelihoods with binned channels.
         label: line above each figure.
         observed_title: the data in legends.
+        varied: events of the varied samples.
+        blind: regions of blind channels: their data are not shown.
     """
 
     tables: Mapping[str, EventTable]
@@ -42,14 +45,25 @@ class Selected:
     models: Mapping[str, LikelihoodModel]
     label: Label
     observed_title: str
+    varied: VariedEvents = field(default_factory=VariedEvents)
+    blind: frozenset[str] = frozenset()
 
     def simulated(self, region: str) -> dict[str, EventTable]:
         """Return the events of each simulated sample in a region."""
         return {name: t.in_region(region) for name, t in self.tables.items() if t.role == "simulation"}
 
     def observed(self, region: str) -> EventTable | None:
-        """Return the data in a region, None without data."""
-        return next((t.in_region(region) for t in self.tables.values() if t.role == "data"), None)
+        """Return the data in a region without the events of blind regions; None without data or in a blind region."""
+        data = self.data()
+        return None if data is None or region in self.blind else data.in_region(region)
+
+    def data(self) -> EventTable | None:
+        """Return the data without the events of blind regions, None without data."""
+        data = next((table for table in self.tables.values() if table.role == "data"), None)
+        if data is None or not self.blind:
+            return data
+        hidden = [index for index, name in enumerate(data.region_names) if name in self.blind]
+        return data.take(np.flatnonzero(~data.regions[:, hidden].any(axis=1)))
 
 
 def binned_channels(analysis: Analysis) -> dict[str, BinnedChannel]:
@@ -69,6 +83,8 @@ def selection_section(analysis: Analysis, selected: Selected) -> Section:
     blocks.append(_regions(analysis, selected))
     blocks.append(_inputs(selected))
     lead = "Raw counts first, then the events expected at the luminosity of the data. Data are counted, not weighted."
+    if selected.blind:
+        lead += f" Data are left out: {', '.join(sorted(selected.blind))} is blind."
     return Section(anchor="selection", title="Selection", lead=lead, blocks=tuple(blocks))
 
 
@@ -76,6 +92,7 @@ def _cut_flow(selected: Selected, *, kind: str) -> Table:
     flows = {
         sample: {entry.text("step") or "?": entry.number(kind) for entry in summary.entries("cut_flow")}
         for sample, summary in selected.summaries.items()
+        if not (selected.blind and summary.text("role") == "data")
     }
     steps = list(dict.fromkeys(step for flow in flows.values() for step in flow))
     raw = kind == "events"
@@ -95,6 +112,8 @@ def _count(value: float | None, *, raw: bool) -> str:
 def _regions(analysis: Analysis, selected: Selected) -> Table:
     rows = []
     for sample, summary in selected.summaries.items():
+        if selected.blind and summary.text("role") == "data":
+            continue
         for region, body in summary.items("regions"):
             weights, squares = body.number("sum_of_weights"), body.number("sum_of_weights_squared")
             error = "" if squares is None or summary.text("role") == "data" else f" ± {np.sqrt(squares):.2g}"
@@ -152,6 +171,8 @@ def _channel(
     observable = analysis.selection.observables[channel.observable]
     stacks = (model_stack(observable, channel, model, name, used) for model in selected.models.values())
     stack = next((found for found in stacks if found is not None), None)
+    if stack is not None and channel.region in selected.blind:
+        stack = replace(stack, observed=None)
     origin = "as in the likelihood"
     if stack is None:
         if not selected.tables:
@@ -159,9 +180,10 @@ def _channel(
         origin = "from the selected events"
         stack = event_stack(
             analysis, channel.observable, np.array(channel.edges), selected.simulated(channel.region),
-            selected.observed(channel.region), used,
+            selected.observed(channel.region), used, varied=selected.varied, region=channel.region,
         )  # fmt: skip
-    observed = "" if stack.observed is None else f" {stack.observed.sum():.0f} events observed,"
+    hidden = " the data are blind," if channel.region in selected.blind else ""
+    observed = hidden if stack.observed is None else f" {stack.observed.sum():.0f} events observed,"
     rest = f"in channel {name}, {origin}:{observed} {stack.expected.sum():.1f} expected."
     caption = Markup("{} {} {}").format(to_html(stack.axis), rest, INTERVAL_NOTE)
     return figures.stack(f"channel-{slug(name)}", stack, selected.label, caption=caption)
@@ -187,7 +209,9 @@ def _observable(
     chosen = next(known, None)
     tables = [*simulated.values(), *([observed] if observed else [])]
     edges = event_edges(tables, observable) if chosen is None else np.array(chosen)
-    stack = event_stack(analysis, observable, edges, simulated, observed, processes)
+    stack = event_stack(
+        analysis, observable, edges, simulated, observed, processes, varied=selected.varied, region=region
+    )
     caption = Markup("{}: selected events with their weights.").format(to_html(stack.axis))
     name = f"observable-{slug(region)}-{slug(observable)}"
     return figures.stack(name, stack, selected.label, caption=caption, small=True)
