@@ -62,6 +62,10 @@ class Scope:
         """Return the scope of the events for which `keep` holds."""
         return Scope(values={name: value[keep] for name, value in self.values.items()}, event=self.event[keep])
 
+    def only(self, values: Mapping[str, ak.Array]) -> Scope:
+        """Return the same events with these names alone."""
+        return Scope(values=values, event=self.event)
+
     def with_values(self, more: Mapping[str, ak.Array]) -> Scope:
         """Return the scope with more names, or the same names with other values."""
         return Scope(values={**self.values, **more}, event=self.event)

@@ -178,7 +178,7 @@ def _property(name: str) -> Callable[[Sequence[Value]], Value]:
         fields = ak.fields(values[0])
         if name not in fields:
             momentum = {"px", "py", "pz", "energy", "x", "y", "z", "t"}
-            others = [field for field in fields if field not in momentum]
+            others = [field for field in fields if field not in momentum and not field.startswith("_")]
             known = f"it has {', '.join(others)}" if others else "a sum of items has none"
             raise Unsuitable(f"has no {name}; {known}", argument=0)
         return values[0][name]

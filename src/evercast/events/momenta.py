@@ -12,9 +12,12 @@ from vector.backends.awkward import behavior
 from evercast.errors import InvalidInput
 from evercast.events.pdg import charge_of
 
-__all__ = ["CARTESIAN", "components", "momenta", "replaced", "with_charge"]
+__all__ = ["CARTESIAN", "ITEM_NUMBER", "components", "item_properties", "momenta", "replaced", "with_charge"]
 
 CARTESIAN = ("px", "py", "pz", "energy")
+ITEM_NUMBER = "_number"
+"""Field with the place of an item in the collection of the input, which cuts and orders leave as it is."""
+
 _COORDINATES = frozenset({*CARTESIAN, "pt", "eta", "phi", "mass"})
 
 
@@ -65,9 +68,17 @@ def _cartesian(given: Mapping[str, ak.Array]) -> dict[str, ak.Array]:
 
 
 def replaced(collection: ak.Array, momentum: Mapping[str, ak.Array]) -> ak.Array:
-    """Return `collection` with the arrays in `momentum` in place of its own; every other property is kept."""
-    fields = {key: momentum[key] if key in momentum else collection[key] for key in collection.fields}
+    """Return `collection` with the arrays in `momentum`, in place of its own or new; every other property is kept."""
+    fields = {key: collection[key] for key in collection.fields} | dict(momentum)
     return ak.zip(fields, with_name="Momentum4D", behavior=behavior)
+
+
+def item_properties(items: ak.Array) -> dict[str, ak.Array]:
+    """Return property -> value per item: what expressions of an item may name, and other numbers it has."""
+    momentum = {key: getattr(items, key) for key in ("pt", "eta", "phi", "mass", "px", "py", "pz")}
+    others = {key: items[key] for key in items.fields if key not in momentum and key not in CARTESIAN}
+    others.pop(ITEM_NUMBER, None)
+    return {"energy": items.E, **momentum, **others}
 
 
 def with_charge(collection: ak.Array, *, name: str) -> ak.Array:
@@ -80,7 +91,7 @@ def with_charge(collection: ak.Array, *, name: str) -> ak.Array:
         return collection
     if "pdg" not in collection.fields:
         raise InvalidInput(
-            f"collection {name!r} has neither charge nor pdg; it has {', '.join(collection.fields)}",
+            f"collection {name!r} has neither charge nor pdg; it has {', '.join(item_properties(collection))}",
             code="sample.collection",
         )
     flat = ak.to_numpy(ak.flatten(collection["pdg"], axis=None)).astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import awkward as ak
 import numpy as np
@@ -10,7 +11,8 @@ from jaxtyping import Float64, UInt64
 
 from evercast.errors import InvalidInput
 from evercast.events.evaluate import Formula, Scope, evaluate_items
-from evercast.events.momenta import replaced, with_charge
+from evercast.events.momenta import ITEM_NUMBER, item_properties, replaced, with_charge
+from evercast.events.variation import Transform, apply_transforms
 from evercast.spec.expressions import ITEM_PROPERTIES, parse
 from evercast.spec.model import Objects
 
@@ -22,38 +24,43 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def build_objects(name: str, objects: Objects, scope: Scope, *, seed: int, smear: bool) -> ak.Array:
+def build_objects(
+    name: str, objects: Objects, scope: Scope, *, seed: int, smear: bool, transforms: Sequence[Transform] = ()
+) -> ak.Array:
     """Return the collection `name` for the events of `scope`.
 
     The PDG numbers are chosen first, then momenta are smeared (transverse momentum times a Gaussian factor at fixed
-    pseudorapidity, azimuth and mass), then the cut is made, then items are ordered.
+    pseudorapidity, azimuth and mass), then they are varied, then the cut is made, then items are ordered.
 
     Args:
         name: of the new collection, for messages.
         objects: how it is made.
         scope: must hold the collection it is made from.
-        seed: of the smearing. The numbers depend on seed, source collection, event and item only, so neither the size
-            of the chunks nor the order of reading matters, and two samples of the same files are smeared alike.
+        seed: of the smearing. The numbers depend on seed, source collection, event and the place of the item in the
+            input only, so neither the size of the chunks nor the order of reading matters, two samples of the same
+            files are smeared alike, and so are events before and after a variation.
         smear: whether the resolution is applied; not so for data.
+        transforms: of a varied selection.
 
     Raises:
-        InvalidInput: ``sample.collection``, the source is not there or lacks a property, or ``sample.resolution``.
+        InvalidInput: ``sample.collection``, the source is not there or lacks a property, or ``sample.resolution``, or
+            ``systematic.transform``.
         ExpressionError: the cut or the resolution does not fit.
     """
     source = _source(name, objects, scope)
-    number = ak.local_index(source, axis=1)
     if objects.pdg:
         if "pdg" not in source.fields:
             raise InvalidInput(
-                f"collection {objects.collection!r} has no pdg; it has {', '.join(source.fields)}",
+                f"collection {objects.collection!r} has no pdg; it has {', '.join(item_properties(source))}",
                 code="sample.collection",
                 hint=f"give it one, or leave out pdg in objects.{name}",
             )
-        keep = _one_of(source["pdg"], objects.pdg)
-        source, number = source[keep], number[keep]
+        source = source[_one_of(source["pdg"], objects.pdg)]
     if objects.pt_resolution is not None and smear:
         formula = _formula(f"pt_resolution of {name!r}", objects.pt_resolution)
-        source = _smeared(source, number, formula, scope, seed=seed, stream=objects.collection)
+        source = _smeared(source, formula, scope, seed=seed, stream=objects.collection)
+    if transforms:
+        source = apply_transforms(transforms, source, scope)
     if objects.cut is not None:
         formula = _formula(f"cut of {name!r}", objects.cut)
         source = source[evaluate_items(formula, _items(source, scope), like=source, condition=True)]
@@ -72,6 +79,8 @@ def _source(name: str, objects: Objects, scope: Scope) -> ak.Array:
             code="sample.collection",
             hint="declare it in the 'collections' of the file",
         )
+    if ITEM_NUMBER not in source.fields:
+        source = replaced(source, {ITEM_NUMBER: ak.local_index(source, axis=1)})
     return with_charge(source, name=objects.collection) if "pdg" in source.fields else source
 
 
@@ -85,15 +94,10 @@ def _formula(what: str, text: str) -> Formula:
 
 
 def _items(items: ak.Array, scope: Scope) -> Scope:
-    momentum = {
-        "energy": items.E,
-        **{key: getattr(items, key) for key in ("pt", "eta", "phi", "mass", "px", "py", "pz")},
-    }
-    others = {key: items[key] for key in ITEM_PROPERTIES & set(items.fields) if key not in momentum}
-    return Scope(values=momentum | others, event=scope.event)
+    return scope.only({key: value for key, value in item_properties(items).items() if key in ITEM_PROPERTIES})
 
 
-def _smeared(items: ak.Array, number: ak.Array, formula: Formula, scope: Scope, *, seed: int, stream: str) -> ak.Array:
+def _smeared(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stream: str) -> ak.Array:
     resolution = evaluate_items(formula, _items(items, scope), like=items, condition=False)
     counts = ak.num(items, axis=1)
     flat = ak.to_numpy(ak.flatten(resolution, axis=1)).astype(np.float64)
@@ -105,7 +109,7 @@ def _smeared(items: ak.Array, number: ak.Array, formula: Formula, scope: Scope, 
             code="sample.resolution",
         )
     event = np.repeat(scope.event, ak.to_numpy(counts))
-    item = ak.to_numpy(ak.flatten(number, axis=1)).astype(np.uint64)
+    item = ak.to_numpy(ak.flatten(items[ITEM_NUMBER], axis=1)).astype(np.uint64)
     scale = np.maximum(1.0 + flat * counter_normal(seed, stream, event, item), _LEAST_SCALE)
     factor = ak.unflatten(ak.Array(scale), counts)
     square = items.px**2 + items.py**2 + items.pz**2

@@ -13,6 +13,7 @@ from evercast.errors import InvalidInput
 from evercast.events.candidates import build_candidates
 from evercast.events.evaluate import Formula, Scope, evaluate_condition, evaluate_number
 from evercast.events.objects import build_objects
+from evercast.events.variation import Transform, Variation, apply_transforms, varied_weight
 from evercast.spec.expressions import names as names_of
 from evercast.spec.expressions import parse
 from evercast.spec.model import Selection
@@ -69,14 +70,19 @@ class Selector:
         selection: of the document.
         weight: column or expression of the event weight; None counts each event as 1.
         smear: whether resolutions are applied.
+        variation: of a varied selection. Objects are changed before they are cut; weights after the preselection,
+            where the observables are known, which is a step of its own in the cut flow.
 
     Raises:
         ExpressionError: an expression cannot be parsed.
     """
 
-    def __init__(self, selection: Selection, *, weight: str | None, smear: bool) -> None:
+    def __init__(
+        self, selection: Selection, *, weight: str | None, smear: bool, variation: Variation | None = None
+    ) -> None:
         self._selection = selection
         self._smear = smear
+        self._variation = variation
         self._weight = None if weight is None else _formula("weight", weight)
         self._steps = {name: _formula(f"preselection {name!r}", text) for name, text in selection.preselection.items()}
         self._observables = {
@@ -84,7 +90,9 @@ class Selector:
         }
         self._regions = {name: _formula(f"region {name!r}", one.cut) for name, one in selection.regions.items()}
         regions = [Step(f"region {name}") for name in selection.regions]
-        self.cut_flow = CutFlow([Step("all events"), *(Step(name) for name in selection.preselection), *regions])
+        reweighted = [Step(f"weights of {variation.name}")] if variation and variation.weight else []
+        steps = [Step(name) for name in selection.preselection]
+        self.cut_flow = CutFlow([Step("all events"), *steps, *reweighted, *regions])
 
     def inputs(self) -> tuple[str, ...]:
         """Return the columns and collections that must be read from the file."""
@@ -93,6 +101,8 @@ class Selector:
         used = {name for formula in formulas for name in names_of(formula.tree)}
         used |= {objects.collection for objects in selection.objects.values()}
         used |= {candidates.pairs_of for candidates in selection.candidates.values()}
+        if self._variation is not None:
+            used |= {*self._variation.transforms, *self._variation.weight_inputs()}
         made = {f"{name}{end}" for name in selection.candidates for end in ("", "_negative", "_positive")}
         wanted = used - made - selection.objects.keys() - selection.observables.keys()
         wanted |= set() if self._weight is None else names_of(self._weight.tree)
@@ -111,7 +121,7 @@ class Selector:
 
         Raises:
             ExpressionError: an expression does not fit the events.
-            InvalidInput: ``sample.not-finite``, ``sample.collection``, ``sample.resolution``.
+            InvalidInput: ``sample.not-finite``, ``sample.collection``, ``sample.resolution``, ``systematic.transform``.
         """
         weight = self.weights(scope)
         steps = iter(self.cut_flow.steps)
@@ -123,6 +133,9 @@ class Selector:
             next(steps).add(weight)
         columns = self._evaluated(scope)
         scope = scope.with_values(columns)
+        if self._variation is not None and self._variation.weight is not None:
+            weight = varied_weight(self._variation, scope, weight)
+            next(steps).add(weight)
         regions = np.zeros((len(scope), len(self._regions)), dtype=np.bool_)
         for position, formula in enumerate(self._regions.values()):
             regions[:, position] = evaluate_condition(formula, scope)
@@ -136,8 +149,13 @@ class Selector:
         )
 
     def _with_collections(self, scope: Scope) -> Scope:
+        transforms = {} if self._variation is None else dict(self._variation.transforms)
+        for name in transforms.keys() - self._selection.objects.keys():
+            scope = scope.with_values({name: _varied_input(name, transforms[name], scope)})
         for name, objects in self._selection.objects.items():
-            made = build_objects(name, objects, scope, seed=self._selection.seed, smear=self._smear)
+            made = build_objects(
+                name, objects, scope, seed=self._selection.seed, smear=self._smear, transforms=transforms.get(name, ())
+            )
             scope = scope.with_values({name: made})
         for name, candidates in self._selection.candidates.items():
             scope = scope.with_values(build_candidates(name, candidates, scope))
@@ -149,6 +167,17 @@ class Selector:
         for name, formula in self._observables.items():
             columns[name] = ak.Array(evaluate_number(formula, scope.with_values(columns)))
         return columns
+
+
+def _varied_input(name: str, transforms: Sequence[Transform], scope: Scope) -> ak.Array:
+    items = scope.values[name]
+    if not items.fields or items.ndim != 2:
+        raise InvalidInput(
+            f"the variation changes {transforms[0].what}, but {name!r} is no collection of objects",
+            code="systematic.transform",
+            hint="group columns to a collection with 'collections', or vary an entry of selection.objects",
+        )
+    return apply_transforms(transforms, items, scope)
 
 
 def _formula(what: str, text: str) -> Formula:

@@ -124,11 +124,13 @@ class EventVariation:
         transform: ``collection.property`` -> a factor or an expression of the item.
         weight: expression of columns and observables; None leaves the weights as they are.
         meaning: whether `weight` multiplies the nominal weight or replaces it.
+        name: the systematic and its direction, for messages and the cut flow: ``jes up``.
     """
 
     transform: Mapping[str, str | float] = field(default_factory=dict)
     weight: str | None = None
     meaning: Literal["factor", "weight"] = "factor"
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
