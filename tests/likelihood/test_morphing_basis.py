@@ -37,7 +37,7 @@ def test_interference_follows_its_closed_form(mu: float) -> None:
 
 
 def test_signal_interference_and_background_give_the_coefficients_of_atlas() -> None:
-    """From S (mu to infinity, i.e. features mu and sqrt(mu) alone), SBI and B: mu - sqrt(mu), sqrt(mu), 1 - sqrt(mu)."""
+    """From S alone, SBI and B, with s = sqrt(mu) and b = 1: mu - sqrt(mu), sqrt(mu), 1 - sqrt(mu)."""
     basis = MorphingBasis(
         features=("b", "s*b", "s**2"),
         points={"S": {"b": 0.0, "s": 1.0}, "SBI": {"b": 1.0, "s": 1.0}, "B": {"b": 1.0, "s": 0.0}},
