@@ -64,7 +64,7 @@ def test_every_mapping_is_closed(kind: str) -> None:
             assert schema.get("additionalProperties") is False or choice, path
 
 
-@pytest.mark.parametrize("kind", ["analysis", "common"])
+@pytest.mark.parametrize("kind", ["analysis", "common", "parametrisation", "combination"])
 def test_every_property_has_a_description_and_a_unit(kind: str) -> None:
     for path, schema in _subschemas(load_schema(kind)):
         for name, part in schema.get("properties", {}).items():
@@ -114,6 +114,10 @@ def test_every_definition_is_used() -> None:
     assert used == defined
 
 
+def test_a_parameter_is_the_same_in_every_document() -> None:
+    assert load_schema("parametrisation")["$defs"]["parameter"] == load_schema("analysis")["$defs"]["parameter"]
+
+
 def test_schema_and_dataclasses_agree() -> None:
     seen: set[type] = set()
     _agree(Analysis, load_schema("analysis"), "analysis", seen)
@@ -144,7 +148,9 @@ def _agree(kind: Any, schema: Mapping[str, Any], path: str, seen: set[type]) -> 
 def _agree_union(kind: Any, schema: Mapping[str, Any], path: str, seen: set[type]) -> None:
     options = [option for option in get_args(kind) if option is not types.NoneType]
     if all(dataclasses.is_dataclass(option) for option in options) and len(options) > 1:
-        branches = {branch["if"]["properties"]["kind"]["const"]: _resolved(branch["then"]) for branch in schema["allOf"]}
+        branches = {
+            branch["if"]["properties"]["kind"]["const"]: _resolved(branch["then"]) for branch in schema["allOf"]
+        }
         by_kind = {name: option for option in options for name in get_args(get_type_hints(option)["kind"])}
         assert list(branches) == list(by_kind) == schema["properties"]["kind"]["enum"], path
         for name, branch in branches.items():

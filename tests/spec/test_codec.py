@@ -30,7 +30,8 @@ def test_recipes_come_back(analysis: Analysis) -> None:
         ReportRecipe(analysis=analysis, pseudo=True),
         SerializationRecipe(
             analysis="a", title="t", metadata=analysis.metadata, selection=analysis.selection,
-            parameters=analysis.parameters, processes=analysis.processes, morphing_bases={}, systematics=analysis.systematics,
+            parameters=analysis.parameters, processes=analysis.processes, morphing_bases=analysis.morphing_bases,
+            systematics=analysis.systematics,
             ensembles=analysis.ensembles, histograms=analysis.histograms, likelihoods=analysis.likelihoods,
             publish=analysis.publish, data_sample="observed", pseudo=analysis.pseudo_data,
         ),

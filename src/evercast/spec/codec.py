@@ -77,7 +77,9 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(scalar, functools.partial(_exactly, scalar))
     converter.register_structure_hook(float, _finite)
     converter.register_structure_hook(str | int | float, lambda value, _: _scalar(value))
-    converter.register_structure_hook(str | float, lambda value, _: value if isinstance(value, str) else _finite(value, _))
+    converter.register_structure_hook(
+        str | float, lambda value, _: value if isinstance(value, str) else _finite(value, _)
+    )
     converter.register_structure_hook(
         BinnedChannel | UnbinnedChannel, functools.partial(_by_kind, converter, _CHANNELS)
     )

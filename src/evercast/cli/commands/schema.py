@@ -21,7 +21,11 @@ __all__ = ["command"]
 @click.option("--list", "list_kinds", is_flag=True, help="Print the kinds there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON; a schema is JSON in any case.")
 def command(kind: str | None, *, list_kinds: bool, as_json: bool) -> None:
-    """Print the JSON Schema (2020-12) of KIND: analysis, or the definitions it shares with others, common."""
+    """Print the JSON Schema (2020-12) of KIND.
+
+    analysis, parametrisation and combination are documents that people write; neural-likelihood and diagnostics are
+    files that a run makes; common holds the definitions they share.
+    """
     if list_kinds:
         names = [f"{name}/{schemas.VERSION}" for name in schemas.KINDS]
         click.echo(json.dumps({"schemas": names}) if as_json else "\n".join(names))
