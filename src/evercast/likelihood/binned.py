@@ -1,4 +1,4 @@
-"""Rates of templates, Poisson bins and constraint terms, in JAX; all constants included, as in pyhf."""
+"""Rates of templates and Poisson bins, in JAX; all constants included, as in pyhf."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evercast.likelihood.coefficients import coefficient_value
 from evercast.likelihood.interpolation import interpolated_factor, interpolated_shift
 from evercast.likelihood.tensors import Structure, Tensors
 
-__all__ = ["bin_rates", "constraint_twice_nll", "poisson_twice_nll", "row_scales"]
+__all__ = ["bin_rates", "poisson_twice_nll", "row_scales"]
 
 Theta = Float[Array, " parameters"]
 Values = Float[Array, "..."]
@@ -72,13 +72,3 @@ def _log_factorial_excess(count: Values) -> Values:
     small = jnp.where(count > _ASYMPTOTIC, 1.0, jnp.where(count > 0, count, 1.0))
     direct = small - small * jnp.log(small) + gammaln(small + 1.0)
     return jnp.where(count > _ASYMPTOTIC, series, jnp.where(count > 0, direct, 0.0))
-
-
-def constraint_twice_nll(theta: Theta, tensors: Tensors) -> Float[Array, ""]:
-    """Return -2 ln of the constraint terms around their global observables."""
-    extended = jnp.append(theta, 1.0)
-    pull = (extended[tensors.normal] - tensors.normal_mean) / tensors.normal_width
-    normal = jnp.sum(pull**2 + 2.0 * jnp.log(tensors.normal_width) + math.log(2.0 * math.pi))
-    counts = tensors.poisson_factor * extended[tensors.poisson]
-    poisson = poisson_twice_nll(counts, tensors.poisson_count, jnp.ones_like(counts))
-    return normal + poisson

@@ -1,8 +1,8 @@
-"""A likelihood model as arrays: what one compiled function takes as arguments, and the few facts compiled in.
+"""Channels as arrays: what compiled functions take as arguments, and the few facts compiled in.
 
-Templates and components are *rows*: binned samples first, then the components of the unbinned channels. A row has a
-coefficient, factors and normalisation variations; binned rows have bins. Lists are padded with neutral entries that
-point at a constant 1 behind the parameter vector, so that likelihoods of one family (a patchset) share one compilation.
+Samples of binned channels and components of unbinned ones are *rows*: a row has a coefficient, factors and
+normalisation variations; binned rows have bins. Lists are padded with neutral entries that point at a constant 1 behind
+the parameter vector, so that likelihoods of one family (a patchset) share one compilation.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from evercast.likelihood.model import (
 from evercast.spec.expressions import Node
 from evercast.spec.expressions import names as names_in
 
-__all__ = ["Events", "Structure", "Tensors", "build_structure", "build_tensors", "padded_size"]
+__all__ = ["Structure", "Tensors", "build_structure", "build_tensors", "padded_size"]
 
-_EVENTS_PER_CHUNK = 4096
 _STEP = 8
 """Numbers of rows, of parameters and of entries per row are rounded up to it."""
 _ENTRY_STEP = 64
@@ -50,7 +49,6 @@ class Structure:
         formulas: the distinct coefficient formulas; the first is the constant 1.
         formula_names: (name, index in the parameter vector) of the parameters the formulas use.
         factor_codes, shift_codes: interpolation codes that occur.
-        unbinned_rows: (first, last + 1) row of each unbinned channel.
         n_binned_rows: rows with bins, padding included.
     """
 
@@ -58,22 +56,7 @@ class Structure:
     formula_names: tuple[tuple[str, int], ...]
     factor_codes: tuple[str, ...]
     shift_codes: tuple[str, ...]
-    unbinned_rows: tuple[tuple[int, int], ...]
     n_binned_rows: int
-
-
-class Events(NamedTuple):
-    """Events of an unbinned channel: ratio = exp(log_ratio - largest of the event), padded with weight 0.
-
-    Args:
-        ratio: (chunks, events, components).
-        weight: (chunks, events).
-        offset: sum of weight x largest log ratio.
-    """
-
-    ratio: Float[Array, "chunks events components"]
-    weight: Float[Array, "chunks events"]
-    offset: Float[Array, ""]
 
 
 class Tensors(NamedTuple):
@@ -88,8 +71,6 @@ class Tensors(NamedTuple):
         shift_row, shift_parameter, shift_code: (shifts,); shift_up, shift_down: (shifts, bins) differences to nominal.
         bin_factor: (binned rows, factors, bins) parameter indices.
         channel: (binned rows,); observed, mask: (channels, bins).
-        normal, normal_mean, normal_width and poisson, poisson_count, poisson_factor: constraint terms.
-        events: one entry per unbinned channel.
     """
 
     formula: Int[Array, " rows"]
@@ -109,13 +90,6 @@ class Tensors(NamedTuple):
     channel: Int[Array, " binned"]
     observed: Float[Array, "channels bins"]
     mask: Float[Array, "channels bins"]
-    normal: Int[Array, " normals"]
-    normal_mean: Float[Array, " normals"]
-    normal_width: Float[Array, " normals"]
-    poisson: Int[Array, " poissons"]
-    poisson_count: Float[Array, " poissons"]
-    poisson_factor: Float[Array, " poissons"]
-    events: tuple[Events, ...]
 
 
 def padded_size(model: LikelihoodModel) -> int:
@@ -166,23 +140,14 @@ def build_structure(model: LikelihoodModel) -> tuple[Structure, Int[np.ndarray, 
         formula_names=tuple((name, names.index(name)) for name in used),
         factor_codes=tuple(sorted(factor_codes | {"4"})),
         shift_codes=tuple(sorted(shift_codes)),
-        unbinned_rows=_unbinned_rows(model, n_binned),
         n_binned_rows=n_binned,
     )
     return structure, formula
 
 
-def _unbinned_rows(model: LikelihoodModel, first: int) -> tuple[tuple[int, int], ...]:
-    spans = []
-    for channel in _channels(model)[1]:
-        spans.append((first, first + len(channel.components)))
-        first += len(channel.components)
-    return tuple(spans)
-
-
 def build_tensors(model: LikelihoodModel, formula: Int[np.ndarray, " rows"]) -> Tensors:
     """Return the arrays of a model, float64; the model has been checked."""
-    binned, unbinned = _channels(model)
+    binned, _ = _channels(model)
     rows, n_binned = _rows(model)
     index = {name: position for position, name in enumerate(model.parameter_names)}
     constant = padded_size(model)
@@ -193,11 +158,9 @@ def build_tensors(model: LikelihoodModel, formula: Int[np.ndarray, " rows"]) -> 
         **_scales(rows, index, constant),
         **_templates(rows[:n_binned], index, constant, n_bins),
         **_counts(binned, n_binned, n_bins),
-        **_constraints(model),
     }
     with jax.enable_x64(new_val=True):
-        events = tuple(pack_events(channel.events.log_ratio, channel.events.weight) for channel in unbinned)
-        return Tensors(**{name: jnp.asarray(values) for name, values in arrays.items()}, events=events)
+        return Tensors(**{name: jnp.asarray(values) for name, values in arrays.items()})
 
 
 def _pad(lists: Sequence[Sequence[T]], filler: T) -> list[list[T]]:
@@ -281,34 +244,3 @@ def _counts(binned: Sequence[BinnedChannelModel], n_rows: int, n_bins: int) -> d
         "observed": np.array(counts, dtype=float).reshape(-1, n_bins),
         "mask": np.array(mask, dtype=float).reshape(-1, n_bins),
     }
-
-
-def _constraints(model: LikelihoodModel) -> dict[str, np.ndarray]:
-    normal = [(i, p.global_observable, p.width) for i, p in enumerate(model.parameters) if p.constraint == "normal"]
-    poisson = [(i, p.global_observable, p.factor) for i, p in enumerate(model.parameters) if p.constraint == "poisson"]
-    constant = padded_size(model)
-    neutral = {"normal": (constant, 1.0, 1.0 / np.sqrt(2.0 * np.pi)), "poisson": (constant, 0.0, 0.0)}  # each gives 0
-    result: dict[str, np.ndarray] = {}
-    for name, entries, keys in (("normal", normal, ("mean", "width")), ("poisson", poisson, ("count", "factor"))):
-        extra = [neutral[name]] * (_round_up(len(entries), _STEP) - len(entries))
-        table = np.array([*entries, *extra], dtype=float).reshape(-1, 3)
-        result[name] = table[:, 0].astype(np.int32)
-        result[f"{name}_{keys[0]}"] = table[:, 1]
-        result[f"{name}_{keys[1]}"] = table[:, 2]
-    return result
-
-
-def pack_events(log_ratio: Float[np.ndarray, "events components"], weight: Float[np.ndarray, " events"]) -> Events:
-    """Return events with the largest log ratio of each taken out, in chunks of equal size."""
-    exact = np.asarray(log_ratio, dtype=np.float64)
-    n_events, n_components = exact.shape
-    largest = exact.max(axis=1) if n_events else np.zeros(0)
-    size = min(_EVENTS_PER_CHUNK, max(_round_up(n_events, 256), 256))
-    n_chunks = max(-(-n_events // size), 1)
-    ratio = np.ones((n_chunks * size, n_components))
-    weights = np.zeros(n_chunks * size)
-    ratio[:n_events] = np.exp(exact - largest[:, None])
-    weights[:n_events] = weight
-    offset = np.float64(np.sum(weights[:n_events] * largest))
-    shape = (n_chunks, size)
-    return Events(jnp.asarray(ratio.reshape(*shape, -1)), jnp.asarray(weights.reshape(shape)), jnp.asarray(offset))

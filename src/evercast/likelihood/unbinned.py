@@ -6,11 +6,43 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from evercast.likelihood.tensors import Events
+__all__ = ["Events", "LogSum", "log_intensity_sum", "log_sum_with_derivatives", "pack_events", "unbinned_twice_nll"]
 
-__all__ = ["LogSum", "log_intensity_sum", "log_sum_with_derivatives", "unbinned_twice_nll"]
+
+_EVENTS_PER_CHUNK = 4096
+
+
+class Events(NamedTuple):
+    """Events of an unbinned channel: ratio = exp(log_ratio - largest of the event), padded with weight 0.
+
+    Args:
+        ratio: (chunks, events, components).
+        weight: (chunks, events).
+        offset: sum of weight x largest log ratio.
+    """
+
+    ratio: Float[Array, "chunks events components"]
+    weight: Float[Array, "chunks events"]
+    offset: Float[Array, ""]
+
+
+def pack_events(log_ratio: Float[np.ndarray, "events components"], weight: Float[np.ndarray, " events"]) -> Events:
+    """Return events with the largest log ratio of each taken out, in chunks of equal size."""
+    exact = np.asarray(log_ratio, dtype=np.float64)
+    n_events, n_components = exact.shape
+    largest = exact.max(axis=1) if n_events else np.zeros(0)
+    size = min(_EVENTS_PER_CHUNK, max(-(-n_events // 256) * 256, 256))
+    n_chunks = max(-(-n_events // size), 1)
+    ratio = np.ones((n_chunks * size, n_components))
+    weights = np.zeros(n_chunks * size)
+    ratio[:n_events] = np.exp(exact - largest[:, None])
+    weights[:n_events] = weight
+    offset = np.float64(np.sum(weights[:n_events] * largest))
+    shape = (n_chunks, size)
+    return Events(jnp.asarray(ratio.reshape(*shape, -1)), jnp.asarray(weights.reshape(shape)), jnp.asarray(offset))
 
 
 class LogSum(NamedTuple):

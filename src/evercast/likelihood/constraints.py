@@ -1,0 +1,126 @@
+"""The constraint terms of all parameters, in closed form; all constants included, as in pyhf."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import gammaln
+
+from evercast.likelihood.model import LikelihoodModel, ParameterModel
+from evercast.likelihood.terms import Expansion, Expansions
+
+__all__ = ["ConstraintBatch", "ConstraintTerm", "log_factorial_excess"]
+
+Own = Float[np.ndarray, " own"]
+Points = Float[np.ndarray, " points"]
+Counts = Float[np.ndarray, "..."]
+
+_FIRST = np.zeros(1, dtype=np.int64)
+
+_ASYMPTOTIC = 1000.0
+"""Above it three terms of the series are exact in float64: the next is 1 / (1260 n^5)."""
+
+
+def log_factorial_excess(count: Counts) -> Counts:
+    """Return n - n ln n + ln Gamma(n + 1), by its asymptotic series for large n; 0 at n = 0.
+
+    With it -ln Poisson(n | rate) = n (x - ln(1 + x)) + excess, x = (rate - n) / n: nothing large is subtracted, where
+    the plain form loses 2e-3 at the 1e13 auxiliary counts of a published likelihood.
+    """
+    large = np.maximum(count, _ASYMPTOTIC)
+    series = 0.5 * np.log(2.0 * math.pi * large) + 1.0 / (12.0 * large) - 1.0 / (360.0 * large**3)
+    small = np.where((count > 0) & (count <= _ASYMPTOTIC), count, 1.0)
+    direct = small - small * np.log(small) + gammaln(small + 1.0)
+    return np.where(count > _ASYMPTOTIC, series, np.where(count > 0, direct, 0.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Constraints:
+    """Normal and Poisson constraints of parameters with their global observables, one row of those per data set."""
+
+    normal: Bool[np.ndarray, " own"]
+    scale: Own
+    observed: Float[np.ndarray, "datasets own"]
+
+    def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
+        """Return value, gradient and diagonal Hessian; infinite where a rate is negative, or zero with counts."""
+        observed = self.observed[rows]
+        positive = own > 0
+        safe = np.where(positive, own, 1.0)
+        inverse = 1.0 / self.scale**2
+        slope_poisson = 2.0 * (self.scale - np.where(positive, observed / safe, 0.0))
+        slope = np.where(self.normal, 2.0 * (own - observed) * inverse, slope_poisson)
+        bend = np.where(self.normal, 2.0 * inverse, np.where(positive, 2.0 * observed / safe**2, 0.0))
+        return Expansions(self.value(own, rows), slope, bend[:, :, None] * np.eye(own.shape[1]))
+
+    def value(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Points:
+        observed = self.observed[rows]
+        pull = (own - observed) / self.scale
+        normal = pull**2 + 2.0 * np.log(self.scale) + math.log(2.0 * math.pi)
+        rate, counted = self.scale * own, observed > 0
+        excess = np.where(counted & (rate > 0), (rate - observed) / np.where(counted, observed, 1.0), 0.0)
+        poisson = np.where(counted, observed * (excess - np.log1p(excess)), rate) + log_factorial_excess(observed)
+        bad = ~self.normal & ~((rate > 0) | ((rate == 0) & ~counted))
+        total = np.sum(np.where(self.normal, normal, 2.0 * poisson), axis=1)
+        return np.where(np.any(bad, axis=1) | np.isnan(total), np.inf, total)
+
+
+class ConstraintTerm:
+    """-2 ln of Normal(global observable | parameter, width) and Poisson(global observable | factor x parameter).
+
+    Args:
+        parameters: all of the likelihood; those without a constraint take no part.
+    """
+
+    def __init__(self, parameters: Sequence[ParameterModel]) -> None:
+        self.index = np.array([i for i, p in enumerate(parameters) if p.constraint != "none"], dtype=np.int64)
+        used = [parameters[i] for i in self.index]
+        self._all = _Constraints(
+            normal=np.array([p.constraint == "normal" for p in used], dtype=bool),
+            scale=np.array([p.width if p.constraint == "normal" else p.factor for p in used], dtype=float),
+            observed=np.array([[p.global_observable for p in used]], dtype=float),
+        )
+        self.rounding = 0.0
+
+    def value(self, own: Own) -> float:
+        """Return the value; infinite where an expected count is negative, or zero with counts."""
+        return float(self._all.value(own[None], _FIRST)[0])
+
+    def value_and_gradient(self, own: Own) -> tuple[float, Own]:
+        """Return the value and its gradient."""
+        found = self.expand(own)
+        return found.value, found.gradient
+
+    def expand(self, own: Own) -> Expansion:
+        """Return value, gradient and the diagonal Hessian."""
+        found = self._all.expand(own[None], _FIRST)
+        return Expansion(float(found.value[0]), found.gradient[0], found.hessian[0])
+
+    def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:  # noqa: ARG002  (there is no channel)
+        """Return nothing: there is no channel."""
+        return {}
+
+    def batch(self, models: Sequence[LikelihoodModel]) -> ConstraintBatch:
+        """Return the constraints around the global observables of each model."""
+        observed = [[model.parameters[i].global_observable for i in self.index] for model in models]
+        return ConstraintBatch(replace(self._all, observed=np.array(observed)) if models else self._all)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConstraintBatch:
+    """The constraint terms of many data sets."""
+
+    constraints: _Constraints
+
+    @property
+    def n_values(self) -> int:
+        """Numbers that one data set and one Hessian occupy."""
+        return len(self.constraints.scale) ** 2
+
+    def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
+        """Return value, gradient and Hessian at each point."""
+        return self.constraints.expand(own, rows)
