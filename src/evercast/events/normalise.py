@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from evercast.errors import InvalidInput
 from evercast.events.histograms import BinnedYield
 
-__all__ = ["Normalised", "by_cross_section", "by_histogram", "by_yield", "effective_sample_size"]
+__all__ = ["Normalised", "by_cross_section", "by_histogram", "by_yield", "effective_sample_size", "place_in_bins"]
 
 Weights = Float64[np.ndarray, " events"]
 
@@ -21,7 +21,7 @@ class Normalised:
     """Weights that sum to expected events.
 
     Args:
-        kind: where the scale comes from.
+        kind: where the scale comes from; ``nominal``: a varied selection takes it from the nominal one.
         weight: expected events of each row.
         factor: expected events per unit of the weights in the file; with a calibration, its mean.
         total: the expected events that were asked for, where that is a number of the document or of a histogram.
@@ -29,7 +29,7 @@ class Normalised:
         bin_factors: with a calibration: the factor of each bin.
     """
 
-    kind: Literal["none", "cross_section", "yield", "histogram", "calibrated_histogram", "pseudo"]
+    kind: Literal["none", "cross_section", "yield", "histogram", "calibrated_histogram", "pseudo", "nominal"]
     weight: Weights
     factor: float
     total: float | None = None
@@ -104,8 +104,7 @@ def by_histogram(
             and without a positive sum of weights.
     """
     bins = len(target.values)
-    place = np.searchsorted(target.edges, observable, side="right") - 1
-    place[observable == target.edges[-1]] = bins - 1
+    place = place_in_bins(observable, target.edges)
     inside = (place >= 0) & (place < bins)
     outside = in_region & ~inside
     if outside.any():
@@ -136,6 +135,13 @@ def by_histogram(
         total=target.total,
         bin_factors=tuple(float(factor) for factor in factors),
     )
+
+
+def place_in_bins(values: Weights, edges: Float64[np.ndarray, " edges"]) -> Int64[np.ndarray, " events"]:
+    """Return the bin of each value, -1 below and the number of bins above; the last edge belongs to the last bin."""
+    place = np.searchsorted(edges, values, side="right") - 1
+    place[values == edges[-1]] = len(edges) - 2
+    return place
 
 
 def effective_sample_size(weight: Weights) -> float:

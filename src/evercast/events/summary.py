@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from evercast.artifacts.event_table import EventTable
@@ -24,6 +24,7 @@ def selection_summary(
     *,
     norm: Normalisation | None,
     comparisons: Sequence[Comparison],
+    variation: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """Return the summary of the selection of a sample.
 
@@ -34,6 +35,7 @@ def selection_summary(
         normalised: how weights became expected events; the cut flow is scaled by its (mean) factor.
         norm: what the document asks for.
         comparisons: declared numbers beside those of the files.
+        variation: name and changes of a varied selection.
     """
     steps = [
         {
@@ -48,6 +50,7 @@ def selection_summary(
         "sample": table.sample,
         "role": table.role,
         "pseudo": False,
+        "variation": variation,
         "n_read": events.n_read,
         "cut_flow": steps,
         "regions": _regions(table),
@@ -70,6 +73,7 @@ def drawn_summary(drawn: Drawn, pseudo: PseudoData) -> dict[str, object]:
         "sample": table.sample,
         "role": table.role,
         "pseudo": True,
+        "variation": None,
         "n_read": total,
         "cut_flow": [step],
         "regions": _regions(table),

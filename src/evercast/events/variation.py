@@ -39,19 +39,19 @@ class Transform:
     """A new value of one property of the items of a collection.
 
     Args:
-        property: ``pt``, ``eta``, ``phi``, ``energy``, ``mass``, ``px``, ``py``, ``pz``, or another number of the item.
+        quantity: ``pt``, ``eta``, ``phi``, ``energy``, ``mass``, ``px``, ``py``, ``pz``, or another number of the item.
         change: a factor, or the new value as an expression of the item.
     """
 
     collection: str
-    property: str
+    quantity: str
     change: float | Formula
 
     @property
     def what(self) -> str:
         """What it does, in a few words."""
         text = f"x {self.change:g}" if isinstance(self.change, float) else f"= {self.change.text}"
-        return f"{self.collection}.{self.property} {text}"
+        return f"{self.collection}.{self.quantity} {text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def parse_variation(variation: EventVariation) -> Variation:
                 where=variation.name,
             )
         value = float(change) if isinstance(change, int | float) else _formula(f"transform of {key!r}", change)
-        found.setdefault(collection, []).append(Transform(collection=collection, property=name, change=value))
+        found.setdefault(collection, []).append(Transform(collection=collection, quantity=name, change=value))
     transforms = {name: tuple(some) for name, some in found.items()}
     weight = None if variation.weight is None else _formula("varied weight", variation.weight)
     changes = [one.what for some in transforms.values() for one in some] + (
@@ -137,14 +137,14 @@ def apply_transforms(transforms: Sequence[Transform], items: ak.Array, scope: Sc
 
 def _new_values(one: Transform, items: ak.Array, scope: Scope) -> Flat:
     there = item_properties(items)
-    if one.property not in there:
+    if one.quantity not in there:
         raise InvalidInput(
-            f"{one.what}: the items of {one.collection!r} have no {one.property!r}; they have "
+            f"{one.what}: the items of {one.collection!r} have no {one.quantity!r}; they have "
             f"{', '.join(sorted(there.keys() - _FIXED))}",
             code="systematic.transform",
         )
     if isinstance(one.change, float):
-        return one.change * _flat(there[one.property])
+        return one.change * _flat(there[one.quantity])
     return _flat(evaluate_items(one.change, scope.only(there), like=items, condition=False))
 
 
@@ -155,14 +155,16 @@ def _flat(values: ak.Array) -> Flat:
 def _with_property(one: Transform, items: ak.Array, value: Flat, scope: Scope) -> ak.Array:
     counts = ak.num(items, axis=1)
     momentum = (_flat(items.px), _flat(items.py), _flat(items.pz), _flat(items.E))
-    move = _MOVES.get(one.property)
+    move = _MOVES.get(one.quantity)
     if move is None:
-        made, possible = {one.property: value}, np.isfinite(value)
+        made, possible = {one.quantity: value}, np.isfinite(value)
     else:
         with np.errstate(all="ignore"):
             moved, possible = move(momentum, value)
         possible = possible & np.isfinite(value) & np.isfinite(moved).all(axis=0)
-        made = dict(zip(("px", "py", "pz", "energy"), moved, strict=True))
+        same = value == _flat(item_properties(items)[one.quantity])  # such an item is left alone, not rounded anew
+        parts = (np.where(same, old, new) for old, new in zip(momentum, moved, strict=True))
+        made = dict(zip(("px", "py", "pz", "energy"), parts, strict=True))
     if not possible.all():
         _refuse(one, value, possible, np.repeat(scope.event, ak.to_numpy(counts)))
     return replaced(items, {key: ak.unflatten(ak.Array(part), counts) for key, part in made.items()})
@@ -171,7 +173,7 @@ def _with_property(one: Transform, items: ak.Array, value: Flat, scope: Scope) -
 def _refuse(one: Transform, value: Flat, possible: Bool[np.ndarray, " items"], event: np.ndarray) -> None:
     first = int(np.flatnonzero(~possible)[0])
     raise InvalidInput(
-        f"{one.what} gives {one.property} = {value[first]:g} in event {index_in_file(event[first])} of its file, and "
+        f"{one.what} gives {one.quantity} = {value[first]:g} in event {index_in_file(event[first])} of its file, and "
         f"no possible momentum for {int((~possible).sum())} of {len(value)} items",
         code="systematic.transform",
         hint="a pt and a mass must not be negative, an energy not below the mass; all must be finite",

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from evercast.artifacts.event_table import EventTable, read_event_table, write_event_table
-from evercast.artifacts.files import atomic_write_json
+from evercast.artifacts.files import atomic_write_json, read_json
 from evercast.errors import InvalidInput
 from evercast.events.histograms import BinnedYield, read_histogram
 from evercast.events.inputs import parts_of
@@ -17,7 +17,9 @@ from evercast.events.sample import SampleEvents, read_sample
 from evercast.events.selector import SelectedEvents, Selector, check_not_empty
 from evercast.events.statements import compare_with_statements, generated_sum
 from evercast.events.summary import drawn_summary, selection_summary
-from evercast.plan.recipes import SelectionRecipe, Task
+from evercast.events.variation import parse_variation
+from evercast.events.varied import by_nominal, check_changed, check_varied_regions, nominal_factors
+from evercast.plan.recipes import EventVariation, SelectionRecipe, Task
 from evercast.spec.model import Histogram, Normalisation
 
 __all__ = ["run"]
@@ -32,14 +34,44 @@ def run(task: Task[SelectionRecipe]) -> None:
 
     Raises:
         InvalidInput: ``selection.empty`` with the cut flow, ``sample.weights``, ``sample.calibration``,
-            ``sample.generated-sum``, or what is wrong with a file or an expression.
-        IntegrityError: ``sample.checksum``, ``sample.changed``.
+            ``sample.generated-sum``, ``systematic.identical``, ``systematic.empty``, ``systematic.transform``, or what
+            is wrong with a file or an expression.
+        IntegrityError: ``sample.checksum``, ``sample.changed``, ``selection.summary``.
         EnvironmentUnfit: ``disk.full``, ``disk.read-only``.
     """
     if task.recipe.pseudo is not None and task.recipe.sample.role == "data":
         _draw(task)
+    elif task.recipe.variation is not None:
+        _select_varied(task, task.recipe.variation)
     else:
         _select(task)
+
+
+def _select_varied(task: Task[SelectionRecipe], declared: EventVariation) -> None:
+    """Select again with a variation; the weights get the factors of the nominal selection."""
+    recipe, sample = task.recipe, task.recipe.sample
+    variation = parse_variation(declared)
+    if sample.role != "simulation":
+        raise InvalidInput(f"sample {recipe.name!r} is data: it has no variations", code="systematic.data")
+    folder = task.inputs["nominal"]
+    nominal = read_event_table(folder / "events.zarr")
+    factors = nominal_factors(read_json(folder / "summary.json"), where=str(folder / "summary.json"))
+    selector = Selector(recipe.selection, weight=sample.weight, smear=True, variation=variation)
+    events = read_sample(sample, selector, task.inputs, digests=recipe.files)
+    check_not_empty([events.selected], selector.cut_flow, f"{recipe.name} ({variation.name})")
+    calibration = None if sample.normalisation is None else sample.normalisation.calibration
+    names = tuple(recipe.selection.observables)
+    normalised = by_nominal(events.selected, nominal, factors, calibration=calibration, observable_names=names)
+    table = _table(recipe, events.selected, normalised)
+    check_changed(table, nominal, name=variation.name)
+    check_varied_regions(table, nominal, name=variation.name)
+    write_event_table(task.output / "events.zarr", table)
+    changes = {"name": variation.name} | {key: getattr(declared, key) for key in ("transform", "weight", "meaning")}
+    summary = selection_summary(
+        table, events, selector.cut_flow, normalised, norm=sample.normalisation, comparisons=(), variation=changes
+    )
+    atomic_write_json(task.output / "summary.json", summary)
+    _log.info("%s, %s: %d of %d events selected", recipe.name, variation.name, len(table), events.n_read)
 
 
 def _select(task: Task[SelectionRecipe]) -> None:
