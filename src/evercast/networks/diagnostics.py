@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ __all__ = [
     "area_under_curve",
     "calibration_curve",
     "closure",
+    "ensemble_standard_error",
     "reweighted_sample_size",
     "saturated_fraction",
 ]
@@ -190,3 +191,19 @@ def saturated_fraction(sides: Sides) -> float:
 def reweighted_sample_size(sides: Sides) -> float:
     """Return the effective sample size of the reference once reweighted to the process."""
     return effective_sample_size(sides.reweighted())
+
+
+def ensemble_standard_error(
+    spread: Float64[np.ndarray, " events"], weight: Float64[np.ndarray, " events"], *, members: Sequence[int]
+) -> Mapping[int, tuple[float, float]]:
+    """Return number of members m -> (median, 90 % quantile) over events of the standard error spread / sqrt(m).
+
+    Args:
+        spread: (events,) standard deviation of the log ratio over the members of the ensemble.
+        weight: (events,) of any sign.
+        members: numbers of members.
+    """
+    order = np.argsort(spread)
+    share = np.cumsum(np.abs(weight)[order]) / np.sum(np.abs(weight))
+    middle, high = (float(spread[order][np.searchsorted(share, level)]) for level in (0.5, 0.9))
+    return {m: (middle / m**0.5, high / m**0.5) for m in members}
