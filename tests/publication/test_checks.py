@@ -98,6 +98,20 @@ def test_numbers_the_document_declares_are_compared(inputs: dict[str, Path]) -> 
     assert [check.verdict for check in found] == ["good", "bad", "look"]
 
 
+def test_numbers_of_every_parameter_and_of_asimov_data_can_be_declared(inputs: dict[str, Path]) -> None:
+    result = json.loads((inputs["fit/neural"] / "result.json").read_text())
+    observed, expected = result["observed"], result["expected"]
+    name, nuisance = next((key, item) for key, item in observed["fit"]["parameters"].items() if key != "mu")
+    declared = {
+        f"neural.{name}_hat": Expected(value=nuisance["value"], abs=1e-9),
+        "neural.interval_low": Expected(value=observed["interval"]["low"], abs=1e-9),
+        "neural.expected_interval_high": Expected(value=expected["interval"]["high"], abs=1e-9),
+        "neural.expected_mu_uncertainty": Expected(value=1e6, abs=1.0),
+    }
+    found = [check for check in checks(inputs, **declared) if "declared" in check.quantity]
+    assert [check.verdict for check in found] == ["good", "good", "good", "bad"]
+
+
 def test_a_parameter_at_its_bound_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:
     path = inputs["fit/binned"] / "result.json"
     observed = json.loads(path.read_text())["observed"]

@@ -36,6 +36,7 @@ class Outcome:
         scan_values: (points,) values of the parameter of interest.
         scan_t: (points,) t = -2 ln of the profile likelihood ratio.
         z: significance of the parameter of interest against 0, in standard deviations.
+        limit: observed CLs upper limit on the parameter of interest; of Asimov data, the one on those data.
     """
 
     parameters: Mapping[str, FittedParameter] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Outcome:
     scan_t: Float[np.ndarray, " points"] = field(default_factory=lambda: np.zeros(0))
     z: float | None = None
     p: float | None = None
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ def _outcome(body: JsonView, poi: str) -> Outcome | None:
         scan_t=body.numbers("scan", "t"),
         z=body.number("significance", "z"),
         p=body.number("significance", "p"),
+        limit=body.number("limit", "observed"),
     )
 
 

@@ -13,6 +13,7 @@ from evercast.publication.report.units import Unit, of_stage
 from evercast.publication.report.view import JsonView, read_view
 from evercast.publication.results import LikelihoodResult
 from evercast.spec.model import Expected
+from evercast.spec.quantities import OUTCOMES
 
 __all__ = ["Check", "Verdict", "all_checks", "verdict_of"]
 
@@ -80,10 +81,7 @@ def _declared_check(key: str, declared: Expected, results: tuple[LikelihoodResul
     """Return the comparison with a number of the document; what was not computed is to be looked at."""
     likelihood, _, quantity = key.partition(".")
     result = next((r for r in results if r.name == likelihood and r.trusted), None)
-    found = None
-    if result is not None and result.observed is not None:
-        known = {f"{result.poi}_hat": result.observed.value, "significance": result.observed.z}
-        found = known.get(quantity)
+    found = None if result is None else _quantities(result).get(quantity)
     tolerance = declared.abs if declared.abs is not None else abs((declared.rel or 0.0) * declared.value)
     close = found is not None and abs(found - declared.value) <= tolerance
     return Check(
@@ -91,6 +89,22 @@ def _declared_check(key: str, declared: Expected, results: tuple[LikelihoodResul
         value="not computed" if found is None else f"{found:.4g}", wanted=f"{declared.value:g} ± {tolerance:g}",
         verdict="look" if found is None else "good" if close else "bad",
     )  # fmt: skip
+
+
+def _quantities(result: LikelihoodResult) -> Mapping[str, float | None]:
+    """Return the numbers that a document may declare, by name (`evercast.spec.quantities`)."""
+    found: dict[str, float | None] = {}
+    for prefix, outcome in zip(OUTCOMES, (result.observed, result.expected), strict=True):
+        if outcome is not None:
+            found |= {f"{prefix}{name}_hat": item.value for name, item in outcome.parameters.items()}
+            found |= {f"{prefix}{name}_uncertainty": item.uncertainty for name, item in outcome.parameters.items()}
+            found |= {
+                f"{prefix}significance": outcome.z,
+                f"{prefix}interval_low": outcome.low,
+                f"{prefix}interval_high": outcome.high,
+                f"{prefix}limit": outcome.limit,
+            }
+    return found
 
 
 def _selection_checks(sample: str, summary: JsonView) -> Iterator[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from evercast.spec.checks.context import Context, check_reference
 from evercast.spec.expressions import Binary, ExpressionError, Name, Node, Number, names, parse_coefficient
 from evercast.spec.model import BinnedChannel, LikelihoodSpec, UnbinnedChannel
+from evercast.spec.quantities import declared_quantities
 from evercast.spec.report import Path, Report
 
 __all__ = ["check_outcome"]
@@ -20,8 +21,11 @@ def check_outcome(context: Context, report: Report) -> None:
 
 def _check_expected(context: Context, report: Report) -> None:
     """Check that expected numbers are of quantities that a run computes; one that is not would never be compared."""
-    pois = [name for name, parameter in context.analysis.parameters.items() if parameter.poi]
-    known = [*(f"{poi}_hat" for poi in pois), "significance"]
+    analysis = context.analysis
+    pois = [name for name, parameter in analysis.parameters.items() if parameter.poi]
+    others = [name for name in analysis.parameters if name not in pois]
+    nuisance = [systematic.parameter or name for name, systematic in analysis.systematics.items()]
+    known = declared_quantities(dict.fromkeys([*pois, *others, *nuisance]))
     for name in context.declared("expected"):
         likelihood, _, quantity = name.partition(".")
         path: Path = ("expected", name)
