@@ -14,7 +14,7 @@ from evercast.inference.minimise import Minimum, minimise
 from evercast.likelihood.diagnose import why_undefined
 from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["FitResult", "ParameterResult", "fit", "not_above", "poi_of"]
+__all__ = ["FitResult", "ParameterResult", "exploration", "fit", "not_above", "poi_of"]
 
 Point = Float[np.ndarray, " parameters"]
 
@@ -43,6 +43,7 @@ class FitResult:
     Args:
         theta: (parameters,) in the order of the likelihood.
         covariance: (parameters, parameters) 2 x inverse Hessian; zero rows for parameters not varied or at a bound.
+        hessian: (parameters, parameters) of -2 ln L at the minimum, of all parameters.
         twice_nll: -2 ln L at the minimum.
         status: ``ok``, or ``at-bound`` where parameters lie at their bounds.
     """
@@ -50,6 +51,7 @@ class FitResult:
     names: tuple[str, ...]
     theta: Point
     covariance: Float[np.ndarray, "parameters parameters"]
+    hessian: Float[np.ndarray, "parameters parameters"]
     parameters: tuple[ParameterResult, ...]
     twice_nll: float
     guard: Guard
@@ -142,16 +144,24 @@ def _lowest(found: list[Minimum]) -> Minimum:
 def _starts(
     likelihood: Likelihood, first: Point, lower: Point, upper: Point, free: np.ndarray, *, explore: bool
 ) -> list[Point]:
-    starts = [first]
-    for name in sorted(likelihood.nonlinear) if explore else []:
+    others = exploration(likelihood, first[None, :], lower, upper, free) if explore else []
+    return [first, *(entry[0] for entry in others)]
+
+
+def exploration(
+    likelihood: Likelihood, first: Float[np.ndarray, "points parameters"], lower: Point, upper: Point, free: np.ndarray
+) -> list[Float[np.ndarray, "points parameters"]]:
+    """Return further starts, each (points, parameters): a parameter with a nonlinear coefficient moves in its box."""
+    starts = []
+    for name in sorted(likelihood.nonlinear):
         index = likelihood.index(name)
         if not free[index]:
             continue
-        low = lower[index] if np.isfinite(lower[index]) else first[index] - 5.0
-        high = upper[index] if np.isfinite(upper[index]) else first[index] + 5.0
+        low = np.where(np.isfinite(lower[index]), lower[index], first[:, index] - 5.0)
+        high = np.where(np.isfinite(upper[index]), upper[index], first[:, index] + 5.0)
         for fraction in (0.01, 0.1, 0.3, 0.7):
             point = first.copy()
-            point[index] = low + fraction * (high - low)
+            point[:, index] = low + fraction * (high - low)
             starts.append(point)
     return starts
 
@@ -189,8 +199,8 @@ def _result(likelihood: Likelihood, best: Minimum, guard: Guard, free: np.ndarra
         for i, name in enumerate(likelihood.names)
     )
     return FitResult(
-        names=likelihood.names, theta=best.theta, covariance=covariance, parameters=parameters,
-        twice_nll=best.value, guard=guard, status="at-bound" if guard.at_bound else "ok",
+        names=likelihood.names, theta=best.theta, covariance=covariance, hessian=best.expansion.hessian,
+        parameters=parameters, twice_nll=best.value, guard=guard, status="at-bound" if guard.at_bound else "ok",
     )  # fmt: skip
 
 

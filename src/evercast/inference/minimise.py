@@ -2,7 +2,7 @@
 
 Each coordinate is scaled by the curvature, so that a per-bin factor with a gradient of 1e5 and a signal strength with a
 gradient of 1e-2 are alike. Bounds are an active set: a parameter at a bound whose slope pushes outward is held there.
-Source: Nocedal and Wright, Numerical Optimization, algorithms 4.1 and 4.3, with the eigenvalue form of the subproblem.
+The steps are those of `evercast.inference.trust_region`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
+from evercast.inference.trust_region import bounded_step, inverse_scale, new_radius
 from evercast.likelihood.evaluate import Expansion
 
 __all__ = ["Minimum", "Objective", "minimise"]
@@ -102,7 +103,7 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         if _distance(current, working) < _TOLERANCE:
             reason = ""
             break
-        step, predicted = _bounded_step(theta, current, lower, upper, working, radius)
+        step, predicted = bounded_step(theta, current, lower, upper, working, radius)
         noise = _ROUNDING * max(1.0, abs(current.value))
         if predicted <= noise:
             reason = "" if _distance(current, working) < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
@@ -111,8 +112,8 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         n_evaluations += 1
         gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
         refused = refused if np.isfinite(trial.value) else theta + step
-        length = float(np.linalg.norm((step * _inverse_scale(current, theta, lower, upper))[working]))
-        radius = _new_radius(radius, gain / predicted, length)
+        length = float(np.linalg.norm((step * inverse_scale(current, theta, lower, upper))[working]))
+        radius = new_radius(radius, gain / predicted, length)
         if gain > 1e-4 * predicted or (predicted < 100 * noise and gain > -100 * noise):
             theta, current = np.clip(theta + step, np.where(free, lower, -np.inf), np.where(free, upper, np.inf)), trial
         elif radius < 1e-12:
@@ -158,12 +159,6 @@ def _held(theta: Point, gradient: Point, lower: Point, upper: Point) -> Mask:
     return np.asarray(((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0)))
 
 
-def _inverse_scale(current: Expansion, theta: Point, lower: Point, upper: Point) -> Point:
-    """Return 1 / scale: the root of the curvature; where it vanishes, from the size of the parameter or the box."""
-    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
-    return np.asarray(np.maximum(np.sqrt(np.abs(np.diag(current.hessian))), 1e-3 / span))
-
-
 def _scaled(current: Expansion, working: Mask) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
     curvature = np.abs(np.diag(current.hessian)[working])
     scale = 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
@@ -186,14 +181,6 @@ def _distance(current: Expansion, working: Mask) -> float:
     return float(0.5 * gradient @ np.linalg.solve(hessian, gradient))
 
 
-def _new_radius(radius: float, ratio: float, length: float) -> float:
-    if ratio < 0.25:
-        return 0.25 * min(radius, length)
-    if ratio > 0.75 and length > 0.8 * radius:
-        return 2.5 * radius
-    return radius
-
-
 def _leave_steep_bound(
     objective: Objective, theta: Point, current: Expansion, lower: Point, upper: Point, free: Mask
 ) -> tuple[Point, Expansion, int]:
@@ -214,73 +201,3 @@ def _leave_steep_bound(
             elif fraction > 1e-8:
                 break
     return theta, current, used
-
-
-def _bounded_step(
-    theta: Point, current: Expansion, lower: Point, upper: Point, working: Mask, radius: float
-) -> tuple[Point, float]:
-    """Return a step that stays in the box, and the reduction of -2 ln L that the quadratic model predicts for it."""
-    gradient, hessian = current.gradient, current.hessian
-    scale = 1.0 / _inverse_scale(current, theta, lower, upper)
-    step = np.zeros_like(theta)
-    moving = working.copy()
-    for _ in range(int(working.sum()) + 1):
-        slope = gradient + hessian[:, ~moving & working] @ step[~moving & working]
-        size = scale[moving]
-        inner = _trust_region_step(slope[moving] * size, hessian[np.ix_(moving, moving)] * np.outer(size, size), radius)
-        step[moving] = inner * size
-        outside = moving & ((theta + step < lower) | (theta + step > upper))
-        if not outside.any():
-            break
-        step[outside] = np.clip(theta + step, lower, upper)[outside] - theta[outside]
-        moving &= ~outside
-        if not moving.any():
-            break
-    predicted = -(
-        gradient[working] @ step[working] + 0.5 * step[working] @ hessian[np.ix_(working, working)] @ step[working]
-    )
-    if predicted > 0:
-        return step, float(predicted)
-    return _cauchy_step(theta, current, lower, upper, working, radius, scale)
-
-
-def _cauchy_step(
-    theta: Point, current: Expansion, lower: Point, upper: Point, working: Mask, radius: float, scale: Point
-) -> tuple[Point, float]:
-    """Return the projected step along the scaled gradient, halved until the model predicts a reduction."""
-    slope = np.where(working, current.gradient, 0.0)
-    direction = -slope * scale**2
-    direction *= radius / max(float(np.linalg.norm(direction / scale)), 1e-300)
-    for _ in range(60):
-        step = np.where(working, np.clip(theta + direction, lower, upper) - theta, 0.0)
-        predicted = -float(slope @ step + 0.5 * step @ current.hessian @ step)
-        if predicted > 0:
-            return step, predicted
-        direction = direction / 2
-    return np.zeros_like(theta), 0.0
-
-
-def _trust_region_step(
-    gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
-) -> Float[np.ndarray, " n"]:
-    """Return the step of at most `radius` that minimises the quadratic model."""
-    values, vectors = np.linalg.eigh(hessian)
-    slope = vectors.T @ gradient
-    floor = 1e-14 * max(1.0, float(np.abs(values).max()))
-    if values[0] > floor:
-        newton = -slope / values
-        if np.linalg.norm(newton) <= radius:
-            return np.asarray(vectors @ newton)
-    low = max(0.0, -float(values[0])) + floor
-    if np.linalg.norm(slope / (values + low)) < radius:  # the hard case: complete along the lowest curvature
-        step = -slope / (values + low)
-        step[0] += np.copysign(np.sqrt(max(radius**2 - float(step @ step), 0.0)), -slope[0])
-        return np.asarray(vectors @ step)
-    high = low + float(np.linalg.norm(slope)) / radius + float(np.abs(values).max())
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if np.linalg.norm(slope / (values + middle)) > radius:
-            low = middle
-        else:
-            high = middle
-    return np.asarray(vectors @ (-slope / (values + high)))

@@ -12,12 +12,12 @@
     OUTCOME             asimov            null, or how the data were made: "binned", "simulation", "reference", "mixed"
                         status, guard     of the free fit
                         fit               {parameters: {NAME: {value, uncertainty, at_bound, fixed}}, twice_nll}
-                        interval          {low, high, low_at_bound, high_at_bound, confidence_level, segments}; null: open
+                        interval          {low, high, low_at_bound, high_at_bound, confidence_level, segments}; null
                         scan              {values, t, minima, failed}
                         significance      {q0, z, p}
                         positivity        {CHANNEL: {simulated_events, not_positive}}
-                        minima            [{value, t, parameters: {NAME: value}}], of the parameter of interest; t = 0 first
-                        limit             LIMIT, null where none was asked for or none exists (`guard.problems` says why)
+                        minima            [{value, t, parameters: {NAME: value}}], of the profile; the best fit first
+                        limit             LIMIT, null where none was asked for or found (`guard.problems` says why)
                         impacts           [{parameter, pull, constraint, up, down, covariance, local}], largest first
                         correlation       {names, matrix} of the parameters that were varied
                         contours          [{parameters: [a, b], grid: {a: [...], b: [...]}, t: [[...]], best: [a, b],
@@ -27,10 +27,11 @@
     LIMIT               {parameter, confidence_level, statistic: "q-tilde", method: "asymptotic",
                          observed, expected: [-2 sd, -1 sd, median, +1 sd, +2 sd], status, remarks}
 
-A number that was not computed is null. In `impacts`, `up` and `down` are shifts of the best-fit parameter of interest when
-the global observable moves by +- its standard deviation (arXiv:2307.04007); null where a refit failed. `covariance` is
-V_mu,k / sigma_k, `local` the derivative of the best fit times that standard deviation, `pull` is
-(best fit - global observable) / standard deviation of the constraint, `constraint` the uncertainty after the fit over it.
+A number that was not computed is null; `interval` is null where it is open. In `impacts`, `up` and `down` are shifts of
+the best-fit parameter of interest when the global observable moves by +- its standard deviation (arXiv:2307.04007);
+null where a refit failed. `covariance` is V_mu,k / sigma_k, `local` the derivative of the best fit times that standard
+deviation, `pull` is (best fit - global observable) / standard deviation of the constraint, and `constraint` the
+uncertainty after the fit over it.
 In `contours`, `t[i][k]` belongs to grid[a][i], grid[b][k]; null where the fit failed.
 """
 

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
-from scipy.special import chdtri
 
-from evercast.errors import InvalidInput, NumericalFailure
+from evercast.errors import NumericalFailure
 from evercast.inference.fit import FitResult, fit, not_above
+from evercast.inference.intervals import Curve, Interval, Segment, find_interval, quantile
 from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["Interval", "Profile", "Scan", "Segment", "quantile", "scan_range"]
-
-_GROWTH = 1.7
-_MAX_WALK = 60
-_EDGE = 1e-3
-"""Relative accuracy to which the edge of where the likelihood is defined is looked for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """One part of an interval; an end at a bound of the parameter is not a crossing."""
-
-    low: float
-    high: float
-    low_at_bound: bool
-    high_at_bound: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """Values with t below the quantile of a chi2 distribution with one degree of freedom.
-
-    Args:
-        low, high: the segment that holds the best fit.
-        segments: all parts found, in order; more than one where the scan shows several minima.
-    """
-
-    low: float
-    high: float
-    low_at_bound: bool
-    high_at_bound: bool
-    confidence_level: float
-    segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,38 +34,32 @@ class Scan:
     failed: tuple[tuple[float, str], ...]
 
 
-def quantile(confidence_level: float) -> float:
-    """Return the chi2 quantile with one degree of freedom.
-
-    Raises:
-        InvalidInput: the level is not between 0 and 1.
-
-    Example:
-        >>> round(quantile(0.95), 4)
-        3.8415
-    """
-    if not 0.0 < confidence_level < 1.0:
-        raise InvalidInput(f"the confidence level must lie between 0 and 1, found {confidence_level}", code="fit.level")
-    return float(chdtri(1, 1.0 - confidence_level))
-
-
 class Profile:
-    """The profile likelihood of one parameter, with conditional fits started from their nearest neighbours.
+    """The profile likelihood of one parameter; conditional fits start where their nearest neighbour predicts them.
 
     Args:
         likelihood: what is profiled.
         poi: the parameter.
         best: the free fit; None makes it. Where a conditional fit turns out lower, it is replaced.
+        bounds: of parameters in the free fit, instead of those of the model.
 
     Raises:
         NumericalFailure: the free fit failed.
     """
 
-    def __init__(self, likelihood: Likelihood, poi: str, *, best: FitResult | None = None) -> None:
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        poi: str,
+        *,
+        best: FitResult | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self._likelihood = likelihood
         self.poi = poi
         self._index = likelihood.index(poi)
-        self.best = best if best is not None else fit(likelihood)
+        self._bounds = bounds
+        self.best = best if best is not None else fit(likelihood, bounds=bounds)
         self._known: dict[float, FitResult] = {}
 
     @property
@@ -117,12 +77,27 @@ class Profile:
             nearest = min([self.best, *self._known.values()], key=lambda entry: abs(entry.theta[self._index] - value))
             held = {self.poi: value}
             try:
-                found = fit(self._likelihood, fixed=held, start=nearest.theta)
+                found = fit(self._likelihood, fixed=held, start=self._predicted(nearest, value))
             except NumericalFailure:
                 found = fit(self._likelihood, fixed=held)
             self._known[value] = found
-            self.best = not_above(self._likelihood, self.best, found)
+            self.best = not_above(self._likelihood, self.best, found, bounds=self._bounds)
         return self._known[value]
+
+    def _predicted(self, known: FitResult, value: float) -> Float[np.ndarray, " parameters"]:
+        """Return where the fit is expected, by the implicit function theorem from a known one.
+
+        The free parameters follow d theta / d mu = -H^-1 H_mu, with the Hessian of the known fit.
+        """
+        theta, index = known.theta.copy(), self._index
+        working = np.array([not (entry.fixed or entry.at_bound) for entry in known.parameters])
+        working[index] = False
+        if working.any():
+            step = -np.linalg.solve(known.hessian[np.ix_(working, working)], known.hessian[working, index])
+            moved = theta[working] + step * (value - theta[index])
+            theta[working] = np.clip(moved, self._likelihood.lower[working], self._likelihood.upper[working])
+        theta[index] = value
+        return theta if np.isfinite(self._likelihood.twice_nll(theta)) else known.theta
 
     def t(self, value: float) -> float:
         """Return -2 ln of the profile likelihood ratio.
@@ -168,41 +143,14 @@ class Profile:
         Raises:
             NumericalFailure: a fit failed, or no crossing was found.
         """
-        limit = quantile(confidence_level)
-        reached = [self._walk(limit, side) for side in (-1.0, 1.0)]
-        points = sorted({*reached, self.poi_hat, *(scan.values.tolist() if scan is not None else ())})
-        segments = self._segments(points, limit)
-        home = next(entry for entry in segments if entry.low <= self.poi_hat <= entry.high)
-        return Interval(
-            low=home.low, high=home.high, low_at_bound=home.low_at_bound, high_at_bound=home.high_at_bound,
-            confidence_level=confidence_level, segments=segments,
-        )  # fmt: skip
+        points = scan.values.tolist() if scan is not None else []
+        return find_interval(self._curve(), confidence_level, points=points)
 
-    def _excess(self, value: float, limit: float) -> float:
-        return -limit if value == self.poi_hat else self.t(value) - limit
-
-    def _walk(self, limit: float, side: float) -> float:
-        """Return a value beyond the crossing on one side, or the bound of the parameter.
-
-        Where the model is not defined that far, the way back to the last value at which it is gets halved.
-        """
-        bound = float((self._likelihood.lower if side < 0 else self._likelihood.upper)[self._index])
-        step, reached, edge, reason = self._first_step() * math.sqrt(limit), 0.0, math.inf, "the data do not limit it"
-        for _ in range(_MAX_WALK):
-            step = min(step, (bound - self.poi_hat) * side)
-            value = bound if step == (bound - self.poi_hat) * side else self.poi_hat + side * step
-            try:
-                if self._excess(value, limit) > 0 or value == bound:
-                    return value
-                reached = step
-            except NumericalFailure as failure:
-                edge, reason = step, f"further out {failure.message}"
-            if edge - reached < _EDGE * edge:
-                break
-            step = min(_GROWTH * reached, 0.5 * (reached + edge)) if reached else 0.5 * edge
-        value = self.poi_hat + side * reached
-        message = f"t({self.poi}) does not reach {limit:.4g} at {value:.6g}: {reason}"
-        raise NumericalFailure(message, code="interval.open", hint="give the parameter bounds")
+    def _curve(self) -> Curve:
+        lower, upper = self._likelihood.lower[self._index], self._likelihood.upper[self._index]
+        return Curve(
+            name=self.poi, t=self.t, best=self.poi_hat, step=self._first_step(), lower=float(lower), upper=float(upper)
+        )
 
     def _first_step(self) -> float:
         uncertainty = self.best.parameter(self.poi).uncertainty
@@ -210,30 +158,6 @@ class Profile:
             return uncertainty
         span = float(self._likelihood.upper[self._index] - self._likelihood.lower[self._index])
         return 0.02 * span if np.isfinite(span) else 0.1 * max(1.0, abs(self.poi_hat))
-
-    def _segments(self, points: Sequence[float], limit: float) -> tuple[Segment, ...]:
-        inside = [self._excess(value, limit) <= 0 for value in points]
-        segments: list[Segment] = []
-        low: float | None = points[0] if inside[0] else None
-        for left, right, was, now in zip(points, points[1:], inside, inside[1:], strict=False):
-            if was == now:
-                continue
-            crossing = self._crossing(lambda value: self._excess(value, limit), left, right)
-            if now:
-                low = crossing
-            elif low is not None:
-                segments.append(self._segment(low, crossing))
-                low = None
-        if low is not None:
-            segments.append(self._segment(low, points[-1]))
-        return tuple(segments)
-
-    def _segment(self, low: float, high: float) -> Segment:
-        lower, upper = self._likelihood.lower[self._index], self._likelihood.upper[self._index]
-        return Segment(low=low, high=high, low_at_bound=bool(low <= lower), high_at_bound=bool(high >= upper))
-
-    def _crossing(self, excess: Callable[[float], float], left: float, right: float) -> float:
-        return float(brentq(excess, left, right, xtol=1e-9 * max(1.0, abs(right - left)), rtol=1e-10))
 
 
 def scan_range(profile: Profile, likelihood: Likelihood) -> tuple[float, float]:

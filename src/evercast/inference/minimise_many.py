@@ -1,0 +1,217 @@
+"""Many minimisations in lockstep: the trust region of `evercast.inference.minimise`, one linear algebra call for all.
+
+It is meant for pseudo-experiments and grids. What does not converge is said so, and left to the single minimiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from evercast.likelihood.terms import Expansions
+
+__all__ = ["ManyObjectives", "Minima", "minimise_many"]
+
+Points = Float[np.ndarray, "points parameters"]
+Masks = Bool[np.ndarray, "points parameters"]
+Values = Float[np.ndarray, " points"]
+
+_MAX_STEPS = 60
+_TOLERANCE = 1e-12
+_ROUNDING = 1e-13
+_FLOOR = 1e-12
+_FIRST_STEP = 1e-3
+_SIZES = (1, 16, 64, 256)
+
+
+class ManyObjectives(Protocol):
+    """Functions with exact derivatives, evaluated at many points at once."""
+
+    def expand(self, theta: Points, rows: Int[np.ndarray, " points"]) -> Expansions:
+        """Return value, gradient and Hessian at each point, of the function `rows` of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Minima:
+    """Where the minimisations ended.
+
+    Args:
+        theta: (points, parameters).
+        value: (points,) -2 ln L.
+        hessian: (points, parameters, parameters).
+        converged: (points,) the estimated distance to a minimum with positive definite Hessian is below 1e-5 or less.
+        at_bound: (points, parameters) free and at a bound.
+    """
+
+    theta: Points
+    value: Values
+    hessian: Float[np.ndarray, "points parameters parameters"]
+    converged: Bool[np.ndarray, " points"]
+    at_bound: Masks
+
+
+class _Model(NamedTuple):
+    """Quadratic models in scaled coordinates; parameters that do not work have unit curvature and no slope."""
+
+    scale: Points
+    working: Masks
+    values: Points
+    vectors: Float[np.ndarray, "points parameters parameters"]
+    slope: Points
+
+
+def minimise_many(
+    objective: ManyObjectives,
+    *,
+    start: Points,
+    rows: Int[np.ndarray, " points"],
+    lower: Float[np.ndarray, " parameters"],
+    upper: Float[np.ndarray, " parameters"],
+    free: Bool[np.ndarray, " parameters"],
+) -> Minima:
+    """Return local minima in the box, each from its own start.
+
+    Args:
+        objective: the functions.
+        start: (points, parameters); free parameters are clipped to the box.
+        rows: (points,) which function each minimises.
+        lower: (parameters,) may be -infinity.
+        upper: (parameters,) may be infinity.
+        free: (parameters,) those that are varied.
+    """
+    theta = np.where(free, np.clip(start, lower, upper), start)
+    value, gradient, hessian = (entry.copy() for entry in _expand(objective, theta, rows))
+    converged = np.zeros(len(theta), dtype=bool)
+    radius = np.full(len(theta), max(2.0, float(np.sqrt(free.sum()))))
+    active = np.flatnonzero(np.isfinite(value))
+    for _ in range(_MAX_STEPS):
+        active = active[_is_finite(gradient[active], hessian[active], free)]
+        if not active.size:
+            break
+        at, slope, curvature = theta[active], gradient[active], hessian[active]
+        model = _model(at, slope, curvature, lower, upper, free)
+        noise = _ROUNDING * np.maximum(1.0, np.abs(value[active]))
+        distance = _distance(model)
+        step = _bounded(model, at, slope, curvature, lower, upper, radius[active])
+        predicted = -np.einsum("pi,pi->p", slope, step) - 0.5 * np.einsum("pi,pij,pj->p", step, curvature, step)
+        converged[active] = (distance < _TOLERANCE) | (
+            (predicted <= noise) & (distance < 100 * np.maximum(noise, _TOLERANCE))
+        )
+        going = ~converged[active] & (predicted > noise)
+        active, step, predicted, noise, model = _kept(going, active, step, predicted, noise, model)
+        if not active.size:
+            break
+        moved = theta[active] + step
+        moved = np.where(free, np.clip(moved, lower, upper), moved)
+        trial = _expand(objective, moved, rows[active])
+        gain = np.where(np.isfinite(trial.value), value[active] - trial.value, -np.inf)
+        length = np.linalg.norm(step / model.scale, axis=1)
+        radius[active] = _new_radius(radius[active], gain / predicted, length)
+        accepted = (gain > 1e-4 * predicted) | ((predicted < 100 * noise) & (gain > -100 * noise))
+        chosen = active[accepted]
+        theta[chosen], value[chosen] = moved[accepted], trial.value[accepted]
+        gradient[chosen], hessian[chosen] = trial.gradient[accepted], trial.hessian[accepted]
+        active = active[radius[active] > 1e-12]
+    at_bound = free & ((theta <= lower) | (theta >= upper))
+    return Minima(theta=theta, value=value, hessian=hessian, converged=converged, at_bound=at_bound)
+
+
+def _expand(objective: ManyObjectives, theta: Points, rows: Int[np.ndarray, " points"]) -> Expansions:
+    """Evaluate the points filled up to one of few numbers of them, since each number is compiled for."""
+    n_points = len(theta)
+    missing = next((size for size in _SIZES if size >= n_points), n_points) - n_points
+    filled = np.concatenate([theta, np.repeat(theta[:1], missing, axis=0)])
+    found = objective.expand(filled, np.concatenate([rows, np.repeat(rows[:1], missing)]))
+    return Expansions(*(entry[:n_points] for entry in found))
+
+
+def _kept(going: np.ndarray, *entries: np.ndarray | _Model) -> tuple[np.ndarray, ...]:
+    kept = [
+        _Model(*(part[going] for part in entry)) if isinstance(entry, _Model) else entry[going] for entry in entries
+    ]
+    return tuple(kept)
+
+
+def _is_finite(
+    gradient: Points, hessian: Float[np.ndarray, "points parameters parameters"], free: np.ndarray
+) -> Bool[np.ndarray, " points"]:
+    block = hessian[:, free][:, :, free]
+    return np.isfinite(gradient[:, free]).all(axis=1) & np.isfinite(block).all(axis=(1, 2))
+
+
+def _model(
+    theta: Points, gradient: Points, hessian: np.ndarray, lower: np.ndarray, upper: np.ndarray, free: np.ndarray
+) -> _Model:
+    held = ((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0))
+    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
+    curvature = np.abs(np.diagonal(hessian, axis1=1, axis2=2))
+    scale = 1.0 / np.maximum(np.sqrt(np.where(free, curvature, 1.0)), _FIRST_STEP / span)
+    return _decomposed(gradient, hessian, scale, free & ~held)
+
+
+def _decomposed(gradient: Points, hessian: np.ndarray, scale: Points, working: Masks) -> _Model:
+    pairs = working[:, :, None] & working[:, None, :]
+    scaled = np.where(pairs, hessian * scale[:, :, None] * scale[:, None, :], np.eye(scale.shape[1]))
+    values, vectors = np.linalg.eigh(scaled)
+    slope = np.einsum("pij,pi->pj", vectors, np.where(working, gradient * scale, 0.0))
+    return _Model(scale, working, values, vectors, slope)
+
+
+def _distance(model: _Model) -> Values:
+    """Return g H^-1 g / 2, infinite where the Hessian is not positive definite."""
+    positive = model.values[:, 0] > _FLOOR
+    safe = np.where(positive[:, None], model.values, 1.0)
+    return np.where(positive, 0.5 * np.sum(model.slope**2 / safe, axis=1), np.inf)
+
+
+def _bounded(
+    model: _Model,
+    theta: Points,
+    gradient: Points,
+    hessian: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    radius: Values,
+) -> Points:
+    """Return steps that stay in the box: what would leave it goes to the bound, the rest is solved for again."""
+    step = _step(model, radius)
+    moving, slope = model.working, gradient
+    for _ in range(theta.shape[1]):
+        outside = moving & ((theta + step < lower) | (theta + step > upper))
+        again = outside.any(axis=1)
+        if not again.any():
+            break
+        held = np.where(model.working & (~moving | outside), np.clip(theta + step, lower, upper) - theta, 0.0)
+        moving = moving & ~outside
+        slope = gradient + np.einsum("pij,pj->pi", hessian, held)
+        inner = _decomposed(slope[again], hessian[again], model.scale[again], moving[again])
+        step[again] = np.where(moving[again], _step(inner, radius[again]), held[again])
+    return step
+
+
+def _step(model: _Model, radius: Values) -> Points:
+    """Return the steps of at most `radius` that minimise the quadratic models, by bisection of the damping."""
+    floor = 1e-14 * np.maximum(1.0, np.abs(model.values).max(axis=1))
+    low = np.where(model.values[:, 0] > floor, 0.0, -model.values[:, 0] + floor)
+
+    def length(damping: Values) -> Values:
+        return np.linalg.norm(model.slope / (model.values + damping[:, None]), axis=1)
+
+    long = length(low) > radius
+    high = np.where(long, low + np.linalg.norm(model.slope, axis=1) / radius + np.abs(model.values).max(axis=1), low)
+    for _ in range(40 if long.any() else 0):
+        middle = 0.5 * (low + high)
+        too_long = length(middle) > radius
+        low, high = np.where(too_long & long, middle, low), np.where(too_long | ~long, high, middle)
+    step = -np.einsum("pij,pj->pi", model.vectors, model.slope / (model.values + high[:, None]))
+    return np.where(model.working, step * model.scale, 0.0)
+
+
+def _new_radius(radius: Values, ratio: Values, length: Values) -> Values:
+    shrunk = 0.25 * np.minimum(radius, length)
+    grown = np.where((ratio > 0.75) & (length > 0.8 * radius), 2.5 * radius, radius)
+    return np.where(ratio < 0.25, shrunk, grown)

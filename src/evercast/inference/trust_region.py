@@ -1,0 +1,101 @@
+"""Steps of a trust region in a box, from the exact gradient and Hessian.
+
+Source: Nocedal and Wright, Numerical Optimization, algorithms 4.1 and 4.3, with the eigenvalue form of the subproblem.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from evercast.likelihood.evaluate import Expansion
+
+__all__ = ["bounded_step", "inverse_scale", "new_radius"]
+
+Point = Float[np.ndarray, " parameters"]
+Mask = Bool[np.ndarray, " parameters"]
+
+
+def inverse_scale(current: Expansion, theta: Point, lower: Point, upper: Point) -> Point:
+    """Return 1 / scale: the root of the curvature; where it vanishes, from the size of the parameter or the box."""
+    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
+    return np.asarray(np.maximum(np.sqrt(np.abs(np.diag(current.hessian))), 1e-3 / span))
+
+
+def new_radius(radius: float, ratio: float, length: float) -> float:
+    """Return the radius after a step of scaled `length` that gained `ratio` of what the model predicted."""
+    if ratio < 0.25:
+        return 0.25 * min(radius, length)
+    if ratio > 0.75 and length > 0.8 * radius:
+        return 2.5 * radius
+    return radius
+
+
+def bounded_step(
+    theta: Point, current: Expansion, lower: Point, upper: Point, working: Mask, radius: float
+) -> tuple[Point, float]:
+    """Return a step that stays in the box, and the reduction of -2 ln L that the quadratic model predicts for it."""
+    gradient, hessian = current.gradient, current.hessian
+    scale = 1.0 / inverse_scale(current, theta, lower, upper)
+    step = np.zeros_like(theta)
+    moving = working.copy()
+    for _ in range(int(working.sum()) + 1):
+        slope = gradient + hessian[:, ~moving & working] @ step[~moving & working]
+        size = scale[moving]
+        inner = _trust_region_step(slope[moving] * size, hessian[np.ix_(moving, moving)] * np.outer(size, size), radius)
+        step[moving] = inner * size
+        outside = moving & ((theta + step < lower) | (theta + step > upper))
+        if not outside.any():
+            break
+        step[outside] = np.clip(theta + step, lower, upper)[outside] - theta[outside]
+        moving &= ~outside
+        if not moving.any():
+            break
+    predicted = -(
+        gradient[working] @ step[working] + 0.5 * step[working] @ hessian[np.ix_(working, working)] @ step[working]
+    )
+    if predicted > 0:
+        return step, float(predicted)
+    return _cauchy_step(theta, current, lower, upper, working, radius, scale)
+
+
+def _cauchy_step(
+    theta: Point, current: Expansion, lower: Point, upper: Point, working: Mask, radius: float, scale: Point
+) -> tuple[Point, float]:
+    """Return the projected step along the scaled gradient, halved until the model predicts a reduction."""
+    slope = np.where(working, current.gradient, 0.0)
+    direction = -slope * scale**2
+    direction *= radius / max(float(np.linalg.norm(direction / scale)), 1e-300)
+    for _ in range(60):
+        step = np.where(working, np.clip(theta + direction, lower, upper) - theta, 0.0)
+        predicted = -float(slope @ step + 0.5 * step @ current.hessian @ step)
+        if predicted > 0:
+            return step, predicted
+        direction = direction / 2
+    return np.zeros_like(theta), 0.0
+
+
+def _trust_region_step(
+    gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
+) -> Float[np.ndarray, " n"]:
+    """Return the step of at most `radius` that minimises the quadratic model."""
+    values, vectors = np.linalg.eigh(hessian)
+    slope = vectors.T @ gradient
+    floor = 1e-14 * max(1.0, float(np.abs(values).max()))
+    if values[0] > floor:
+        newton = -slope / values
+        if np.linalg.norm(newton) <= radius:
+            return np.asarray(vectors @ newton)
+    low = max(0.0, -float(values[0])) + floor
+    if np.linalg.norm(slope / (values + low)) < radius:  # the hard case: complete along the lowest curvature
+        step = -slope / (values + low)
+        step[0] += np.copysign(np.sqrt(max(radius**2 - float(step @ step), 0.0)), -slope[0])
+        return np.asarray(vectors @ step)
+    high = low + float(np.linalg.norm(slope)) / radius + float(np.abs(values).max())
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if np.linalg.norm(slope / (values + middle)) > radius:
+            low = middle
+        else:
+            high = middle
+    return np.asarray(vectors @ (-slope / (values + high)))
