@@ -16,8 +16,10 @@ from evercast.artifacts.likelihood_file import (
     read_likelihood,
     write_likelihood,
 )
+from evercast.artifacts.weights import read_tensors, write_tensors
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.likelihood.model import (
+    AnchorMorph,
     BinFactor,
     BinnedChannelModel,
     BinnedSample,
@@ -28,6 +30,7 @@ from evercast.likelihood.model import (
     NormFactor,
     NormSys,
     ParameterModel,
+    PolynomialMorph,
     UnbinnedChannelModel,
 )
 
@@ -68,8 +71,8 @@ def test_a_likelihood_comes_back_as_it_was(model, tmp_path):
     assert found.parameters == model.parameters
     assert (found.name, found.title, found.asimov) == ("both", "a title", None)
     unbinned, binned = found.channels
-    np.testing.assert_array_equal(unbinned.log_ratio, model.channels[0].log_ratio)
-    assert unbinned.log_ratio.dtype == np.float32
+    np.testing.assert_array_equal(unbinned.events.log_ratio, model.channels[0].events.log_ratio)
+    assert unbinned.events.log_ratio.dtype == np.float32
     np.testing.assert_array_equal(unbinned.simulation.weight, model.channels[0].simulation.weight)
     assert unbinned.components == model.channels[0].components
     np.testing.assert_array_equal(binned.observed, model.channels[1].observed)
@@ -77,6 +80,59 @@ def test_a_likelihood_comes_back_as_it_was(model, tmp_path):
     assert norm_factor == NormFactor(parameter="mu")
     np.testing.assert_array_equal(histosys.up, [2.0, 3.0])
     assert bin_factor.parameters == ("stat_0", None)
+
+
+def morphed(model: LikelihoodModel) -> LikelihoodModel:
+    """The same likelihood with two anchors, a polynomial of three terms, and events of the reference."""
+    rng = np.random.default_rng(2)
+
+    def events(count: int) -> EventSet:
+        columns = {"log_ratio": 2, "log_up": 2, "log_down": 2, "coefficients": 3}
+        made = {name: rng.normal(size=(count, width)).astype(np.float32) for name, width in columns.items()}
+        return EventSet(**made, weight=rng.uniform(size=count))
+
+    unbinned = replace(
+        model.channels[0],
+        events=events(7),
+        simulation=events(20),
+        reference=events(15),
+        anchors=(
+            AnchorMorph(process="S", parameter="norm"),
+            AnchorMorph(process="B", parameter="norm", interpolation="log_linear"),
+        ),
+        polynomials=(PolynomialMorph(process="B", terms=((("jes", 1),), (("jes", 2),), (("jes", 1), ("norm", 1)))),),
+        normalise_morphs=False,
+        blind=True,
+    )
+    parameters = (*model.parameters, ParameterModel(name="jes", constraint="normal"))
+    channels = (unbinned, replace(model.channels[1], blind=True))
+    return replace(model, parameters=parameters, channels=channels)
+
+
+def test_morphs_reference_and_blindness_come_back(model, tmp_path):
+    wanted = morphed(model)
+    write_likelihood(tmp_path, wanted)
+    found = read_likelihood(tmp_path)
+    first, second = wanted.channels[0], found.channels[0]
+    for name in ("components", "anchors", "polynomials", "normalise_morphs", "blind"):
+        assert getattr(second, name) == getattr(first, name)
+    assert found.channels[1].blind
+    for name in ("events", "simulation", "reference"):
+        for part in ("log_ratio", "weight", "log_up", "log_down", "coefficients"):
+            there, given = getattr(getattr(second, name), part), getattr(getattr(first, name), part)
+            np.testing.assert_array_equal(there, given)
+            assert there.dtype == given.dtype
+
+
+@pytest.mark.parametrize("tensor", ["SR.asimov.log_up", "SR.observed.coefficients", "SR.reference.log_down"])
+def test_a_morph_without_its_tensor_is_refused(model, tmp_path, tensor):
+    write_likelihood(tmp_path, morphed(model))
+    found = read_tensors(tmp_path / EVENTS_FILE)
+    kept = {name: values for name, values in found.arrays.items() if name != tensor}
+    write_tensors(tmp_path / EVENTS_FILE, kept, found.metadata)
+    with pytest.raises(IntegrityError, match=f"'{tensor}' is not as declared: found nothing") as caught:
+        read_likelihood(tmp_path)
+    assert caught.value.code == "likelihood.format"
 
 
 def test_the_same_likelihood_gives_the_same_bytes(model, tmp_path):

@@ -8,6 +8,14 @@ Tensors of an unbinned channel C, rows = events, columns = components in the ord
     C.asimov.log_ratio      float32                        the same of simulated events, each evaluated out of fold
     C.asimov.weight         float64                        expected events at the initial values of the parameters
     C.asimov.process        int32 (events,)                the component whose sample the event is from
+    C.reference.log_ratio   float32                        the same of the reference, where a channel has morphs
+    C.reference.weight      float64                        of the mean over the reference; the sum is 1
+
+With morphs, each of the three sets has, in the order of ``anchors`` and ``polynomials``::
+
+    C.SET.log_up            float32 (events, anchors)      natural log of p(x | +1) / p(x | 0)
+    C.SET.log_down          float32 (events, anchors)      natural log of p(x | -1) / p(x | 0)
+    C.SET.coefficients      float32 (events, terms)        of all terms of all polynomials
 """
 
 from __future__ import annotations
@@ -22,7 +30,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from evercast.artifacts.files import atomic_write_json, read_json, sha256_file
-from evercast.artifacts.likelihood_entry import LikelihoodEntry, from_entry, to_entry
+from evercast.artifacts.likelihood_codec import Columns, from_entry, to_entry
+from evercast.artifacts.likelihood_entry import LikelihoodEntry
 from evercast.artifacts.weights import read_tensors, write_tensors
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.likelihood.model import (
@@ -39,6 +48,7 @@ __all__ = ["EVENTS_FILE", "LIKELIHOOD_FILE", "Dataset", "ExtraEvents", "read_lik
 LIKELIHOOD_FILE: Final = "likelihood.json"
 EVENTS_FILE: Final = "events.safetensors"
 _EVENTS_FORMAT: Final = "likelihood-events/1.0.0"
+_MORPHS: Final = ("log_up", "log_down", "coefficients")
 
 Dataset = Literal["observed", "asimov"]
 
@@ -89,7 +99,7 @@ def read_likelihood(folder: Path, *, dataset: Dataset = "observed") -> Likelihoo
     _check_digests(folder)
     body = _read_body(folder / LIKELIHOOD_FILE)
     tensors = read_tensors(folder / EVENTS_FILE).arrays
-    model = from_entry(body, lambda prefix, shape: _event_set(tensors, prefix, shape, where=folder / EVENTS_FILE))
+    model = from_entry(body, lambda *declared: _event_set(tensors, *declared, where=folder / EVENTS_FILE))
     return model if dataset == "observed" else _with_simulation(model)
 
 
@@ -135,13 +145,11 @@ def _read_body(path: Path) -> LikelihoodEntry:
 
 def _tensors(channel: UnbinnedChannelModel, extra: ExtraEvents | None) -> dict[str, np.ndarray]:
     name = channel.name
-    tensors: dict[str, np.ndarray] = {
-        f"{name}.observed.log_ratio": np.ascontiguousarray(channel.events.log_ratio, dtype=np.float32),
-        f"{name}.observed.weight": np.ascontiguousarray(channel.events.weight, dtype=np.float64),
-    }
+    tensors = _set_tensors(f"{name}.observed", channel.events)
     if channel.simulation is not None:
-        tensors[f"{name}.asimov.log_ratio"] = np.ascontiguousarray(channel.simulation.log_ratio, dtype=np.float32)
-        tensors[f"{name}.asimov.weight"] = np.ascontiguousarray(channel.simulation.weight, dtype=np.float64)
+        tensors |= _set_tensors(f"{name}.asimov", channel.simulation)
+    if channel.reference is not None:
+        tensors |= _set_tensors(f"{name}.reference", channel.reference)
     if extra is not None:
         tensors[f"{name}.asimov.process"] = np.ascontiguousarray(extra.asimov_process, dtype=np.int32)
         if extra.observables is not None:
@@ -149,19 +157,42 @@ def _tensors(channel: UnbinnedChannelModel, extra: ExtraEvents | None) -> dict[s
     return tensors
 
 
+def _set_tensors(prefix: str, events: EventSet) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {f"{prefix}.weight": np.ascontiguousarray(events.weight, dtype=np.float64)}
+    for name in ("log_ratio", *_MORPHS):
+        values = getattr(events, name)
+        if values is not None:
+            tensors[f"{prefix}.{name}"] = np.ascontiguousarray(values, dtype=np.float32)
+    return tensors
+
+
 def _event_set(
-    tensors: Mapping[str, NDArray[np.generic]], prefix: str, shape: tuple[int, int], *, where: Path
+    tensors: Mapping[str, NDArray[np.generic]], prefix: str, count: int, columns: Columns, *, where: Path
 ) -> EventSet:
-    log_ratio, weight = tensors.get(f"{prefix}.log_ratio"), tensors.get(f"{prefix}.weight")
-    if log_ratio is None or weight is None or log_ratio.shape != shape or weight.shape != shape[:1]:
-        found = "nothing" if log_ratio is None else str(log_ratio.shape)
-        raise IntegrityError(
-            f"the tensors of {prefix!r} are not as declared: found {found}; expected {shape}",
-            code="likelihood.format",
-            where=str(where),
-        )
-    if not (np.isfinite(log_ratio).all() and np.isfinite(weight).all()):
-        raise IntegrityError(
-            f"a log ratio or a weight of {prefix!r} is NaN or infinite", code="likelihood.format", where=str(where)
-        )
-    return EventSet(log_ratio=log_ratio.astype(np.float32, copy=False), weight=weight.astype(np.float64, copy=False))
+    shapes: dict[str, tuple[int, ...]] = {"log_ratio": (count, columns.components), "weight": (count,)}
+    if columns.anchors:
+        shapes |= {"log_up": (count, columns.anchors), "log_down": (count, columns.anchors)}
+    if columns.terms:
+        shapes["coefficients"] = (count, columns.terms)
+    found: dict[str, NDArray[np.generic]] = {}
+    for name, shape in shapes.items():
+        values = tensors.get(f"{prefix}.{name}")
+        if values is None or values.shape != shape:
+            there = "nothing" if values is None else str(values.shape)
+            raise IntegrityError(
+                f"the tensor '{prefix}.{name}' is not as declared: found {there}; expected {shape}",
+                code="likelihood.format",
+                where=str(where),
+            )
+        if not np.isfinite(values).all():
+            raise IntegrityError(
+                f"a number in '{prefix}.{name}' is NaN or infinite", code="likelihood.format", where=str(where)
+            )
+        found[name] = values.astype(np.float64 if name == "weight" else np.float32, copy=False)
+    return EventSet(
+        log_ratio=found["log_ratio"],
+        weight=found["weight"],
+        log_up=found.get("log_up"),
+        log_down=found.get("log_down"),
+        coefficients=found.get("coefficients"),
+    )

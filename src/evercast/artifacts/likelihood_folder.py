@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -31,12 +31,15 @@ class IndexEntry:
         path: relative to ``likelihood/``.
         sha256: of the workspace, or of the folder's ``likelihood.json``.
         measurement: of the workspace.
+        blind: channels of a workspace whose observed results are computed only where that is asked for; a workspace
+            cannot say it itself.
     """
 
     kind: Literal["workspace", "folder"]
     path: str
     sha256: str
     measurement: str | None = None
+    blind: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,9 @@ def open_likelihood(folder: Path, name: str) -> LikelihoodModel:
     body = read_json(path)
     if not isinstance(body, dict):
         raise IntegrityError("the workspace is not an object", code="likelihood.format", where=str(path))
-    return read_workspace(body, measurement=entry.measurement, name=name)
+    model = read_workspace(body, measurement=entry.measurement, name=name)
+    channels = tuple(replace(channel, blind=channel.name in entry.blind) for channel in model.channels)
+    return replace(model, channels=channels)
 
 
 def _inside(folder: Path, relative: str) -> Path:

@@ -1,76 +1,57 @@
 """A likelihood put together from templates and log ratios, with the parameters and processes of a document.
 
-Binned channels go through a HistFactory workspace where one can express them, so that what is fitted here and what is
-published as a pyhf workspace are one model.
+Templates with their statistics and coefficients go through a HistFactory workspace, so that what is fitted here and
+what is published as a pyhf workspace are one model; `evercast.likelihood.assembly_effects` puts systematics on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
 
 from evercast.errors import InvalidInput
+from evercast.likelihood.assembly_effects import check_effects, template_modifiers, yield_modifiers
+from evercast.likelihood.assembly_inputs import (
+    BinnedInput,
+    Physics,
+    Template,
+    UnbinnedInput,
+    VariedTemplate,
+    VariedYield,
+    parameter_of,
+)
+from evercast.likelihood.assembly_workspace import coefficient_factors, to_workspace
 from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.model import (
+    BinFactor,
     BinnedChannelModel,
+    ChannelModel,
     Component,
-    EventSet,
+    HistoSys,
     LikelihoodModel,
     NormSys,
     ParameterModel,
     UnbinnedChannelModel,
 )
-from evercast.spec.expressions import Binary, Name, Node, Number, names, parse_coefficient
-from evercast.spec.model import NormalisationSystematic, Parameter, Process, Systematic
+from evercast.spec.expressions import names, parse_coefficient
+from evercast.spec.model import Parameter
 
-__all__ = ["BinnedInput", "Physics", "Template", "UnbinnedInput", "assemble", "check_templates", "to_workspace"]
+__all__ = [
+    "BinnedInput",
+    "Physics",
+    "Template",
+    "UnbinnedInput",
+    "VariedTemplate",
+    "VariedYield",
+    "assemble",
+    "check_templates",
+    "to_workspace",
+]
 
 _SYSTEMATIC_BOUNDS = (-5.0, 5.0)
 """Bounds of a unit-Gaussian parameter, in its standard deviations; those pyhf suggests."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Physics:
-    """What all channels share: the parameters, the processes with their coefficients, the systematics."""
-
-    parameters: Mapping[str, Parameter]
-    processes: Mapping[str, Process]
-    systematics: Mapping[str, Systematic]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Template:
-    """Expected events of a process in bins, at coefficient 1.
-
-    Args:
-        variance: sum of squared weights per bin; None: taken as exact.
-    """
-
-    process: str
-    nominal: Float[np.ndarray, " bins"]
-    variance: Float[np.ndarray, " bins"] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BinnedInput:
-    """A binned channel: templates and counts."""
-
-    name: str
-    templates: tuple[Template, ...]
-    observed: Float[np.ndarray, " bins"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UnbinnedInput:
-    """An unbinned channel: yields at coefficient 1 and events, columns in the order of `yields`."""
-
-    name: str
-    yields: Mapping[str, float]
-    observed: EventSet
-    simulation: EventSet | None = None
 
 
 def check_templates(channel: BinnedInput) -> None:
@@ -111,99 +92,6 @@ def check_templates(channel: BinnedInput) -> None:
         )
 
 
-def to_workspace(
-    channels: Sequence[BinnedInput], physics: Physics, *, measurement: str, strict: bool = True
-) -> dict[str, object]:
-    """Return the pyhf workspace of binned channels.
-
-    A coefficient becomes ``normfactor`` modifiers, a systematic ``normsys``, the variances one ``staterror`` per
-    channel (one factor per bin for all its samples, Barlow-Beeston lite).
-
-    Args:
-        channels: at least one.
-        physics: what they share.
-        measurement: its name.
-        strict: refuse a coefficient that is not a product of free parameters; otherwise it is left out.
-
-    Raises:
-        InvalidInput: ``likelihood.not-histfactory``.
-    """
-    free: dict[str, Parameter] = {}
-    entries: list[dict[str, object]] = []
-    for channel in channels:
-        samples = []
-        for template in channel.templates:
-            factors = _normfactors(template.process, physics, strict=strict)
-            free |= {name: physics.parameters[name] for name in factors}
-            samples.append(_sample(template, channel.name, factors, physics))
-        entries.append({"name": channel.name, "samples": samples})
-    settings: list[dict[str, object]] = []
-    for name, parameter in free.items():
-        settings.append({"name": name, "inits": [parameter.initial]})
-        if parameter.bounds is not None:
-            settings[-1]["bounds"] = [list(parameter.bounds)]
-    poi = next((name for name, parameter in free.items() if parameter.poi), "")
-    return {
-        "version": "1.0.0",
-        "channels": entries,
-        "observations": [{"name": channel.name, "data": channel.observed.tolist()} for channel in channels],
-        "measurements": [{"name": measurement, "config": {"poi": poi, "parameters": settings}}],
-    }
-
-
-def _sample(template: Template, channel: str, factors: Sequence[str], physics: Physics) -> dict[str, object]:
-    modifiers: list[dict[str, object]] = [{"name": name, "type": "normfactor", "data": None} for name in factors]
-    modifiers += [
-        {"name": name, "type": "normsys", "data": {"hi": systematic.up, "lo": systematic.down}}
-        for name, systematic in physics.systematics.items()
-        if isinstance(systematic, NormalisationSystematic) and template.process in systematic.processes
-    ]
-    if template.variance is not None:
-        error = np.sqrt(template.variance)
-        modifiers.append({"name": f"mcstat_{channel}", "type": "staterror", "data": error.tolist()})
-    return {"name": template.process, "data": template.nominal.tolist(), "modifiers": modifiers}
-
-
-def _normfactors(process: str, physics: Physics, *, strict: bool) -> tuple[str, ...]:
-    """Return what stands for the coefficient as ``normfactor`` modifiers."""
-    factors = _factors(process, physics)
-    if factors is not None:
-        return factors
-    if not strict:
-        return ()
-    text = physics.processes[process].coefficient
-    raise InvalidInput(
-        f"the coefficient {text!r} of process {process!r} is not a product of different unconstrained parameters, so "
-        "HistFactory cannot express it",
-        code="likelihood.not-histfactory",
-        where=f"$.processes.{process}.coefficient",
-        hint="publish this likelihood as neural_likelihood, which takes any formula",
-    )
-
-
-def _factors(process: str, physics: Physics) -> tuple[str, ...] | None:
-    """Return the unconstrained parameters whose product is the coefficient; None where there are none such."""
-    factors = _product(parse_coefficient(physics.processes[process].coefficient))
-    if factors is None or any(physics.parameters[name].constraint != "none" for name in factors):
-        return None
-    return factors
-
-
-def _product(node: Node) -> tuple[str, ...] | None:
-    match node:
-        case Number(value=1):
-            return ()
-        case Name(name=name):
-            return (name,)
-        case Binary(op="*", left=left, right=right):
-            first, second = _product(left), _product(right)
-            if first is None or second is None or set(first) & set(second):
-                return None
-            return first + second
-        case _:
-            return None
-
-
 def assemble(
     name: str,
     *,
@@ -215,35 +103,44 @@ def assemble(
     """Return the likelihood of all the channels.
 
     Raises:
-        InvalidInput: ``likelihood.no-channel``, or what `check_templates` refuses.
+        InvalidInput: ``likelihood.no-channel``, ``systematic.definition`` (a nuisance parameter is declared as another
+            kind of parameter), or what `check_templates`, `check_effects` and the modifiers refuse.
     """
     if not binned and not unbinned:
         raise InvalidInput(f"likelihood {name!r} has no channel", code="likelihood.no-channel")
     for channel in binned:
         check_templates(channel)
+    check_effects(binned, unbinned, physics)
     histfactory = None
     if binned:
         histfactory = read_workspace(to_workspace(binned, physics, measurement=name, strict=False), name=name)
-    channels = [_with_coefficients(channel, physics) for channel in (histfactory.channels if histfactory else ())]
+    found = {channel.name: channel for channel in (histfactory.channels if histfactory else ())}
+    channels: list[ChannelModel] = [
+        _binned_channel(found[key], next(one for one in binned if one.name == key), physics) for key in found
+    ]
+    channels += [_unbinned_channel(channel, physics) for channel in unbinned]
     return LikelihoodModel(
         name=name,
         title=title,
-        parameters=_parameters(binned, unbinned, physics, histfactory),
-        channels=(*channels, *(_unbinned_channel(channel, physics) for channel in unbinned)),
+        parameters=_parameters(channels, physics, histfactory),
+        channels=tuple(channels),
     )
 
 
-def _with_coefficients(channel: object, physics: Physics) -> BinnedChannelModel:
-    """Return the channel with the formulas that HistFactory could not take."""
+def _binned_channel(channel: object, given: BinnedInput, physics: Physics) -> BinnedChannelModel:
+    """Return the channel with its systematics, and with the formulas that HistFactory could not take."""
     if not isinstance(channel, BinnedChannelModel):
         raise TypeError(f"a workspace gives binned channels only, found {type(channel).__name__}")
-    samples = tuple(
-        sample
-        if _factors(sample.name, physics) is not None
-        else replace(sample, coefficient=physics.processes[sample.name].coefficient)
-        for sample in channel.samples
-    )
-    return replace(channel, samples=samples)
+    templates = {template.process: template for template in given.templates}
+    samples = []
+    for sample in channel.samples:
+        made = template_modifiers(templates[sample.name], channel.name, physics)
+        statistics = tuple(one for one in sample.modifiers if isinstance(one, BinFactor))
+        others = tuple(one for one in sample.modifiers if not isinstance(one, BinFactor))
+        plain = coefficient_factors(sample.name, physics) is not None
+        coefficient = sample.coefficient if plain else physics.coefficient(sample.name)
+        samples.append(replace(sample, coefficient=coefficient, modifiers=(*others, *made, *statistics)))
+    return replace(channel, samples=tuple(samples), blind=given.blind)
 
 
 def _unbinned_channel(channel: UnbinnedInput, physics: Physics) -> UnbinnedChannelModel:
@@ -251,12 +148,8 @@ def _unbinned_channel(channel: UnbinnedInput, physics: Physics) -> UnbinnedChann
         Component(
             process=process,
             yield_events=expected,
-            coefficient=physics.processes[process].coefficient,
-            modifiers=tuple(
-                NormSys(parameter=name, up=systematic.up, down=systematic.down)
-                for name, systematic in physics.systematics.items()
-                if isinstance(systematic, NormalisationSystematic) and process in systematic.processes
-            ),
+            coefficient=physics.coefficient(process),
+            modifiers=yield_modifiers(process, channel, physics),
         )
         for process, expected in channel.yields.items()
     )
@@ -265,31 +158,75 @@ def _unbinned_channel(channel: UnbinnedInput, physics: Physics) -> UnbinnedChann
         components=components,
         events=channel.observed,
         simulation=channel.simulation,
+        anchors=channel.anchors,
+        polynomials=channel.polynomials,
+        reference=channel.reference,
+        blind=channel.blind,
     )
 
 
 def _parameters(
-    binned: Sequence[BinnedInput],
-    unbinned: Sequence[UnbinnedInput],
-    physics: Physics,
-    histfactory: LikelihoodModel | None,
+    channels: Sequence[ChannelModel], physics: Physics, histfactory: LikelihoodModel | None
 ) -> tuple[ParameterModel, ...]:
-    """Return the parameters in use: those of the document, the systematics, then the rest of the binned channels."""
-    used = {template.process for channel in binned for template in channel.templates}
-    used |= {process for channel in unbinned for process in channel.yields}
-    named = set().union(*(names(parse_coefficient(physics.processes[process].coefficient)) for process in used))
-    models = [_parameter(name, parameter) for name, parameter in physics.parameters.items() if name in named]
-    models += [
-        ParameterModel(name=name, bounds=_SYSTEMATIC_BOUNDS, constraint="normal", label=systematic.title)
-        for name, systematic in physics.systematics.items()
-        if isinstance(systematic, NormalisationSystematic) and used & set(systematic.processes)
-    ]
-    taken = {model.name for model in models}
+    """Return the parameters in use: the document's, those of systematics, of training and of template statistics."""
+    used = {process for channel in channels for process in _processes(channel)}
+    named = {name for process in used for name in names(parse_coefficient(physics.coefficient(process)))}
+    models = {name: _declared(name, physics.parameters[name]) for name in physics.parameters if name in named}
+    varied = dict.fromkeys(name for channel in channels for name in _nuisances(channel))
+    order = dict.fromkeys(parameter_of(key, systematic) for key, systematic in physics.systematics.items())
+    labels = _labels(physics)
+    for name in (*(name for name in order if name in varied), *(name for name in varied if name not in order)):
+        models[name] = _nuisance(name, physics, labels.get(name))
     rest = histfactory.parameters if histfactory else ()
-    return (*models, *(model for model in rest if model.name not in taken))
+    return (*models.values(), *(model for model in rest if model.name not in models))
 
 
-def _parameter(name: str, parameter: Parameter) -> ParameterModel:
+def _processes(channel: ChannelModel) -> list[str]:
+    if isinstance(channel, BinnedChannelModel):
+        return [sample.name for sample in channel.samples]
+    return [component.process for component in channel.components]
+
+
+def _nuisances(channel: ChannelModel) -> Iterator[str]:
+    """Yield the parameters of what systematics do in a channel."""
+    if isinstance(channel, BinnedChannelModel):
+        for sample in channel.samples:
+            yield from (one.parameter for one in sample.modifiers if isinstance(one, NormSys | HistoSys))
+        return
+    for component in channel.components:
+        yield from (one.parameter for one in component.modifiers)
+    yield from (morph.parameter for morph in channel.anchors)
+    yield from (parameter for morph in channel.polynomials for term in morph.terms for parameter, _ in term)
+
+
+def _labels(physics: Physics) -> Mapping[str, str]:
+    """Return nuisance parameter -> title: that of its first systematic that has one."""
+    titles: dict[str, str] = {}
+    for key, systematic in physics.systematics.items():
+        if systematic.title is not None:
+            titles.setdefault(parameter_of(key, systematic), systematic.title)
+    return titles
+
+
+def _nuisance(name: str, physics: Physics, label: str | None) -> ParameterModel:
+    declared = physics.parameters.get(name)
+    if declared is None:
+        return ParameterModel(name=name, bounds=_SYSTEMATIC_BOUNDS, constraint="normal", label=label)
+    if declared.constraint != "normal" or declared.initial != 0.0 or declared.poi:
+        raise InvalidInput(
+            f"{name!r} is the nuisance parameter of a systematic, with a unit Gaussian constraint around 0; it is "
+            f"declared with constraint {declared.constraint!r}, initial value {declared.initial:g}"
+            f"{', as parameter of interest' if declared.poi else ''}",
+            code="systematic.definition",
+            where=f"$.parameters.{name}",
+            hint="leave it out of parameters, or give the systematic another parameter",
+        )
+    model = _declared(name, declared)
+    bounds = _SYSTEMATIC_BOUNDS if declared.bounds is None else declared.bounds
+    return replace(model, bounds=bounds, label=model.label or label)
+
+
+def _declared(name: str, parameter: Parameter) -> ParameterModel:
     infinite = (-np.inf, np.inf)
     return ParameterModel(
         name=name,
