@@ -15,6 +15,10 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/serialization.smk"
 include: "workflow/rules/fit.smk"
+include: "workflow/rules/toys.smk"
+include: "workflow/rules/study.smk"
+include: "workflow/rules/training_statistics.smk"
+include: "workflow/rules/diagnostics.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -32,6 +32,8 @@ def test_the_units_of_the_toy_analysis(tmp_path: Path) -> None:
         ("serialization", "likelihood"),
         ("fit", "binned"),
         ("fit", "neural"),
+        ("training_statistics", "neural"),
+        ("diagnostics", "diagnostics"),
         ("report", "report"),
     ]  # fmt: skip
 
@@ -175,7 +177,7 @@ def test_the_networks_are_counted_with_their_formula(tmp_path: Path) -> None:
 
 def test_the_table_sums_its_stages(tmp_path: Path) -> None:
     summary = plan_summary(plan_of(tmp_path, body()))
-    assert summary["total"]["jobs"] == sum(stage["jobs"] for stage in summary["stages"].values()) == 14
+    assert summary["total"]["jobs"] == sum(stage["jobs"] for stage in summary["stages"].values()) == 16
     assert "ratios-S-0" in unit_table(plan_of(tmp_path, body()))
 
 

@@ -48,6 +48,7 @@ class Builder:
     files: dict[str, str] = field(default_factory=dict)
     networks: list[NetworkCount] = field(default_factory=list)
     made: dict[tuple[StageName, str], tuple[str, ...]] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
     _names: set[tuple[StageName, str]] = field(default_factory=set)
 
     def add(
@@ -59,8 +60,7 @@ class Builder:
 
         Where less than the recipe decides the output, `content` is that; it enters the key in the place of the recipe.
         """
-        keys = {identity: unit.key for identity, unit in self.units.items()}
-        contributions = {key: input_key(value, keys=keys, files=self.files) for key, value in inputs.items()}
+        contributions = {key: input_key(value, keys=self._keys, files=self.files) for key, value in inputs.items()}
         key = unit_key(stage=stage, recipe=content or to_json(recipe), inputs=contributions)
         unique = self._unique(stage, name[:_LONGEST_NAME])
         identity = unit_id(unique, key)
@@ -68,6 +68,7 @@ class Builder:
             id=identity, stage=stage, name=unique, key=key, recipe=recipe, inputs=dict(inputs), resources=resources,
             networks=networks,
         )  # fmt: skip
+        self._keys[identity] = key
         return identity
 
     def file(self, path: str, *, declared: str | None = None) -> str:

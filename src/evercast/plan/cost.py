@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.plan.model import UnitResources
-from evercast.spec.model import Analysis, Ensemble, EventFile
+from evercast.spec.model import Analysis, Ensemble, EventFile, UnbinnedChannel
 
 __all__ = [
     "evaluation_resources",
@@ -20,6 +20,7 @@ __all__ = [
     "light_resources",
     "network_seconds",
     "selection_resources",
+    "toys_resources",
     "training_resources",
     "weight_count",
 ]
@@ -33,6 +34,10 @@ _FLOPS_PER_WEIGHT: Final = 6
 """Forward and backward pass of a dense layer: two and four operations for each weight and event."""
 _SELECTED: Final = 0.3
 """Fraction of the events of a sample that pass a selection; the plan is made before anybody knows it."""
+_TOY_SECONDS: Final = {"neyman": 0.1, "coverage": 0.2, "limit": 0.1, "goodness_of_fit": 0.1}
+"""To throw and fit a pseudo-experiment of a binned likelihood; the interval of ``coverage`` needs more fits."""
+_UNBINNED_TOY: Final = 4.0
+"""The same with an unbinned channel takes so many times as long."""
 _START_JAX_SECONDS: Final = 6.0
 _JAX_MB: Final = 700
 _SAFETY: Final = 4.0
@@ -111,3 +116,12 @@ def evaluation_resources(ensemble: Ensemble, *, events: int, networks: int) -> U
     return _limits(
         _START_JAX_SECONDS + work / _FLOPS, memory_mb=memory, disk_mb=events * len(ensemble.processes) * 8e-6
     )
+
+
+def toys_resources(analysis: Analysis, *, likelihood: str, purpose: str, toys: int) -> UnitResources:
+    """Return the resources to throw and fit `toys` pseudo-experiments of a likelihood."""
+    channels = analysis.likelihoods[likelihood].channels.values()
+    unbinned = any(isinstance(channel, UnbinnedChannel) for channel in channels)
+    parameters = len(analysis.parameters) + len(analysis.systematics)
+    each = _TOY_SECONDS[purpose] * (1 + parameters / 20) * (_UNBINNED_TOY if unbinned else 1)
+    return _limits(2 * _START_JAX_SECONDS + toys * each, memory_mb=1500, disk_mb=1 + toys * (parameters + 4) * 1e-5)

@@ -9,6 +9,7 @@ from evercast.errors import IntegrityError
 from evercast.plan.model import NetworkCount, Plan, Unit, UnitResources
 from evercast.plan.recipes import (
     CommandRecipe,
+    DiagnosticsRecipe,
     EvaluationRecipe,
     FetchRecipe,
     FitRecipe,
@@ -18,7 +19,10 @@ from evercast.plan.recipes import (
     SelectionRecipe,
     SerializationRecipe,
     StageName,
+    StudyRecipe,
+    ToysRecipe,
     TrainingRecipe,
+    TrainingStatisticsRecipe,
 )
 from evercast.spec.codec import from_json, to_json
 
@@ -29,7 +33,8 @@ SCHEMA: Final = "plan/1.0.0"
 _RECIPES: Final[Mapping[StageName, type[Recipe]]] = {
     "fetch": FetchRecipe, "generation": GenerationRecipe, "command": CommandRecipe, "selection": SelectionRecipe,
     "training": TrainingRecipe, "evaluation": EvaluationRecipe, "serialization": SerializationRecipe, "fit": FitRecipe,
-    "report": ReportRecipe,
+    "toys": ToysRecipe, "study": StudyRecipe, "training_statistics": TrainingStatisticsRecipe,
+    "diagnostics": DiagnosticsRecipe, "report": ReportRecipe,
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from evercast.plan.recipes import StageName
 __all__ = ["FORMATS", "canonical_digest", "input_key", "unit_id", "unit_key"]
 
 FORMATS: Final[Mapping[StageName, int]] = {
-    "fetch": 1, "generation": 1, "command": 1, "selection": 2, "training": 1, "evaluation": 2, "serialization": 2,
-    "fit": 2, "report": 1,
+    "fetch": 1, "generation": 1, "command": 1, "selection": 3, "training": 2, "evaluation": 3, "serialization": 3,
+    "fit": 3, "toys": 1, "study": 1, "training_statistics": 1, "diagnostics": 1, "report": 2,
 }  # fmt: skip
 """Format version of the output of each stage. Raise it when a stage writes something else for the same recipe."""
 

@@ -11,7 +11,8 @@ from evercast.plan.recipes import Recipe, StageName
 __all__ = ["FILE_PREFIX", "STAGES", "NetworkCount", "Plan", "Unit", "UnitResources"]
 
 STAGES: Final[tuple[StageName, ...]] = (
-    "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "report",
+    "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "toys", "study",
+    "training_statistics", "diagnostics", "report",
 )  # fmt: skip
 """Every stage, in the order of the pipeline."""
 
@@ -67,12 +68,18 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkCount:
-    """The networks of one ensemble: ``processes x (1 + 2 systematics) x members x folds``.
+    """The networks of one ensemble: ``processes x (1 + 2 systematics) x members x folds``, and replicas.
 
     Args:
-        systematics: those that need networks of their own (up and down); a normalisation needs none.
-        members_per_block: members trained by one job.
+        systematics: nuisance parameters with networks of their own (up and down); a normalisation needs none.
+        members_per_block: most members trained by one job.
         blocks: number of training jobs.
+        variations: triples of process, nuisance parameter and direction, each with networks of its own; where every
+            parameter acts on every process both ways these are ``processes x 2 systematics``.
+        polynomials: processes with networks that follow all nuisance parameters at once.
+        variation_members: members of variations and polynomials.
+        replicas: bootstrap replicas of the simulation.
+        replica_members: members per replica.
     """
 
     ensemble: str
@@ -82,11 +89,17 @@ class NetworkCount:
     folds: int
     members_per_block: int
     blocks: int
+    variations: int = 0
+    polynomials: int = 0
+    variation_members: int = 0
+    replicas: int = 0
+    replica_members: int = 0
 
     @property
     def networks(self) -> int:
         """Number of networks."""
-        return self.processes * (1 + 2 * self.systematics) * self.members * self.folds
+        morphs = (self.variations + self.polynomials) * self.variation_members
+        return self.folds * (self.processes * (self.members + self.replicas * self.replica_members) + morphs)
 
     def formula(self) -> str:
         """Return the count with its numbers, for people to check.
@@ -97,10 +110,19 @@ class NetworkCount:
             ... ).formula()
             '160 networks = 4 processes x (1 + 2 x 0 systematics) x 8 members x 5 folds'
         """
-        return (
-            f"{self.networks} networks = {self.processes} processes x (1 + 2 x {self.systematics} systematics)"
-            f" x {self.members} members x {self.folds} folds"
-        )
+        folds, processes = f"{self.folds} folds", f"{self.processes} processes"
+        everywhere = self.variations == 2 * self.systematics * self.processes
+        if everywhere and (self.variations == 0 or self.variation_members == self.members):
+            terms = [f"{processes} x (1 + 2 x {self.systematics} systematics) x {self.members} members x {folds}"]
+        else:
+            terms = [f"{processes} x {self.members} members x {folds}"]
+            varied = f"{self.variations} variations of {self.systematics} systematics"
+            terms.append(f"{varied} x {self.variation_members} members x {folds}")
+        if self.polynomials:
+            terms.append(f"{self.polynomials} polynomials x {self.variation_members} members x {folds}")
+        if self.replicas:
+            terms.append(f"{self.replicas} replicas x {processes} x {self.replica_members} members x {folds}")
+        return f"{self.networks} networks = {' + '.join(terms)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

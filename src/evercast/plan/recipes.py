@@ -139,9 +139,9 @@ class SelectionRecipe:
 
     Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the
     folder of the unit (several parts are ``file_0_0``, ``file_0_1``...), and ``histogram_0``... for the terms
-    of its normalisation histogram, ``shape_0``... for those of the histogram whose shape it takes; with `variation` also
-    ``nominal``, the unit of the unvaried selection: a varied sample is normalised by the factors of the nominal one,
-    so that a change of the yield remains visible.
+    of its normalisation histogram, ``shape_0``... for those of the histogram whose shape it takes; with `variation`
+    also ``nominal``, the unit of the unvaried selection: a varied sample is normalised by the factors of the nominal
+    one, so that a change of the yield remains visible.
     Output: ``events.zarr``, ``summary.json``.
 
     Args:
@@ -184,8 +184,9 @@ class TrainingRecipe:
     sizes).
 
     Args:
-        ensemble: as this block sees it: `processes` and `members` count those of the block, `combine`, `normalise` and
-            `calibration` have their defaults, so that more members or processes leave the trained ones alone.
+        ensemble: as this block sees it: `processes` and `members` count those of the block, `combine`, `normalise`,
+            `calibration`, `bootstrap` and (but for `points`) `morphing` have their defaults, so that more members or
+            processes leave the trained ones alone.
             With `variation` or `points`, `reference` is the sample of the process alone.
         members: numbers of the members to train, among all of the ensemble.
         variation: learn ln p(x | +-1) / p(x | 0) of the process instead of its ratio to the reference.
@@ -209,17 +210,20 @@ class TrainingRecipe:
 class EvaluationRecipe:
     """Evaluate networks of an ensemble on the events of every sample in its region, one unit for each kind.
 
-    Inputs: ``sample_NAME`` for each of `samples`; output: ``SAMPLE.zarr`` for each and ``diagnostics.json``. By `learned`:
+    Inputs: ``sample_NAME`` for each of `samples`. Output: ``SAMPLE.zarr`` for each and ``diagnostics.json``. By
+    `learned`:
 
-    =============== ========================= ================================== =======================================
-    learned         unit                      training units                     arrays of ``SAMPLE.zarr`` (float32)
-    =============== ========================= ================================== =======================================
-    ``ratio``       ``ENSEMBLE``              ``block_PROCESS_K``                log_ratio, member_spread (events, processes)
-    ``variation``   ``ENSEMBLE-PARAMETER``    ``block.PROCESS.DIRECTION.K``,     log_up, log_down (events, processes)
-                                              ``varied.PROCESS.DIRECTION``
-    ``polynomial``  ``ENSEMBLE-polynomial``   ``block.PROCESS.K``                coefficients (events, terms)
-    ``replicas``    ``ENSEMBLE-replicas``     ``block.REPLICA.PROCESS.K``        log_ratio (events, processes, replicas)
-    =============== ========================= ================================== =======================================
+    =============== ======================= ============================== ===========================================
+    learned         unit                    training units                 arrays of ``SAMPLE.zarr`` (float32)
+    =============== ======================= ============================== ===========================================
+    ``ratio``       ``ENSEMBLE``            ``block_PROCESS_K``            log_ratio, member_spread (events, processes)
+    ``variation``   ``ENSEMBLE-PARAMETER``  ``block.PROCESS.DIRECTION.K``  log_up, log_down (events, processes)
+    ``polynomial``  ``ENSEMBLE-polynomial`` ``block.PROCESS.K``            coefficients (events, terms)
+    ``replicas``    ``ENSEMBLE-replicas``   ``block.REPLICA.PROCESS.K``    log_ratio (events, processes, replicas)
+    =============== ======================= ============================== ===========================================
+
+    For ``variation`` also ``varied.PROCESS.DIRECTION`` (selection units). A two-point systematic has events and
+    networks at ``up`` only.
 
     Args:
         parameter: with ``variation``: the nuisance parameter.
@@ -246,8 +250,9 @@ class SerializationRecipe:
 
     Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block.ENSEMBLE.PROCESS.K``
     (training units; names hold no dots), ``source_NAME`` (fetched files of template histograms);
-    ``varied.SYSTEMATIC.PROCESS.DIRECTION`` (selection units of every systematic but ``normalisation``; for ``two_point``
-    only ``up``), ``variation.ENSEMBLE.PARAMETER``, ``polynomial.ENSEMBLE``, ``replicas.ENSEMBLE`` (evaluation units),
+    ``varied.SYSTEMATIC.PROCESS.DIRECTION`` (selection units of every systematic but ``normalisation``; for
+    ``two_point`` only ``up``), ``variation.ENSEMBLE.PARAMETER``, ``polynomial.ENSEMBLE``, ``replicas.ENSEMBLE``
+    (evaluation units; replicas where a channel takes nuisance parameters from them),
     ``variation_block.ENSEMBLE.PARAMETER.PROCESS.DIRECTION.K``, ``polynomial_block.ENSEMBLE.PROCESS.K`` (training
     units). Output: ``likelihood/`` as it appears in the run folder.
     """
@@ -284,6 +289,8 @@ class ToysRecipe:
 
     Args:
         study: name of the study.
+        spec: as this job sees it: one value, one likelihood and as many pseudo-experiments as the job has, so that more
+            of them leave those alone that are there already.
         value: true value of the parameter of interest; None for ``goodness_of_fit``.
         first, count: numbers of the pseudo-experiments; the seed of one derives from study, value and its number.
     """

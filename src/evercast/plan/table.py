@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evercast.plan.model import Plan, Unit
+from evercast.plan.recipes import ToysRecipe
 
 __all__ = ["plan_summary", "plan_table", "unit_table"]
 
@@ -61,7 +62,28 @@ def plan_table(plan: Plan) -> str:
     for count in plan.networks:
         lines.append(f"{count.ensemble}: {count.formula()}")
         lines.append(f"{' ' * len(count.ensemble)}  {count.blocks} blocks of up to {count.members_per_block} members")
+    lines += _toys(plan)
     return "\n".join(lines).rstrip()
+
+
+def _toys(plan: Plan) -> list[str]:
+    """Return one line for each study with pseudo-experiments: how many, in how many jobs, and what they cost."""
+    studies: dict[tuple[str, str], list[Unit]] = {}
+    for unit in plan.of_stage("toys"):
+        if isinstance(unit.recipe, ToysRecipe):
+            studies.setdefault((unit.recipe.study, unit.recipe.spec.purpose), []).append(unit)
+    lines = []
+    for (study, purpose), units in studies.items():
+        recipes = [unit.recipe for unit in units if isinstance(unit.recipe, ToysRecipe)]
+        toys = sum(recipe.count for recipe in recipes)
+        values = len({recipe.value for recipe in recipes})
+        likelihoods = len({recipe.likelihood for recipe in recipes})
+        time = _time(sum(unit.resources.seconds for unit in units))
+        lines.append(
+            f"{study}: {toys} pseudo-experiments ({purpose}), {_number(likelihoods, 'likelihood')}, "
+            f"{_number(values, 'value')}, {_number(len(units), 'job')}, {time}"
+        )
+    return lines
 
 
 def unit_table(plan: Plan) -> str:
@@ -90,6 +112,10 @@ def _columns(rows: Sequence[tuple[str, ...]], *, rule_before: int | None = None)
     if rule_before is not None:
         lines.insert(rule_before + 1, rule)
     return [line.rstrip() for line in lines]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _size(megabytes: float) -> str:

@@ -13,11 +13,11 @@ from evercast.runtime.receipts import Receipt, check_files, is_finished, read_re
 
 __all__ = ["export_results", "require_all"]
 
-_PUBLISHED = ("serialization", "report")
+_PUBLISHED = ("serialization", "diagnostics", "report")
 
 
 def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
-    """Copy what the serialization and the report made to the run folder; return what was written.
+    """Copy what serialization, diagnostics and report made to the run folder; return what was written.
 
     Files whose digests agree are left alone, so that a second call writes nothing.
 

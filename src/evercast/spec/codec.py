@@ -89,7 +89,7 @@ def _converter() -> cattrs.Converter:
 
 def _by_kind(converter: cattrs.Converter, kinds: Mapping[str, type], value: object, _: object) -> object:
     kind = value.get("kind") if isinstance(value, Mapping) else None
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise TypeError(f"kind is {kind!r}; it must be one of {', '.join(kinds)}")
     return converter.structure(value, kinds[kind])
 

@@ -1,0 +1,17 @@
+# Check everything that the run made.
+rule diagnostics:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/diagnostics/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/diagnostics/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage diagnostics --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

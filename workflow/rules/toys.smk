@@ -1,0 +1,17 @@
+# Throw and fit some pseudo-experiments of one likelihood.
+rule toys:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/toys/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/toys/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage toys --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"

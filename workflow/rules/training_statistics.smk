@@ -1,0 +1,18 @@
+# Find the uncertainty of one likelihood from the finite training samples.
+rule training_statistics:
+    input:
+        inputs_of,
+    output:
+        f"{WORK}/training_statistics/{{unit}}/receipt.json",
+    log:
+        f"{WORK}/logs/training_statistics/{{unit}}.log",
+    threads: threads_of
+    resources:
+        mem_mb=memory_of,
+        disk_mb=disk_of,
+        runtime=runtime_of,
+    params:
+        plan=PLAN,
+    shell:
+        "evercast stage training_statistics --plan {params.plan:q} --unit {wildcards.unit:q}"
+        " --threads {threads:q} 2> {log:q}"
