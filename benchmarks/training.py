@@ -26,8 +26,9 @@ import numpy as np
 import optax
 
 from evercast.networks.architecture import Architecture
-from evercast.networks.dataset import Events, TrainingSet, split, standardisation, training_set
+from evercast.networks.dataset import Events, TrainingSet, training_set
 from evercast.networks.folds import CrossFitting
+from evercast.networks.splitting import split, standardisation
 from evercast.networks.training import NetworkName, train_networks
 from evercast.spec.model import Training
 

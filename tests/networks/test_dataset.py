@@ -5,16 +5,10 @@ import pytest
 from toys import gaussian, toy
 
 from evercast.errors import InvalidInput
-from evercast.networks.dataset import (
-    Events,
-    check_events,
-    effective_sample_size,
-    mixture,
-    split,
-    standardisation,
-    training_set,
-)
+from evercast.networks.dataset import Events, effective_sample_size, mixture, training_set
 from evercast.networks.folds import CrossFitting, random_bits
+from evercast.networks.splitting import split, standardisation
+from evercast.networks.suitability import check_events
 
 FOLDS = CrossFitting(folds=3, seed=8)
 NAMES = ("x", "y")

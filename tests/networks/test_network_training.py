@@ -7,10 +7,11 @@ import pytest
 from toys import ARCHITECTURE, OPTIONS, gaussian, toy
 
 from evercast.errors import InvalidInput, NumericalFailure
-from evercast.networks.dataset import TrainingSet, split, standardisation, training_set
+from evercast.networks.dataset import TrainingSet, training_set
 from evercast.networks.folds import CrossFitting
 from evercast.networks.numpy_evaluate import numpy_logits
 from evercast.networks.optimisers import learning_rates
+from evercast.networks.splitting import split, standardisation
 from evercast.networks.training import NetworkName, TrainedNetwork, train_networks
 
 FOLDS = CrossFitting(folds=2, seed=3)

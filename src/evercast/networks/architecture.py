@@ -1,10 +1,11 @@
 """The declared form of a network and its weights as plain arrays.
 
-A network maps the observables x of an event to one logit, the natural logarithm of a density ratio::
+A network maps the observables x of an event to one logit, the natural logarithm of a density ratio, or to the
+coefficients of a polynomial in nuisance parameters whose value is one::
 
     h_0 = (x - mean) / scale
     h_i = activation(weight_i h_{i-1} + bias_i)        i = 1 ... depth
-    logit = weight_{depth+1} h_depth + bias_{depth+1}
+    output = weight_{depth+1} h_depth + bias_{depth+1}
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from jaxtyping import Float32
 
 from evercast.errors import IntegrityError
 
-__all__ = ["Activation", "Architecture", "Weights", "concatenate_members"]
+__all__ = ["Activation", "Architecture", "Term", "Weights", "concatenate_members"]
 
 Activation = Literal["silu", "relu", "tanh", "gelu"]
+
+Term = tuple[tuple[str, int], ...]
+"""A product of powers of nuisance parameters: pairs (parameter, power)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A multi-layer perceptron: `depth` hidden layers of `width`, one output.
+    """A multi-layer perceptron: `depth` hidden layers of `width`, one output or one per term.
 
     Args:
         observables: names of the inputs, in order.
@@ -33,16 +37,24 @@ class Architecture:
         depth: number of hidden layers.
         activation: ``silu`` z / (1 + exp(-z)), ``relu`` max(z, 0), ``tanh``, or ``gelu`` in its tanh form,
             z (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2.
+        terms: of a polynomial in nuisance parameters whose coefficients the network gives, in order; empty for a
+            network that gives a logit.
     """
 
     observables: tuple[str, ...]
     width: int
     depth: int
     activation: Activation
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def outputs(self) -> int:
+        """Length of the output."""
+        return max(1, len(self.terms))
 
     def sizes(self) -> tuple[int, ...]:
-        """Return the lengths of all layers: inputs, hidden layers, 1."""
-        return (len(self.observables), *(self.width for _ in range(self.depth)), 1)
+        """Return the lengths of all layers: inputs, hidden layers, outputs."""
+        return (len(self.observables), *(self.width for _ in range(self.depth)), self.outputs)
 
     def to_json(self) -> dict[str, object]:
         """Return the architecture as JSON."""
@@ -52,7 +64,7 @@ class Architecture:
             "width": self.width,
             "depth": self.depth,
             "activation": self.activation,
-            "output": "logit",
+            **({"output": "coefficients", "terms": _term_lists(self.terms)} if self.terms else {"output": "logit"}),
         }
 
     @classmethod
@@ -71,6 +83,7 @@ class Architecture:
                 width=_length(width),
                 depth=_length(depth),
                 activation=_activation(activation),
+                terms=_terms(body["terms"]) if "terms" in body else (),
             )
         except ValueError as err:
             raise _not_an_architecture(str(err)) from err
@@ -98,6 +111,23 @@ def _activation(value: object) -> Activation:
             found: Activation = name
             return found
     raise ValueError(f"activation is {value!r}; expected one of {', '.join(get_args(Activation))}")
+
+
+def _term_lists(terms: tuple[Term, ...]) -> list[list[list[str | int]]]:
+    return [[[name, power] for name, power in term] for term in terms]
+
+
+def _terms(value: object) -> tuple[Term, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(term, list) and term for term in value):
+        raise ValueError(f"terms are {value!r}; expected lists of pairs [parameter, power]")
+    return tuple(tuple(_factor(factor) for factor in term) for term in value)
+
+
+def _factor(value: object) -> tuple[str, int]:
+    match value:
+        case [str(name), int(power)] if type(power) is int and 1 <= power <= 16:
+            return name, power
+    raise ValueError(f"a factor of a term is {value!r}; expected [parameter, power], power from 1 to 16")
 
 
 def _not_an_architecture(problem: str) -> IntegrityError:

@@ -1,4 +1,4 @@
-"""The events a network learns from: two classes, checked, balanced and split for the cross-fitting."""
+"""The events networks learn from: classes of events, each with total weight 1, in one table."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt64
+from jaxtyping import Bool, Float32, Float64, Int32, UInt64
 
-from evercast.errors import InvalidInput
-from evercast.networks.folds import CrossFitting, random_bits
+from evercast.networks.folds import random_bits
+from evercast.networks.suitability import refused
 
 __all__ = [
     "ClassSummary",
     "Events",
-    "Split",
     "TrainingSet",
-    "check_events",
     "effective_sample_size",
     "mixture",
-    "split",
-    "standardisation",
+    "morphing_set",
     "training_set",
 ]
 
@@ -42,6 +39,10 @@ class Events:
     weight: Float64[np.ndarray, " events"]
     event: UInt64[np.ndarray, " events"]
 
+    def take(self, rows: np.ndarray) -> Events:
+        """Return the events at the positions `rows`, or where a mask `rows` is true."""
+        return Events(observables=self.observables[rows], weight=self.weight[rows], event=self.event[rows])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassSummary:
@@ -55,26 +56,41 @@ class ClassSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingSet:
-    """Both classes in one table.
+    """All classes in one table.
 
     Args:
         observables: (rows, inputs) float32.
-        label: (rows,), 1 for the process, 0 for the reference.
+        category: (rows,), 0 for the reference (or the nominal sample), k + 1 for the class that is compared with it at
+            point k.
         weight: (rows,), each class with sum 1.
         event: (rows,), identity of the event, the same in every sample that holds it.
         names: names of the inputs.
+        class_names: names of the classes, in the order of `category`.
+        powers: (points, outputs), what the outputs of a network are multiplied with to give its logit at each point;
+            one point and one output, multiplied with 1, where a density ratio is learned.
     """
 
     observables: Float32[np.ndarray, "rows inputs"]
-    label: Float32[np.ndarray, " rows"]
+    category: Int32[np.ndarray, " rows"]
     weight: Float64[np.ndarray, " rows"]
     event: UInt64[np.ndarray, " rows"]
     names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    powers: Float32[np.ndarray, "points outputs"]
+
+    @property
+    def label(self) -> Float32[np.ndarray, " rows"]:
+        """Return 0 for the reference and 1 for every other class, (rows,)."""
+        labels: Float32[np.ndarray, " rows"] = (self.category > 0).astype(np.float32)
+        return labels
 
     def summary(self, rows: Bool[np.ndarray, " rows"] | None = None) -> dict[str, ClassSummary]:
         """Return the summary of each class, of all rows or of those selected."""
-        chosen = np.ones(self.label.shape, dtype=bool) if rows is None else rows
-        return {name: summarise(self.weight[chosen & (self.label == value)]) for value, name in enumerate(_CLASS_NAMES)}
+        chosen = np.ones(self.category.shape, dtype=bool) if rows is None else rows
+        return {
+            name: summarise(self.weight[chosen & (self.category == value)])
+            for value, name in enumerate(self.class_names)
+        }
 
 
 def effective_sample_size(weight: Float64[np.ndarray, " events"]) -> float:
@@ -98,56 +114,6 @@ def summarise(weight: Float64[np.ndarray, " events"]) -> ClassSummary:
     )
 
 
-def check_events(events: Events, *, names: Sequence[str], what: str, negative_weights: str = "signed") -> None:
-    """Refuse events that nothing can be learned from.
-
-    Args:
-        events: the events.
-        names: of the observables.
-        what: e.g. ``sample 'zz' in region 'SR'``.
-        negative_weights: ``signed`` or ``reject``.
-
-    Raises:
-        InvalidInput: ``training.empty-class``, ``training.not-finite``, ``training.zero-weights``,
-            ``training.negative-class`` or ``training.negative-weights``.
-    """
-    weight = events.weight
-    if len(weight) == 0:
-        raise _refused(f"{what} has no events", "empty-class", "loosen the cut of the region or give more events")
-    bad = [name for name, column in zip(names, events.observables.T, strict=True) if not np.isfinite(column).all()]
-    if bad or not np.isfinite(weight).all():
-        column = events.observables[:, list(names).index(bad[0])] if bad else weight
-        rows = np.flatnonzero(~np.isfinite(column))
-        which = f"observable {bad[0]!r}" if bad else "the weight"
-        raise _refused(
-            f"{what}: {which} is NaN or infinite in {len(rows)} of {len(weight)} events, first in rows {_first(rows)}",
-            "not-finite",
-            "cut these events away or correct the expression",
-        )
-    if not np.any(weight):
-        raise _refused(f"{what}: all {len(weight)} weights are zero", "zero-weights", "check the weight column")
-    if negative_weights == "reject" and np.any(weight < 0.0):
-        raise _refused(
-            f"{what}: {int(np.sum(weight < 0.0))} of {len(weight)} weights are negative and the ensemble rejects them",
-            "negative-weights",
-            "set negative_weights: signed to train with them",
-        )
-    if np.sum(weight) <= 0.0:
-        raise _refused(
-            f"{what}: the sum of weights is {np.sum(weight):.6g}; a density needs a positive one",
-            "negative-class",
-            "a process of negative weight is the same process with a negative coefficient",
-        )
-
-
-def _first(rows: Int64[np.ndarray, " rows"]) -> str:
-    return ", ".join(map(str, rows[:5])) + (" ..." if len(rows) > 5 else "")
-
-
-def _refused(message: str, code: str, hint: str) -> InvalidInput:
-    return InvalidInput(message, code=f"training.{code}", hint=hint)
-
-
 def mixture(samples: Mapping[str, Events], weights: Mapping[str, float]) -> Events:
     """Return the reference: each sample normalised to sum 1, times its declared weight, one after the other.
 
@@ -162,125 +128,84 @@ def mixture(samples: Mapping[str, Events], weights: Mapping[str, float]) -> Even
 
 
 def training_set(
-    process: Events, reference: Events, *, names: Sequence[str], max_events: int | None = None, seed: int = 0
+    process: Events,
+    reference: Events,
+    *,
+    names: Sequence[str],
+    class_names: tuple[str, str] = _CLASS_NAMES,
+    max_events: int | None = None,
+    seed: int = 0,
 ) -> TrainingSet:
-    """Return both classes, each with total weight 1 and at most `max_events` events drawn with `seed`.
+    """Return both classes, each with total weight 1 and at most `max_events` events drawn by identity with `seed`.
 
     Raises:
         InvalidInput: ``training.constant-observable``; ``training.negative-class`` where the events drawn cancel.
     """
-    classes = [_capped(events, max_events, seed=seed) for events in (reference, process)]
-    for events, what in zip(classes, _CLASS_NAMES, strict=True):
+    classes = dict(zip(class_names, (reference, process), strict=True))
+    return _joined(classes, np.ones((1, 1)), names=names, max_events=max_events, seed=seed)
+
+
+def morphing_set(
+    nominal: Events,
+    varied: Mapping[str, Events],
+    powers: Float64[np.ndarray, "points terms"],
+    *,
+    names: Sequence[str],
+    max_events: int | None = None,
+    seed: int = 0,
+) -> TrainingSet:
+    """Return the nominal sample and the varied one of each base point, each with total weight 1.
+
+    Args:
+        nominal: events at alpha = 0.
+        varied: name of a base point -> events there, in the order of the rows of `powers`.
+        powers: (points, terms), prod_k alpha_k^n_Ak of each term A at each base point.
+        names: of the observables.
+        max_events: of each class, drawn by identity.
+        seed: of this drawing.
+
+    Raises:
+        InvalidInput: as `training_set`.
+    """
+    return _joined({"nominal": nominal, **varied}, powers, names=names, max_events=max_events, seed=seed)
+
+
+def _joined(
+    classes: Mapping[str, Events],
+    powers: Float64[np.ndarray, "points terms"],
+    *,
+    names: Sequence[str],
+    max_events: int | None,
+    seed: int,
+) -> TrainingSet:
+    kept = {name: _capped(events, max_events, seed=seed) for name, events in classes.items()}
+    for name, events in kept.items():
         if np.sum(events.weight) <= 0.0:
             hint = "raise max_events; too few events are left of a sample with negative weights"
-            raise _refused(f"the {what} events drawn have a negative sum of weights", "negative-class", hint)
-    observables = np.concatenate([events.observables for events in classes]).astype(np.float32)
+            raise refused(f"the {name} events drawn have a negative sum of weights", "negative-class", hint)
+    observables = np.concatenate([events.observables for events in kept.values()]).astype(np.float32)
     for name, column in zip(names, observables.T, strict=True):
         if not np.isfinite(column).all() or np.ptp(column) == 0.0:
-            raise _refused(
-                f"observable {name!r} is {column[0]:.6g} in all {len(column)} events of the process and the reference",
+            what = " and the ".join(reversed(list(kept))) if len(kept) == 2 else "process and its variations"
+            raise refused(
+                f"observable {name!r} is {column[0]:.6g} in all {len(column)} events of the {what}",
                 "constant-observable",
                 "remove it from the observables of the ensemble",
             )
+    parts = list(kept.values())
     return TrainingSet(
         observables=observables,
-        label=np.concatenate([np.full(len(part.weight), value, np.float32) for value, part in enumerate(classes)]),
-        weight=np.concatenate([events.weight / np.sum(events.weight) for events in classes]),
-        event=np.concatenate([events.event for events in classes]),
+        category=np.concatenate([np.full(len(part.weight), value, np.int32) for value, part in enumerate(parts)]),
+        weight=np.concatenate([events.weight / np.sum(events.weight) for events in parts]),
+        event=np.concatenate([events.event for events in parts]),
         names=tuple(names),
+        class_names=tuple(kept),
+        powers=powers.astype(np.float32),
     )
 
 
 def _capped(events: Events, limit: int | None, *, seed: int) -> Events:
     if limit is None or len(events.weight) <= limit:
         return events
-    keys = random_bits(np.arange(len(events.weight), dtype=np.uint64), seed=seed)
-    rows = np.sort(np.argsort(keys, kind="stable")[:limit])
-    return Events(observables=events.observables[rows], weight=events.weight[rows], event=events.event[rows])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Split:
-    """The rows of one network.
-
-    Args:
-        training: rows of the training part.
-        validation: rows of the validation part, none of them in the training part.
-        balance: for label 0 and 1, the factor that gives the class total weight 1/2 in the training part.
-        validation_balance: the same for the validation part.
-    """
-
-    training: Int64[np.ndarray, " training"]
-    validation: Int64[np.ndarray, " validation"]
-    balance: Float64[np.ndarray, " classes"]
-    validation_balance: Float64[np.ndarray, " classes"]
-
-
-def split(
-    events: TrainingSet, cross_fitting: CrossFitting, *, fold: int, seed: int, validation_fraction: float
-) -> Split:
-    """Return the rows on which the network of `fold` trains: not that fold, and not its validation part.
-
-    The validation part is drawn by event, so that an event that stands in both classes is in one part only (up to the
-    few at the border, as the number of each class is fixed).
-
-    Raises:
-        InvalidInput: ``training.too-few-events`` or ``training.negative-class`` where a part has no event, or a
-            negative sum of weights, of a class.
-    """
-    outside = cross_fitting.fold_of(events.event) != fold
     keys = random_bits(events.event, seed=seed)
-    training, validation = [], []
-    for value in (0, 1):
-        rows = np.flatnonzero(outside & (events.label == value))
-        rows = rows[np.argsort(keys[rows], kind="stable")]
-        count = round(validation_fraction * len(rows))
-        count = max(count, 1) if validation_fraction > 0.0 else 0
-        validation.append(np.sort(rows[:count]))
-        training.append(np.sort(rows[count:]))
-    return Split(
-        training=np.concatenate(training),
-        validation=np.concatenate(validation),
-        balance=_balance(events, training, part="training", fold=fold),
-        validation_balance=_balance(events, validation, part="validation", fold=fold)
-        if validation_fraction > 0.0
-        else np.zeros(2),
-    )
-
-
-def _balance(
-    events: TrainingSet, rows: Sequence[Int64[np.ndarray, " _rows"]], *, part: str, fold: int
-) -> Float64[np.ndarray, " classes"]:
-    sums = np.array([np.sum(events.weight[chosen]) for chosen in rows])
-    for name, chosen, total in zip(_CLASS_NAMES, rows, sums, strict=True):
-        if len(chosen) == 0:
-            message = f"no {name} event is left for the {part} part of fold {fold}"
-            raise _refused(message, "too-few-events", "use fewer folds or more events")
-        if total <= 0.0:
-            message = f"the sum of weights of the {name} class is negative in the {part} part of fold {fold}"
-            raise _refused(message, "negative-class", "use more events; too many negative weights cancel")
-    return 0.5 / sums
-
-
-def standardisation(
-    events: TrainingSet, part: Split
-) -> tuple[Float32[np.ndarray, " inputs"], Float32[np.ndarray, " inputs"]]:
-    """Return mean and standard deviation of each observable in the training part, with weights |w| of balanced classes.
-
-    Raises:
-        InvalidInput: ``training.constant-observable``.
-    """
-    rows = part.training
-    weight = np.abs(events.weight[rows]) * part.balance[events.label[rows].astype(np.int64)]
-    weight = weight / np.sum(weight)
-    values = events.observables[rows].astype(np.float64)
-    mean = weight @ values
-    scale = np.sqrt(weight @ (values - mean) ** 2)
-    for name, width in zip(events.names, scale, strict=True):
-        if not width > 0.0:
-            raise _refused(
-                f"observable {name!r} does not vary in the training part of a network",
-                "constant-observable",
-                "remove it from the observables of the ensemble",
-            )
-    return mean.astype(np.float32), scale.astype(np.float32)
+    return events.take(np.sort(np.argsort(keys, kind="stable")[:limit]))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evercast.networks.architecture import Activation, Architecture
 from evercast.networks.dataset import TrainingSet
-from evercast.networks.loss import weighted_cross_entropy
+from evercast.networks.loss import morphing_cross_entropy, weighted_cross_entropy
 from evercast.networks.mlp import Layers, Mlp, initial_layers
 from evercast.networks.optimisers import optimiser
 from evercast.spec.model import Training
@@ -30,13 +30,15 @@ class Shared(eqx.Module):
 
     Args:
         observables: (rows, inputs).
-        label: (rows,).
+        category: (rows,), as in `TrainingSet`.
+        powers: (points, outputs), as in `TrainingSet`.
         validation: rows of a validation part with its padding.
         chunk: rows evaluated at once for the validation loss.
     """
 
     observables: Float32[Array, "rows inputs"]
-    label: Float32[Array, " rows"]
+    category: Int32[Array, " rows"]
+    powers: Float32[Array, "points outputs"]
     validation: int = eqx.field(static=True)
     chunk: int = eqx.field(static=True)
     activation: Activation = eqx.field(static=True)
@@ -49,7 +51,8 @@ class Shared(eqx.Module):
         chunk = min(4096, max(1, validation))
         return cls(
             observables=jnp.asarray(events.observables),
-            label=jnp.asarray(events.label),
+            category=jnp.asarray(events.category),
+            powers=jnp.asarray(events.powers),
             validation=-(-validation // chunk) * chunk,
             chunk=chunk,
             activation=activation,
@@ -236,7 +239,11 @@ def _epoch(
 
     def loss(layers: Layers, chosen: Array, share: Array) -> Array:
         network = Mlp(mean=mean, scale=scale, layers=layers, activation=shared.activation)
-        return weighted_cross_entropy(network(shared.observables[chosen]), shared.label[chosen], share)
+        category = shared.category[chosen]
+        if shared.powers.shape == (1, 1):
+            label = (category > 0).astype(jnp.float32)
+            return weighted_cross_entropy(network(shared.observables[chosen]), label, share)
+        return morphing_cross_entropy(network.outputs(shared.observables[chosen]), shared.powers, category, share)
 
     def step(now: State, batch: tuple[Array, Array, Array]) -> tuple[State, Array]:
         chosen, share, rate = batch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-__all__ = ["weighted_cross_entropy"]
+__all__ = ["morphing_cross_entropy", "weighted_cross_entropy"]
 
 
 def weighted_cross_entropy(
@@ -24,3 +24,29 @@ def weighted_cross_entropy(
         weights: w, any sign; 0 for padding.
     """
     return jnp.sum(weights * (jax.nn.softplus(logits) - labels * logits))
+
+
+def morphing_cross_entropy(
+    outputs: Float[Array, "events terms"],
+    powers: Float[Array, "points terms"],
+    category: Int[Array, " events"],
+    weights: Float[Array, " events"],
+) -> Float[Array, ""]:
+    """Return the mean over the base points p of the cross entropy of the events varied to p against the nominal ones.
+
+    The logit at p is z_p(x) = sum_A delta_A(x) powers_pA. A nominal event counts at every base point, a varied one at
+    its own. The expectation is least where z_p(x) = ln g(x | alpha_p) at all base points, if the polynomial allows it
+    (arXiv:2505.05544).
+
+    Args:
+        outputs: delta_A(x).
+        powers: prod_k alpha_pk^n_Ak.
+        category: 0 for nominal events, p + 1 for those varied to base point p.
+        weights: any sign; 0 for padding.
+    """
+    logits = outputs @ powers.T
+    point = jnp.arange(powers.shape[0])[None, :]
+    counts = jnp.where(category[:, None] > 0, category[:, None] == point + 1, True)  # noqa: FBT003 - a value, no option
+    label = (category > 0).astype(logits.dtype)[:, None]
+    each = jnp.where(counts, jax.nn.softplus(logits) - label * logits, 0.0)
+    return jnp.sum(weights * jnp.sum(each, axis=1)) / powers.shape[0]

@@ -33,7 +33,11 @@ class Mlp(eqx.Module):
     activation: Activation = eqx.field(static=True)
 
     def __call__(self, observables: Float[Array, "events inputs"]) -> Float[Array, " events"]:
-        """Return the logits of the events."""
+        """Return the logits of the events: the first output."""
+        return self.outputs(observables)[:, 0]
+
+    def outputs(self, observables: Float[Array, "events inputs"]) -> Float[Array, "events outputs"]:
+        """Return all outputs of the events."""
         activation = _ACTIVATIONS[self.activation]
         hidden = (observables - self.mean) / self.scale
         last = len(self.layers.weight) - 1
@@ -41,7 +45,7 @@ class Mlp(eqx.Module):
             hidden = hidden @ weight.T + bias
             if layer < last:
                 hidden = activation(hidden)
-        return hidden[:, 0]
+        return hidden
 
     @classmethod
     def from_weights(cls, weights: Weights, *, activation: Activation) -> Mlp:

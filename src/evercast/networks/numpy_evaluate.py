@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64
 
 from evercast.networks.architecture import Activation, Architecture, Weights
 
-__all__ = ["numpy_logits"]
+__all__ = ["numpy_logits", "numpy_outputs"]
 
 
 def numpy_logits(
@@ -28,6 +28,19 @@ def numpy_logits(
         network: its numbers, without leading axes.
         observables: in the order and units of ``architecture.observables``; rounded to float32 first, as everywhere.
     """
+    return numpy_outputs(architecture, network, observables)[:, 0]
+
+
+def numpy_outputs(
+    architecture: Architecture, network: Weights, observables: Float[np.ndarray, "events inputs"]
+) -> Float64[np.ndarray, "events outputs"]:
+    """Return all outputs of one network: its logit, or the coefficients of ``architecture.terms``.
+
+    Args:
+        architecture: its declared form.
+        network: its numbers, without leading axes.
+        observables: as for `numpy_logits`.
+    """
     activation = _ACTIVATIONS[architecture.activation]
     hidden = observables.astype(np.float32).astype(np.float64)
     hidden = (hidden - network.mean.astype(np.float64)) / network.scale.astype(np.float64)
@@ -36,7 +49,7 @@ def numpy_logits(
         hidden = hidden @ weight.astype(np.float64).T + bias.astype(np.float64)
         if layer < last:
             hidden = activation(hidden)
-    return hidden[:, 0]
+    return hidden
 
 
 _Values = Float64[np.ndarray, "events units"]

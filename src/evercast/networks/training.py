@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from evercast.errors import NumericalFailure
 from evercast.networks.architecture import Architecture, Weights
-from evercast.networks.dataset import ClassSummary, Split, TrainingSet, split, standardisation
+from evercast.networks.dataset import ClassSummary, TrainingSet
 from evercast.networks.epoch import Group, Progress, Shared, keep_best, one_epoch, start
 from evercast.networks.folds import CrossFitting, shuffled
 from evercast.networks.optimisers import learning_rates, optimiser
+from evercast.networks.splitting import Split, split, standardisation
 from evercast.spec.model import Training
 
 __all__ = ["Checkpoints", "NetworkName", "TrainedNetwork", "train_networks"]
@@ -201,8 +202,8 @@ def _padded(rows: NDArray[np.int64], length: int) -> Int32[np.ndarray, " rows"]:
 def _weights(
     plan: _Plan, rows: NDArray[np.int64], balance: NDArray[np.float64], length: int
 ) -> Float32[np.ndarray, " rows"]:
-    label = plan.events.label[rows].astype(np.int64)
-    return np.pad(plan.events.weight[rows] * balance[label], (0, length - len(rows))).astype(np.float32)
+    shares = plan.events.weight[rows] * balance[plan.events.category[rows]]
+    return np.pad(shares, (0, length - len(rows))).astype(np.float32)
 
 
 def _advance(plan: _Plan, group: Group, names: Sequence[NetworkName], progress: Progress) -> Progress:
@@ -234,7 +235,7 @@ def _result(
     has_validation = len(part.validation) > 0
     masks = {}
     for key, rows in (("training", part.training), ("validation", part.validation)):
-        masks[key] = np.zeros(len(plan.events.label), dtype=bool)
+        masks[key] = np.zeros(len(plan.events.weight), dtype=bool)
         masks[key][rows] = True
     return TrainedNetwork(
         name=name,
