@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.binned import row_scales
+from evercast.likelihood.component_scales import ScaleFormulas, ScaleTensors, build_scales, component_scales
+from evercast.likelihood.event_arrays import empty_chunk, padded_length, resident
 from evercast.likelihood.model import EventSet, LikelihoodModel, ParameterModel, UnbinnedChannelModel
-from evercast.likelihood.tensors import Structure, Tensors, build_structure, build_tensors, padded_size
+from evercast.likelihood.morph_layout import MorphLayout, build_layout
 from evercast.likelihood.terms import Expansion, Expansions
-from evercast.likelihood.unbinned import Events, pack_events, unbinned_twice_nll
+from evercast.likelihood.unbinned_chain import differentiate, divided, prepare, twice_nll
+from evercast.likelihood.unbinned_kernel import Chunk, Sums
+from evercast.likelihood.unbinned_sums import sum_data, sum_reference
 from evercast.spec.expressions import names as names_in
 from evercast.spec.expressions import parse_coefficient
 
@@ -24,102 +28,121 @@ __all__ = ["UnbinnedBatch", "UnbinnedTerm"]
 
 Own = Float[np.ndarray, " own"]
 
-_EVENT_STEP = 256
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What is compiled in: formulas, morphs, and the type of the elements."""
+
+    formulas: ScaleFormulas
+    layout: MorphLayout
+    dtype: str
 
 
-def _twice_nll(structure: Structure, theta: Array, tensors: Tensors, events: Events) -> Array:
-    total = unbinned_twice_nll(row_scales(structure, theta, tensors), events)
-    return jnp.where(jnp.isnan(total), jnp.inf, total)
+class Inputs(NamedTuple):
+    """What is passed as arguments."""
+
+    tensors: ScaleTensors
+    data: Chunk
+    reference: Chunk
+    n_counted: Array
 
 
-_value = jax.jit(_twice_nll, static_argnums=0)
-_scales = jax.jit(row_scales, static_argnums=0)
+def _sums(form: Form, own: Array, inputs: Inputs, order: int) -> tuple[Array, Sums, Sums]:
+    expected, factors = prepare(form.formulas, form.layout, own, inputs.tensors)
+    dtype = jnp.dtype(form.dtype)
+    reference = sum_reference(form.layout, inputs.reference, factors, order=order, dtype=dtype)
+    scaled = divided(form.layout, expected, reference)
+    return expected, reference, sum_data(form.layout, inputs.data, scaled, factors, order=order, dtype=dtype)
 
 
 @partial(jax.jit, static_argnums=0)
-def _value_and_gradient(structure: Structure, theta: Array, tensors: Tensors, events: Events) -> tuple[Array, Array]:
-    return jax.value_and_grad(_twice_nll, argnums=1)(structure, theta, tensors, events)
+def _value(form: Form, own: Array, inputs: Inputs) -> Array:
+    expected, _, data = _sums(form, own, inputs, 0)
+    return twice_nll(expected, data, inputs.n_counted)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _expand(form: Form, own: Array, inputs: Inputs, order: int) -> tuple[Array, Array, Array]:
+    _, reference, data = _sums(form, own, inputs, order)
+    return differentiate(
+        form.formulas, form.layout, own, inputs.tensors, reference, data, inputs.n_counted, order=order
+    )
 
 
 @partial(jax.jit, static_argnums=0)
-def _expand(structure: Structure, theta: Array, tensors: Tensors, events: Events) -> tuple[Array, Array, Array]:
-    def gradient(point: Array) -> tuple[Array, tuple[Array, Array]]:
-        value, slope = jax.value_and_grad(_twice_nll, argnums=1)(structure, point, tensors, events)
-        return slope, (value, slope)
+def _expand_batch(form: Form, own: Array, rows: Array, inputs: Inputs, sets: Inputs) -> tuple[Array, Array, Array]:
+    def one(pair: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        point, row = pair
+        chosen = jax.tree.map(lambda leaf: leaf[row], (sets.data, sets.n_counted))
+        value, slope, hessian = _expand(form, point, inputs._replace(data=chosen[0], n_counted=chosen[1]), 2)
+        return value, slope, hessian
 
-    hessian, (value, slope) = jax.jacfwd(gradient, has_aux=True)(theta)
+    value, slope, hessian = jax.lax.map(one, (own, rows))
     return value, slope, hessian
 
 
-@partial(jax.jit, static_argnums=0)
-def _expand_batch(
-    structure: Structure, theta: Array, rows: Array, tensors: Tensors, events: Events
-) -> tuple[Array, Array, Array]:
-    def one(point: Array, row: Array) -> Array:
-        return _expand(structure, point, tensors, jax.tree.map(lambda leaf: leaf[row], events))
-
-    value, slope, hessian = jax.vmap(one)(theta, rows)
-    return value, slope, hessian
+_expected = jax.jit(component_scales, static_argnums=0)
 
 
 class UnbinnedTerm:
-    """2 [nu - sum_i w_i ln(lambda(x_i) / p_ref(x_i))] of one channel.
+    """2 [nu - sum_i w_i ln(lambda(x_i) / p_ref(x_i))] of one channel (arXiv:2412.01600); terms of p_ref are left out.
 
     Args:
         parameters: all of the likelihood.
-        channel: components and events.
+        channel: components, morphs and events.
     """
 
     def __init__(self, parameters: Sequence[ParameterModel], channel: UnbinnedChannelModel) -> None:
         used = _used(channel)
         self.index = np.array([i for i, p in enumerate(parameters) if p.name in used], dtype=np.int64)
-        own = tuple(replace(parameters[i], constraint="none") for i in self.index)
-        model = LikelihoodModel(name=channel.name, parameters=own, channels=(channel,))
+        names = [parameters[i].name for i in self.index]
+        formulas, tensors = build_scales(channel.components, names, where=channel.name)
+        layout = build_layout(channel, names)
+        reference = channel.reference
         self._channel = channel
-        self._structure, formula = build_structure(model)
-        self._tensors = build_tensors(model, formula)
-        with jax.enable_x64(new_val=True):
-            self._events = pack_events(channel.events.log_ratio, channel.events.weight)
-        self._spare = padded_size(model) - len(own)
+        self._form = Form(formulas=formulas, layout=layout, dtype="float64")
+        self._inputs = Inputs(
+            tensors=tensors,
+            data=resident(channel.events),
+            reference=empty_chunk(len(channel.components))
+            if reference is None or not layout.normalises
+            else resident(reference, normalised=True),
+            n_counted=_counted(channel.events),
+        )
         self.rounding = 0.0
-
-    def _padded(self, own: Own) -> Array:
-        return jnp.asarray(np.concatenate([own, np.zeros(self._spare)]))
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where an intensity is not positive."""
         with jax.enable_x64(new_val=True):
-            return float(_value(self._structure, self._padded(own), self._tensors, self._events))
+            return float(_value(self._form, jnp.asarray(own), self._inputs))
 
     def value_and_gradient(self, own: Own) -> tuple[float, Own]:
         """Return the value and its gradient."""
         with jax.enable_x64(new_val=True):
-            value, slope = _value_and_gradient(self._structure, self._padded(own), self._tensors, self._events)
-            return float(value), np.asarray(slope)[: len(own)]
+            value, slope, _ = _expand(self._form, jnp.asarray(own), self._inputs, 1)
+            return float(value), _finite(slope)
 
     def expand(self, own: Own) -> Expansion:
         """Return value, gradient and Hessian in one evaluation."""
         with jax.enable_x64(new_val=True):
-            value, slope, hessian = _expand(self._structure, self._padded(own), self._tensors, self._events)
-            n = len(own)
-            return Expansion(float(value), np.asarray(slope)[:n], np.asarray(hessian)[:n, :n])
+            value, slope, hessian = _expand(self._form, jnp.asarray(own), self._inputs, 2)
+            return Expansion(float(value), _finite(slope), _finite(hessian))
 
     def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return the expected events of each component."""
         with jax.enable_x64(new_val=True):
-            return {self._channel.name: np.asarray(_scales(self._structure, self._padded(own), self._tensors))}
+            scales = _expected(self._form.formulas, jnp.asarray(own), self._inputs.tensors)
+            return {self._channel.name: np.asarray(scales)}
 
     def batch(self, models: Sequence[LikelihoodModel]) -> UnbinnedBatch:
         """Return the term on the events of each model."""
-        sets = [self._channel.events]
-        if models:
-            sets = [_events_of(model, self._channel.name) for model in models]
-        length = max(len(entry.weight) for entry in sets)
-        length = -(-max(length, 1) // _EVENT_STEP) * _EVENT_STEP
+        sets = [_events_of(model, self._channel.name) for model in models] or [self._channel.events]
+        length = padded_length(max(len(entry.weight) for entry in sets))
         with jax.enable_x64(new_val=True):
-            packed = [_filled(entry, length) for entry in sets]
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *packed)
-        return UnbinnedBatch(self._structure, self._tensors, stacked, self._spare)
+            data = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(resident(entry, length=length) for entry in sets))
+            counted = jnp.stack([_counted(entry) for entry in sets])
+        stacked = self._inputs._replace(data=data, n_counted=counted)
+        return UnbinnedBatch(self._form, self._inputs, stacked)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,42 +150,43 @@ class UnbinnedBatch:
     """An unbinned channel on many data sets.
 
     Args:
-        events: leading axis: data sets, filled with weight 0 to one length.
-        spare: padding behind the parameters.
+        inputs: of the term.
+        sets: data and numbers of events with a leading axis of data sets, filled with weight 0 to one length.
     """
 
-    structure: Structure
-    tensors: Tensors
-    events: Events
-    spare: int
+    form: Form
+    inputs: Inputs
+    sets: Inputs
 
     @property
     def n_values(self) -> int:
         """Numbers that one data set and one Hessian occupy."""
-        return sum(int(np.prod(leaf.shape[1:])) for leaf in jax.tree.leaves(self.events))
+        return sum(int(np.prod(leaf.shape[1:])) for leaf in self.sets.data)
 
     def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
         """Return value, gradient and Hessian at each point."""
-        n = own.shape[1]
         with jax.enable_x64(new_val=True):
-            filled = jnp.asarray(np.pad(own, ((0, 0), (0, self.spare))))
-            found = _expand_batch(self.structure, filled, jnp.asarray(rows), self.tensors, self.events)
-            value, slope, hessian = (np.asarray(entry) for entry in found)
-        return Expansions(value, slope[:, :n], hessian[:, :n, :n])
+            found = _expand_batch(self.form, jnp.asarray(own), jnp.asarray(rows), self.inputs, self.sets)
+            return Expansions(np.asarray(found[0]), _finite(found[1]), _finite(found[2]))
+
+
+def _finite(values: Array) -> np.ndarray:
+    """Return derivatives, 0 where they are not finite: there the value is infinite."""
+    found = np.asarray(values)
+    return np.where(np.isfinite(found), found, 0.0)
+
+
+def _counted(events: EventSet) -> Array:
+    with jax.enable_x64(new_val=True):
+        return jnp.asarray(float(np.count_nonzero(events.weight)))
 
 
 def _events_of(model: LikelihoodModel, channel: str) -> EventSet:
     found = next(entry for entry in model.channels if entry.name == channel)
     if not isinstance(found, UnbinnedChannelModel):
-        raise InvalidInput(
-            f"channel '{channel}' is binned in a data set, unbinned in the model", code="likelihood.batch"
-        )
+        message = f"channel '{channel}' is binned in a data set, unbinned in the model"
+        raise InvalidInput(message, code="likelihood.batch")
     return found.events
-
-
-def _filled(events: EventSet, length: int) -> Events:
-    missing = length - len(events.weight)
-    return pack_events(np.pad(events.log_ratio, ((0, missing), (0, 0))), np.pad(events.weight, (0, missing)))
 
 
 def _used(channel: UnbinnedChannelModel) -> set[str]:

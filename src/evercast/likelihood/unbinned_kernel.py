@@ -1,0 +1,236 @@
+"""Sums over a chunk of events, with derivatives: the one piece of arithmetic that meets every event.
+
+With nu_j the expected events of component j divided by Z_j, and t_ij = r_ij g_ij / lambda_i,
+
+    d ln lambda_i / d nu_j        = t_ij
+    d ln lambda_i / d y_k         = D_ik,  D_ik = sum_j nu_j t_ij z_ijk,  z_ijk = d ln g_ij / d y_k
+    d2 ln lambda_i / d nu_j d y_k = t_ij (z_ijk - D_ik)
+    d2 ln lambda_i / d y_k d y_l  = sum_j nu_j t_ij (z_ijk z_ijl + delta_kl d z_ijk / d y_k) - D_ik D_il
+
+Columns (events x anchors) are handled in the element type, what is left per component in float64, sums in float64.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from evercast.likelihood.morph_factors import MorphFactors
+from evercast.likelihood.morph_layout import ComponentColumns, MorphLayout
+
+__all__ = ["Chunk", "Element", "Sums", "add_sums", "data_sums", "empty_sums", "reference_sums"]
+
+
+Element = np.dtype[np.generic]
+"""Type in which columns are handled: float32 or float64."""
+
+
+class Chunk(NamedTuple):
+    """Events as stored.
+
+    Args:
+        log_ratio: (events, components).
+        weight: (events,) float64.
+        log_up, log_down: (events, anchors).
+        coefficients: (events, terms).
+    """
+
+    log_ratio: Float[Array, "events components"]
+    weight: Float[Array, " events"]
+    log_up: Float[Array, "events anchors"]
+    log_down: Float[Array, "events anchors"]
+    coefficients: Float[Array, "events terms"]
+
+
+class Sums(NamedTuple):
+    """Sums over events, float64; what an order of derivatives does not need is empty.
+
+    Args:
+        value: data: sum of w ln lambda; reference: 0.
+        n_bad: events with weight whose intensity is not positive.
+        component: (components,) sum of w t; reference: sum of w r g.
+        column: per component (columns,) sum of w t z; reference: of w r g z.
+        square: per component (columns, columns) sum of the same weight x z z.
+        bend: per component (code-4 columns,) sum of the same weight x dz / dy.
+        cross: (components + coordinates, same) sum of w x x^T, x = (t, D).
+    """
+
+    value: Float[Array, ""]
+    n_bad: Float[Array, ""]
+    component: Float[Array, " components"]
+    column: tuple[Float[Array, " columns"], ...]
+    square: tuple[Float[Array, "columns columns"], ...]
+    bend: tuple[Float[Array, " code4"], ...]
+    cross: Float[Array, "x x"]
+
+
+class _Moved(NamedTuple):
+    """ln g without the code-4 part, the code-4 part, z and dz / dy of one component."""
+
+    exponent: Array
+    factor: Array
+    slope: Array
+    bend: Array
+
+
+def empty_sums(layout: MorphLayout, *, order: int, reference: bool) -> Sums:
+    """Return sums over no events.
+
+    Args:
+        layout: of the morphs.
+        order: 0 value, 1 with first, 2 with second derivatives.
+        reference: sums of the reference sample, without `cross`.
+    """
+    n = len(layout.components)
+    columns = [len(component.coordinates) if order > 0 else 0 for component in layout.components]
+    squares = [size if order > 1 else 0 for size in columns]
+    bends = [len(component.code4) if order > 1 else 0 for component in layout.components]
+    size = n + layout.n_coordinates if order > 1 and not reference else 0
+    return Sums(
+        value=jnp.zeros(()),
+        n_bad=jnp.zeros(()),
+        component=jnp.zeros(n if order > 0 or reference else 0),
+        column=tuple(jnp.zeros(k) for k in columns),
+        square=tuple(jnp.zeros((k, k)) for k in squares),
+        bend=tuple(jnp.zeros(k) for k in bends),
+        cross=jnp.zeros((size, size)),
+    )
+
+
+def _take(values: Array, columns: tuple[int, ...], dtype: Element) -> Array:
+    """Return some columns; a plain slice where they lie side by side."""
+    first, stop = columns[0], columns[-1] + 1
+    if columns == tuple(range(first, stop)):
+        return values[..., first:stop].astype(dtype)
+    return values[..., np.array(columns)].astype(dtype)
+
+
+def _basis_sum(c: Array, u: Array, d: Array, ln_u: Array, ln_d: Array) -> Array:
+    return c[0] + u * (c[1] + ln_u * (c[3] + ln_u * c[5])) + d * (c[2] + ln_d * (c[4] + ln_d * c[6]))
+
+
+def _move(own: ComponentColumns, chunk: Chunk, factors: MorphFactors, *, order: int, dtype: Element) -> _Moved:
+    n = chunk.weight.shape[0]
+    exponent, factor = jnp.zeros(n), jnp.ones(n)
+    slopes, bend = [jnp.zeros((n, 0), dtype)], jnp.zeros((n, 0), dtype)
+    for columns in (own.code4, own.log_linear):
+        if not columns:
+            continue
+        ln_u, ln_d = (_take(values, columns, dtype) for values in (chunk.log_up, chunk.log_down))
+        up, down, up_slope, down_slope = (_take(values, columns, dtype) for values in factors[1:5])
+        exponent += ln_u @ up + ln_d @ down
+        slope = ln_u * up_slope + ln_d * down_slope
+        if columns is own.code4:
+            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), _take(factors.code4, columns, dtype)
+            h = _basis_sum(c[0], u, d, ln_u, ln_d)
+            factor = jnp.prod(h, axis=1).astype(exponent.dtype)
+            if order > 0:
+                ratio = _basis_sum(c[1], u, d, ln_u, ln_d) / h
+                slope = slope + ratio
+            if order > 1:
+                bend = _basis_sum(c[2], u, d, ln_u, ln_d) / h - ratio**2
+        slopes.append(slope)
+    if own.terms:
+        deltas = _take(chunk.coefficients, own.terms, dtype)
+        exponent += deltas @ _take(factors.terms, own.terms, dtype)
+        slopes.append(deltas)
+    return _Moved(exponent, factor, jnp.concatenate(slopes, axis=1) if order > 0 else slopes[0], bend)
+
+
+def _weighted(moved: list[_Moved], weight: Array, *, order: int) -> tuple[tuple[Array, ...], ...]:
+    """Return column, square and bend sums with a (events, components) weight."""
+    columns, squares, bends = [], [], []
+    for j, entry in enumerate(moved):
+        own = weight[:, j].astype(entry.slope.dtype)
+        columns.append((own @ entry.slope).astype(jnp.float64))
+        z = entry.slope if order > 1 else entry.slope[:, :0]
+        squares.append(((z * own[:, None]).T @ z).astype(jnp.float64))
+        bends.append((own @ entry.bend).astype(jnp.float64))
+    return tuple(columns), tuple(squares), tuple(bends)
+
+
+def data_sums(
+    layout: MorphLayout,
+    chunk: Chunk,
+    expected: Float[Array, " components"],
+    factors: MorphFactors,
+    *,
+    order: int,
+    dtype: Element,
+) -> Sums:
+    """Return the sums of w_i ln sum_j nu_j r_ij g_ij and its derivatives.
+
+    Args:
+        layout: of the morphs.
+        chunk: events; those with weight 0 count for nothing.
+        expected: (components,) nu_j / Z_j, of any sign.
+        factors: of the morphs.
+        order: 0 value, 1 with first, 2 with second derivatives.
+        dtype: of the elements, float32 or float64.
+    """
+    moved = [_move(own, chunk, factors, order=order, dtype=dtype) for own in layout.components]
+    logs = chunk.log_ratio.astype(jnp.float64) + jnp.stack([entry.exponent for entry in moved], axis=1)
+    largest = jnp.max(logs, axis=1)
+    ratio = jnp.exp(logs - largest[:, None]) * jnp.stack([entry.factor for entry in moved], axis=1)
+    intensity = ratio @ expected
+    good = intensity > 0
+    counted = jnp.where(good, chunk.weight, 0.0)
+    safe = jnp.where(good, intensity, 1.0)
+    value = jnp.sum(jnp.where(good, counted * (jnp.log(safe) + largest), 0.0))
+    sums = empty_sums(layout, order=order, reference=False)
+    sums = sums._replace(value=value, n_bad=jnp.sum(jnp.where(good | (chunk.weight == 0), 0.0, 1.0)))
+    if order == 0:
+        return sums
+    scaled = jnp.where(good[:, None], ratio / safe[:, None], 0.0)
+    weighted = scaled * counted[:, None]
+    column, square, bend = _weighted(moved, weighted, order=order)
+    sums = sums._replace(component=jnp.sum(weighted, axis=0), column=column)
+    if order == 1:
+        return sums
+    return sums._replace(square=square, bend=bend, cross=_cross(layout, moved, scaled, expected, counted))
+
+
+def _cross(layout: MorphLayout, moved: list[_Moved], scaled: Array, expected: Array, weight: Array) -> Array:
+    dtype = moved[0].slope.dtype
+    total = jnp.zeros((scaled.shape[0], layout.n_coordinates), dtype)
+    for j, (own, entry) in enumerate(zip(layout.components, moved, strict=True)):
+        if own.is_moved:
+            part = entry.slope * (scaled[:, j] * expected[j]).astype(dtype)[:, None]
+            total += _spread(part, own.coordinates, layout.n_coordinates)
+    if not layout.n_coordinates:
+        return (scaled * weight[:, None]).T @ scaled
+    x = jnp.concatenate([scaled.astype(dtype), total], axis=1)
+    return ((x * weight.astype(dtype)[:, None]).T @ x).astype(jnp.float64)
+
+
+def _spread(values: Array, coordinates: tuple[int, ...], size: int) -> Array:
+    """Return (events, columns) added up into (events, coordinates)."""
+    if coordinates == tuple(range(size)):
+        return values
+    indicator = np.zeros((len(coordinates), size))
+    indicator[np.arange(len(coordinates)), list(coordinates)] = 1.0
+    return values @ jnp.asarray(indicator, values.dtype)
+
+
+def reference_sums(layout: MorphLayout, chunk: Chunk, factors: MorphFactors, *, order: int, dtype: Element) -> Sums:
+    """Return the sums of w r_j g_j over reference events, with derivatives; 1 for components that do not move."""
+    moved = [_move(own, chunk, factors, order=order, dtype=dtype) for own in layout.components]
+    logs = chunk.log_ratio.astype(jnp.float64) + jnp.stack([entry.exponent for entry in moved], axis=1)
+    weighted = jnp.exp(logs) * jnp.stack([entry.factor for entry in moved], axis=1) * chunk.weight[:, None]
+    weighted = jnp.where(chunk.weight[:, None] == 0, 0.0, weighted)
+    sums = empty_sums(layout, order=order, reference=True)._replace(component=jnp.sum(weighted, axis=0))
+    if order == 0:
+        return sums
+    column, square, bend = _weighted(moved, weighted, order=order)
+    sums = sums._replace(column=column)
+    return sums._replace(square=square, bend=bend) if order > 1 else sums
+
+
+def add_sums(one: Sums, other: Sums) -> Sums:
+    """Return the sums over both."""
+    total: Sums = jax.tree.map(jnp.add, one, other)
+    return total
