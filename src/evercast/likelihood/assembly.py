@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.assembly_effects import check_effects, template_modifiers, yield_modifiers
+from evercast.likelihood.assembly_checks import check_effects, check_templates
+from evercast.likelihood.assembly_effects import template_modifiers, yield_modifiers
 from evercast.likelihood.assembly_inputs import (
     BinnedInput,
     Physics,
@@ -20,7 +21,6 @@ from evercast.likelihood.assembly_inputs import (
     UnbinnedInput,
     VariedTemplate,
     VariedYield,
-    parameter_of,
 )
 from evercast.likelihood.assembly_workspace import coefficient_factors, to_workspace
 from evercast.likelihood.histfactory import read_workspace
@@ -37,6 +37,7 @@ from evercast.likelihood.model import (
 )
 from evercast.spec.expressions import names, parse_coefficient
 from evercast.spec.model import Parameter
+from evercast.spec.systematics import parameter_of
 
 __all__ = [
     "BinnedInput",
@@ -52,44 +53,6 @@ __all__ = [
 
 _SYSTEMATIC_BOUNDS = (-5.0, 5.0)
 """Bounds of a unit-Gaussian parameter, in its standard deviations; those pyhf suggests."""
-
-
-def check_templates(channel: BinnedInput) -> None:
-    """Refuse templates that no likelihood can be made of.
-
-    Raises:
-        InvalidInput: ``likelihood.negative-bin``, ``likelihood.empty-template`` (a process without expected events),
-            ``likelihood.impossible-data`` (observed events in a bin where nothing is expected).
-    """
-    for template in channel.templates:
-        where = f"channel {channel.name}, process {template.process}"
-        negative = np.flatnonzero(~(template.nominal >= 0))
-        if len(negative):
-            value = template.nominal[negative[0]]
-            raise InvalidInput(
-                f"the template has {value:.6g} expected events in bin {negative[0]} ({len(negative)} such bins)",
-                code="likelihood.negative-bin",
-                where=where,
-                hint="merge bins until every one is positive",
-            )
-        if not np.any(template.nominal > 0):
-            raise InvalidInput(
-                f"all {len(template.nominal)} bins of the template are 0",
-                code="likelihood.empty-template",
-                where=where,
-                hint="leave the process out of the channel, or look at its selection",
-            )
-    total = np.sum([template.nominal for template in channel.templates], axis=0)
-    impossible = np.flatnonzero((total <= 0) & (channel.observed > 0))
-    if len(impossible):
-        first = impossible[0]
-        raise InvalidInput(
-            f"bin {first} has {channel.observed[first]:g} observed events and no expected ones "
-            f"({len(impossible)} such bins)",
-            code="likelihood.impossible-data",
-            where=f"channel {channel.name}",
-            hint="merge bins, or add the process that is missing",
-        )
 
 
 def assemble(

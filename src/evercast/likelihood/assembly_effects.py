@@ -1,9 +1,7 @@
-"""The modifiers that systematics put on a process in a channel, and what is wrong with them."""
+"""The modifiers that systematics put on a process in a channel."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,32 +9,22 @@ from jaxtyping import Float
 
 from evercast.errors import InvalidInput
 from evercast.likelihood.assembly_inputs import (
-    BinnedInput,
     Physics,
     Template,
     UnbinnedInput,
-    VariedTemplate,
-    acts_on,
-    parameter_of,
-    shapes,
-    yields,
+    acting,
+    changes_yield,
 )
 from evercast.likelihood.model import HistoSys, NormSys
-from evercast.spec.model import NormalisationSystematic, Systematic
+from evercast.spec.model import NormalisationSystematic, Systematic, TwoPointSystematic
+from evercast.spec.systematics import changes_density, parameter_of
 
-__all__ = ["check_effects", "template_modifiers", "yield_modifiers"]
-
-_LOG = logging.getLogger(__name__)
+__all__ = ["template_modifiers", "yield_modifiers"]
 
 Code = Literal["1", "4"]
+Bins = Float[np.ndarray, " bins"]
 Factors = dict[tuple[str, Code], tuple[float, float]]
 """(parameter, interpolation code) -> factor at +1, factor at -1."""
-
-
-def _acting(physics: Physics, process: str, channel: str) -> Iterator[tuple[str, Systematic]]:
-    for key, systematic in physics.systematics.items():
-        if acts_on(systematic, process=process, channel=channel):
-            yield key, systematic
 
 
 def _multiply(factors: Factors, parameter: str, code: Code, up: float, down: float) -> None:
@@ -66,20 +54,17 @@ def template_modifiers(template: Template, channel: str, physics: Physics) -> tu
     """
     factors: Factors = {}
     histograms: dict[str, HistoSys] = {}
-    for key, systematic in _acting(physics, template.process, channel):
+    for key, systematic in acting(physics, template.process, channel):
         parameter = parameter_of(key, systematic)
         if isinstance(systematic, NormalisationSystematic):
             _multiply(factors, parameter, "1" if systematic.code == 1 else "4", systematic.up, systematic.down)
             continue
-        varied = _checked(template, key, channel)
-        total = float(template.nominal.sum())
-        if not shapes(systematic):
-            _multiply(factors, parameter, "4", float(varied.up.sum()) / total, float(varied.down.sum()) / total)
+        up, down = _varied(template, key, systematic, channel)
+        if not changes_density(systematic):
+            total = float(template.nominal.sum())
+            _multiply(factors, parameter, "4", float(up.sum()) / total, float(down.sum()) / total)
             continue
-        up, down = varied.up, varied.down
-        if not yields(systematic):
-            up, down = up * (total / up.sum()), down * (total / down.sum())
-        if np.allclose(up, template.nominal, rtol=1e-12) and np.allclose(down, template.nominal, rtol=1e-12):
+        if _close(up, template) and _close(down, template):
             continue  # one bin and a shape: nothing is left of it
         if parameter in histograms:
             raise InvalidInput(
@@ -93,33 +78,67 @@ def template_modifiers(template: Template, channel: str, physics: Physics) -> tu
     return (*_norm_systems(factors), *histograms.values())
 
 
-def _checked(template: Template, key: str, channel: str) -> VariedTemplate:
-    """Return the varied templates of a systematic, of the right length and with events."""
+def _close(values: Bins, template: Template) -> bool:
+    """Return whether only the rounding of a normalisation tells the two apart."""
+    return bool(np.allclose(values, template.nominal, rtol=1e-12))
+
+
+def _varied(template: Template, key: str, systematic: Systematic, channel: str) -> tuple[Bins, Bins]:
+    """Return the templates at +1 and -1: with the nominal sum where only the shape counts, mirrored where asked for.
+
+    The mirror image is 2 nominal - alternative in bins, and 1 / factor where only the yield counts.
+    """
     where = f"channel {channel}, process {template.process}"
-    varied = template.varied.get(key)
-    if varied is None:
+    given = template.varied.get(key)
+    two_point = isinstance(systematic, TwoPointSystematic)
+    if given is None or (given.down is None) != two_point:
         raise InvalidInput(
             f"systematic {key!r} has no varied templates of process {template.process!r}",
             code="systematic.missing",
             where=where,
             hint="give it up and down of every process it acts on, or leave the process out of it",
         )
-    for side, values in (("up", varied.up), ("down", varied.down)):
-        if values.shape != template.nominal.shape or not np.isfinite(values).all():
+    total = float(template.nominal.sum())
+    sides: list[Bins] = []
+    for side, values in (("up", given.up), ("down", given.down)):
+        if values is not None:
+            _check_bins(values, template, f"systematic {key!r}, {side}", where)
+            sides.append(values if changes_yield(systematic) else values * (total / values.sum()))
+    if isinstance(systematic, TwoPointSystematic):
+        sides.append(_mirrored(template.nominal, sides[0], systematic))
+        if sides[1].sum() <= 0:
             raise InvalidInput(
-                f"systematic {key!r}, {side}: {values.size} bins, {int((~np.isfinite(values)).sum())} of them not "
-                f"finite; the template has {template.nominal.size}",
-                code="systematic.bins",
+                f"systematic {key!r}: the mirror image of the alternative has a sum of {sides[1].sum():.6g}; the "
+                f"alternative has {sides[0].sum():.6g} expected events, the nominal template {total:.6g}",
+                code="systematic.negative-total",
                 where=where,
+                hint="do not symmetrise so large a difference",
             )
-        if values.sum() <= 0:
-            raise InvalidInput(
-                f"systematic {key!r}, {side}: the varied template has a sum of {values.sum():.6g}; it must be positive",
-                code="systematic.empty",
-                where=where,
-                hint="look at the cut flow of the varied selection",
-            )
-    return varied
+    return sides[0], sides[1]
+
+
+def _mirrored(nominal: Bins, up: Bins, systematic: TwoPointSystematic) -> Bins:
+    if not systematic.symmetrise:
+        return nominal
+    mirrored: Bins = 2.0 * nominal - up if changes_density(systematic) else nominal * (nominal.sum() / up.sum())
+    return mirrored
+
+
+def _check_bins(values: Bins, template: Template, what: str, where: str) -> None:
+    if values.shape != template.nominal.shape or not np.isfinite(values).all():
+        raise InvalidInput(
+            f"{what}: {values.size} bins, {int((~np.isfinite(values)).sum())} of them not finite; the template has "
+            f"{template.nominal.size}",
+            code="systematic.bins",
+            where=where,
+        )
+    if values.sum() <= 0:
+        raise InvalidInput(
+            f"{what}: the varied template has a sum of {values.sum():.6g}; it must be positive",
+            code="systematic.empty",
+            where=where,
+            hint="look at the cut flow of the varied selection",
+        )
 
 
 def yield_modifiers(process: str, channel: UnbinnedInput, physics: Physics) -> tuple[NormSys, ...]:
@@ -129,12 +148,12 @@ def yield_modifiers(process: str, channel: UnbinnedInput, physics: Physics) -> t
         InvalidInput: ``systematic.missing``, ``systematic.empty``.
     """
     factors: Factors = {}
-    for key, systematic in _acting(physics, process, channel.name):
+    for key, systematic in acting(physics, process, channel.name):
         parameter = parameter_of(key, systematic)
         if isinstance(systematic, NormalisationSystematic):
             _multiply(factors, parameter, "1" if systematic.code == 1 else "4", systematic.up, systematic.down)
             continue
-        if not yields(systematic):
+        if not changes_yield(systematic):
             continue
         where = f"channel {channel.name}, process {process}"
         varied = channel.varied.get((key, process))
@@ -155,87 +174,3 @@ def yield_modifiers(process: str, channel: UnbinnedInput, physics: Physics) -> t
             )
         _multiply(factors, parameter, "4", varied.up, varied.down)
     return _norm_systems(factors)
-
-
-def check_effects(binned: Sequence[BinnedInput], unbinned: Sequence[UnbinnedInput], physics: Physics) -> None:
-    """Refuse a nuisance parameter whose up and down are the same everywhere, and varied totals that are negative.
-
-    Raises:
-        InvalidInput: ``systematic.identical``, ``systematic.negative-total``.
-    """
-    pairs: dict[str, list[bool]] = {}
-    for channel in binned:
-        for template in channel.templates:
-            for key, systematic in _acting(physics, template.process, channel.name):
-                same = _same_template(template, key, systematic)
-                pairs.setdefault(parameter_of(key, systematic), []).append(same)
-        _check_totals(channel, physics)
-    for one in unbinned:
-        for parameter, same in _unbinned_pairs(one, physics):
-            pairs.setdefault(parameter, []).append(same)
-    for parameter, found in pairs.items():
-        if all(found):
-            names = [
-                key for key, systematic in physics.systematics.items() if parameter_of(key, systematic) == parameter
-            ]
-            raise InvalidInput(
-                f"up and down of the nuisance parameter {parameter!r} are identical for every process and channel it "
-                f"acts on (systematic {', '.join(names) or 'of the training statistics'}): the data cannot tell its "
-                "sign, and fits of it have no single answer",
-                code="systematic.identical",
-                hint="are up and down the same sample, or is one of them the nominal one?",
-            )
-
-
-def _same_template(template: Template, key: str, systematic: Systematic) -> bool:
-    if isinstance(systematic, NormalisationSystematic):
-        return systematic.up == systematic.down
-    varied = _checked(template, key, "of the likelihood")
-    return np.array_equal(varied.up, varied.down)
-
-
-def _unbinned_pairs(channel: UnbinnedInput, physics: Physics) -> Iterator[tuple[str, bool]]:
-    """Yield, for each nuisance parameter of an unbinned channel and each of its effects, whether up is down."""
-    for process in channel.yields:
-        for key, systematic in _acting(physics, process, channel.name):
-            if isinstance(systematic, NormalisationSystematic):
-                yield parameter_of(key, systematic), systematic.up == systematic.down
-            elif (varied := channel.varied.get((key, process))) is not None and yields(systematic):
-                yield parameter_of(key, systematic), varied.identical
-    sets = [events for events in (channel.observed, channel.simulation, channel.reference) if events is not None]
-    for column, anchor in enumerate(channel.anchors):
-        columns = [
-            (events.log_up[:, column], events.log_down[:, column])
-            for events in sets
-            if events.log_up is not None and events.log_down is not None
-        ]
-        yield anchor.parameter, all(np.array_equal(up, down) for up, down in columns)
-    for morph in channel.polynomials:
-        yield from ((parameter, False) for term in morph.terms for parameter, _ in term)
-
-
-def _check_totals(channel: BinnedInput, physics: Physics) -> None:
-    """Refuse bins whose expected total is negative where one nuisance parameter is at +1 or -1."""
-    total = np.sum([template.nominal for template in channel.templates], axis=0)
-    varied: dict[tuple[str, str], Float[np.ndarray, " bins"]] = {}
-    for template in channel.templates:
-        for modifier in template_modifiers(template, channel.name, physics):
-            if isinstance(modifier, HistoSys):
-                for side, values in (("+1", modifier.up), ("-1", modifier.down)):
-                    place = modifier.parameter, side
-                    varied[place] = varied.get(place, total) + (values - template.nominal)
-    _refuse_negative(channel.name, varied)
-
-
-def _refuse_negative(channel: str, varied: Mapping[tuple[str, str], Float[np.ndarray, " bins"]]) -> None:
-    for (parameter, side), values in varied.items():
-        scale = float(np.abs(values).max(initial=0.0))
-        negative = np.flatnonzero(values < -1e-9 * scale)  # rounding of a difference is not a negative total
-        if len(negative):
-            raise InvalidInput(
-                f"the expected events of bin {negative[0]} are {values[negative[0]]:.6g} at {parameter} = {side} "
-                f"({len(negative)} such bins)",
-                code="systematic.negative-total",
-                where=f"channel {channel}",
-                hint="merge bins, give the varied samples more events, or do not symmetrise so large a difference",
-            )

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
 from evercast.likelihood.model import AnchorMorph, EventSet, PolynomialMorph
-from evercast.spec.model import (
-    KinematicSystematic,
-    NormalisationSystematic,
-    Parameter,
-    Process,
-    SampleSystematic,
-    Systematic,
-    TwoPointSystematic,
-    WeightSystematic,
-)
+from evercast.spec.model import Parameter, Process, Systematic
+from evercast.spec.systematics import acts_in, effect_of, processes_of
 
 __all__ = [
     "BinnedInput",
@@ -27,11 +19,9 @@ __all__ = [
     "UnbinnedInput",
     "VariedTemplate",
     "VariedYield",
+    "acting",
     "acts_on",
-    "parameter_of",
-    "processes_of",
-    "shapes",
-    "yields",
+    "changes_yield",
 ]
 
 
@@ -58,11 +48,11 @@ class VariedTemplate:
     """A template at +1 and at -1 of a systematic, with the varied yields, before what `effect` leaves out is taken out.
 
     Args:
-        up, down: (bins,), expected events at coefficient 1.
+        up, down: (bins,), expected events at coefficient 1; a two-point systematic has no `down` of its own.
     """
 
     up: Float[np.ndarray, " bins"]
-    down: Float[np.ndarray, " bins"]
+    down: Float[np.ndarray, " bins"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,42 +115,18 @@ class UnbinnedInput:
     blind: bool = False
 
 
-def parameter_of(key: str, systematic: Systematic) -> str:
-    """Return the nuisance parameter of the systematic `key`."""
-    return systematic.parameter or key
-
-
-def processes_of(systematic: Systematic) -> tuple[str, ...]:
-    """Return the processes that a systematic changes."""
-    match systematic:
-        case SampleSystematic() | TwoPointSystematic():
-            return tuple(systematic.samples)
-        case NormalisationSystematic() | KinematicSystematic() | WeightSystematic():
-            return systematic.processes
-
-
 def acts_on(systematic: Systematic, *, process: str, channel: str) -> bool:
     """Return whether a systematic changes a process in a channel."""
-    return process in processes_of(systematic) and (not systematic.channels or channel in systematic.channels)
+    return process in processes_of(systematic) and acts_in(systematic, (channel,))
 
 
-def shapes(systematic: Systematic) -> bool:
-    """Return whether a systematic changes densities."""
-    match systematic:
-        case NormalisationSystematic():
-            return False
-        case SampleSystematic():
-            return True
-        case KinematicSystematic() | WeightSystematic() | TwoPointSystematic():
-            return systematic.effect != "normalisation"
+def acting(physics: Physics, process: str, channel: str) -> Iterator[tuple[str, Systematic]]:
+    """Yield the systematics that change a process in a channel, with their names."""
+    for key, systematic in physics.systematics.items():
+        if acts_on(systematic, process=process, channel=channel):
+            yield key, systematic
 
 
-def yields(systematic: Systematic) -> bool:
+def changes_yield(systematic: Systematic) -> bool:
     """Return whether a systematic changes expected events."""
-    match systematic:
-        case NormalisationSystematic():
-            return True
-        case SampleSystematic():
-            return systematic.kind == "normalisation+shape"
-        case KinematicSystematic() | WeightSystematic() | TwoPointSystematic():
-            return systematic.effect != "shape"
+    return effect_of(systematic) != "shape"
