@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import erfcx, ndtr
@@ -12,6 +13,7 @@ from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
 from evercast.inference.fit import FitResult, fit, not_above, poi_of
 from evercast.inference.profile import Profile
+from evercast.inference.regime import low_counts
 from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
@@ -54,6 +56,7 @@ class ClsResult:
         q_asimov: the same on background Asimov data.
         poi_hat: best fit within [0, ...); None as `cls_obs`.
         asimov: kind of the Asimov data.
+        remarks: why asymptotic formulas may not hold.
     """
 
     poi: str
@@ -66,6 +69,7 @@ class ClsResult:
     asimov: str
     fits: tuple[FitResult, ...]
     status: str
+    remarks: tuple[str, ...] = ()
 
 
 def significance(likelihood: Likelihood, *, poi: str | None = None, profile: Profile | None = None) -> Significance:
@@ -119,14 +123,19 @@ def q_tilde(likelihood: Likelihood, mu: float, *, poi: str) -> tuple[float, FitR
     return q, best, conditional
 
 
-def cls_values(q: float, q_asimov: float) -> tuple[float, tuple[float, ...]]:
-    """Return CLs of an observed q-tilde, and CLs at the quantiles of the background (equations 65 to 68).
+def cls_values(
+    q: float, q_asimov: float, *, statistic: Literal["q-tilde", "q"] = "q-tilde"
+) -> tuple[float, tuple[float, ...]]:
+    """Return CLs of an observed test statistic, and CLs at the quantiles of the background.
+
+    Equations 65 to 68 for q-tilde, 57 and 59 for q: they differ where q is larger than on the Asimov data.
 
     The tails are divided before they are exponentiated, so that none vanishes: cls_values(2000, 400) is 0, not 0 / 0.
 
     Args:
         q: observed.
         q_asimov: on the background Asimov data, positive; its root is mu / sigma.
+        statistic: ``q-tilde``, or ``q`` whose free fit may go below 0.
 
     Example:
         >>> observed, expected = cls_values(3.0, 3.0)
@@ -134,7 +143,8 @@ def cls_values(q: float, q_asimov: float) -> tuple[float, tuple[float, ...]]:
         True
     """
     root, separation = math.sqrt(q), math.sqrt(q_asimov)
-    shift = root - separation if root <= separation else (q - q_asimov) / (2.0 * separation)
+    gaussian = statistic == "q" or root <= separation
+    shift = root - separation if gaussian else (q - q_asimov) / (2.0 * separation)
     return _tail_ratio(shift, separation), tuple(_tail_ratio(band, separation) for band in _BANDS)
 
 
@@ -185,6 +195,7 @@ def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: 
     return ClsResult(
         poi=name, mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov,
         poi_hat=poi_hat, asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),
+        remarks=low_counts(likelihood, theta, observed=observed),
     )  # fmt: skip
 
 

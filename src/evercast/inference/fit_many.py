@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evercast.errors import NumericalFailure
 from evercast.inference.fit import exploration, fit
-from evercast.inference.minimise_many import Minima, minimise_many
-from evercast.likelihood.batch import LikelihoodBatch
+from evercast.inference.minimise_many import ManyObjectives, Minima, minimise_many
+from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["Fits", "fit_many", "lower_of"]
+__all__ = ["DataSets", "Fits", "fit_many", "lower_of"]
 
 Points = Float[np.ndarray, "points parameters"]
 Rows = Int[np.ndarray, " points"]
+
+
+class DataSets(ManyObjectives, Protocol):
+    """Data sets of one likelihood."""
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """Their parameters and bounds."""
+        ...
+
+    def member(self, row: int) -> Likelihood:
+        """Return the likelihood on one of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,7 +58,7 @@ class Fits:
 
 
 def fit_many(
-    batch: LikelihoodBatch,
+    batch: DataSets,
     *,
     start: Points,
     rows: Rows | None = None,
@@ -87,7 +101,7 @@ def _lowest(found: Sequence[Minima]) -> tuple[Points, Float[np.ndarray, " points
 
 
 def _with_single_fits(
-    batch: LikelihoodBatch,
+    batch: DataSets,
     best: tuple[Points, Float[np.ndarray, " points"], Bool[np.ndarray, "points parameters"]],
     start: Points,
     rows: Rows,
@@ -112,7 +126,7 @@ def _with_single_fits(
 
 
 def lower_of(
-    batch: LikelihoodBatch, best: Fits, conditional: Fits, *, bounds: Mapping[str, tuple[float, float]] | None = None
+    batch: DataSets, best: Fits, conditional: Fits, *, bounds: Mapping[str, tuple[float, float]] | None = None
 ) -> Fits:
     """Return the free fits, repeated from the conditional ones where those lie lower by more than rounding."""
     tolerance = np.maximum(1e-6, 1e-12 * np.abs(best.twice_nll))

@@ -67,6 +67,11 @@ class Profile:
         """The best-fit value."""
         return float(self.best.theta[self._index])
 
+    @property
+    def fits(self) -> tuple[FitResult, ...]:
+        """The best fit and all conditional ones."""
+        return (self.best, *self._known.values())
+
     def conditional(self, value: float) -> FitResult:
         """Return the fit with the parameter held at `value`.
 

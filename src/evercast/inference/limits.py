@@ -1,0 +1,201 @@
+"""CLs upper limits with asymptotic distributions: observed, and for the quantiles of the background."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtri
+
+from evercast.errors import InvalidInput, NumericalFailure
+from evercast.inference.asimov import asimov_model
+from evercast.inference.asymptotics import cls_values
+from evercast.inference.fit import FitResult, fit, poi_of
+from evercast.inference.profile import Profile
+from evercast.inference.regime import low_counts
+from evercast.likelihood.evaluate import Likelihood
+
+__all__ = ["LimitStatistic", "UpperLimit", "upper_limit"]
+
+LimitStatistic = Literal["q-tilde", "q"]
+
+_MAX_DOUBLINGS = 60
+_TOLERANCE = 1e-6
+"""Relative accuracy of a limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UpperLimit:
+    """Largest value of the parameter of interest with CLs of at least 1 - confidence level.
+
+    Args:
+        observed: None where only expected limits were asked for.
+        expected: at -2, -1, 0, 1, 2 standard deviations of the background, smallest first.
+        statistic: ``q-tilde`` or ``q`` (arXiv:1007.1727, equations 16 and 14).
+        method: ``asymptotic`` or ``toys``.
+        fits: all that were made.
+        remarks: what a reader must know, e.g. why asymptotic formulas may not hold.
+        error: statistical uncertainty of `observed`, from toys; None for ``asymptotic``.
+    """
+
+    poi: str
+    confidence_level: float
+    observed: float | None
+    expected: tuple[float, ...]
+    statistic: LimitStatistic
+    method: Literal["asymptotic", "toys"]
+    asimov: str
+    fits: tuple[FitResult, ...]
+    status: str
+    remarks: tuple[str, ...] = ()
+    error: float | None = None
+
+
+class _Tests:
+    """CLs as a function of the tested value; every fit is kept and starts the next."""
+
+    def __init__(self, likelihood: Likelihood, poi: str, statistic: LimitStatistic, *, observed: bool) -> None:
+        self.poi = poi
+        index = likelihood.index(poi)
+        high = float(likelihood.upper[index])
+        low = 0.0 if statistic == "q-tilde" else float(likelihood.lower[index])
+        self.bounds = {poi: (low, high)}
+        self._statistic = statistic
+        theta = likelihood.initial.copy()
+        theta[index] = 0.0
+        self.data: Profile | None = None
+        self.fits: list[FitResult] = []
+        if observed:
+            background = fit(likelihood, fixed={poi: 0.0})
+            self.data = Profile(likelihood, poi, bounds=self.bounds, best=_free(likelihood, poi, self.bounds))
+            theta = background.theta
+            self.fits.append(background)
+        self.theta = theta
+        model = asimov_model(likelihood, theta)
+        self.asimov = model.asimov or ""
+        expected = Likelihood(model)
+        self.background = Profile(
+            expected, poi, bounds=self.bounds, best=fit(expected, bounds=self.bounds, start=theta)
+        )
+
+    def q(self, profile: Profile, value: float) -> float:
+        """Return the test statistic at a value."""
+        t = profile.t(value)
+        return 0.0 if profile.poi_hat > value else t
+
+    def observed(self, value: float) -> float:
+        """Return CLs of the data."""
+        if self.data is None:
+            raise InvalidInput("no observed result was asked for", code="limit.observed")
+        q_asimov = self.q(self.background, value)
+        return cls_values(self.q(self.data, value), q_asimov, statistic=self._statistic)[0] if q_asimov > 0 else 1.0
+
+    def expected(self, value: float, band: int) -> float:
+        """Return CLs at a quantile of the background."""
+        q_asimov = self.q(self.background, value)
+        return cls_values(q_asimov, q_asimov)[1][band] if q_asimov > 0 else 1.0
+
+    def all_fits(self) -> tuple[FitResult, ...]:
+        """Return every fit made."""
+        known = [*self.background.fits, *(self.data.fits if self.data is not None else ())]
+        return (*self.fits, *known)
+
+
+def _free(likelihood: Likelihood, poi: str, bounds: dict[str, tuple[float, float]]) -> FitResult:
+    start = likelihood.initial.copy()
+    index = likelihood.index(poi)
+    start[index] = np.clip(start[index], *bounds[poi])
+    return fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else start)
+
+
+def upper_limit(
+    likelihood: Likelihood,
+    *,
+    poi: str | None = None,
+    confidence_level: float = 0.95,
+    observed: bool = True,
+    statistic: LimitStatistic = "q-tilde",
+) -> UpperLimit:
+    """Return the CLs upper limits, asymptotic; root finding in the logarithm of CLs.
+
+    Args:
+        likelihood: observed data.
+        poi: parameter of interest; None takes the declared one.
+        confidence_level: e.g. 0.95.
+        observed: False leaves the data out: Asimov data are those of the initial values (blind).
+        statistic: ``q-tilde`` (the best fit is not below 0) or ``q``.
+
+    Raises:
+        NumericalFailure: a fit failed; ``limit.open``, CLs does not fall to 1 - confidence level.
+        InvalidInput: the level is not between 0 and 1, or nothing depends on the parameter of interest.
+    """
+    name = poi_of(likelihood, poi)
+    if not 0.0 < confidence_level < 1.0:
+        message = f"the confidence level must lie between 0 and 1, found {confidence_level}"
+        raise InvalidInput(message, code="limit.level")
+    tests = _Tests(likelihood, name, statistic, observed=observed)
+    size = 1.0 - confidence_level
+    start = _scale(tests, likelihood) * float(ndtri(1.0 - 0.5 * size))
+    expected = tuple(
+        _root(lambda value, band=band: tests.expected(value, band), size, start, name) for band in range(5)
+    )
+    found = _root(tests.observed, size, expected[2], name) if observed else None
+    fits = tests.all_fits()
+    status = "at-bound" if tests.data is not None and tests.data.best.status == "at-bound" else "ok"
+    return UpperLimit(
+        poi=name, confidence_level=confidence_level, observed=found, expected=expected, statistic=statistic,
+        method="asymptotic", asimov=tests.asimov, fits=fits, status=status,
+        remarks=_remarks(tests, likelihood, found),
+    )  # fmt: skip
+
+
+def _scale(tests: _Tests, likelihood: Likelihood) -> float:
+    """Return mu / sqrt(q) on the background Asimov data, the standard deviation of the parameter of interest."""
+    high = float(likelihood.upper[likelihood.index(tests.poi)])
+    uncertainty = tests.background.best.parameter(tests.poi).uncertainty
+    value = uncertainty or (0.1 * high if np.isfinite(high) else 1.0)
+    for _ in range(_MAX_DOUBLINGS):
+        q = tests.q(tests.background, value)
+        if q > 1e-3:
+            return value / math.sqrt(q)
+        value *= 4.0
+        if value > 1e12:
+            break
+    message = f"nothing observable depends on '{tests.poi}': q on background Asimov data is {q:.3g} at {value:.3g}"
+    raise InvalidInput(message, code="cls.no-sensitivity", hint="is the signal empty in every bin?")
+
+
+def _root(cls: Callable[[float], float], size: float, start: float, name: str) -> float:
+    """Return where CLs is `size`."""
+
+    def excess(value: float) -> float:
+        return math.log(max(cls(value), 1e-300) / size)
+
+    low = high = start
+    for _ in range(_MAX_DOUBLINGS):
+        if excess(high) < 0:
+            break
+        low, high = high, 1.5 * high
+    else:
+        message = f"CLs does not fall to {size:.3g}: it is {cls(high):.4g} at {name} = {high:.4g}"
+        raise NumericalFailure(message, code="limit.open", hint="scan CLs with evercast cls")
+    for _ in range(_MAX_DOUBLINGS):
+        if excess(low) >= 0:
+            break
+        low, high = low / 1.5, low
+    else:
+        message = f"CLs is below {size:.3g} down to {name} = {low:.4g}"
+        raise NumericalFailure(message, code="limit.zero", hint="the data exclude the absence of a signal")
+    return float(brentq(excess, low, high, xtol=_TOLERANCE * high, rtol=_TOLERANCE))
+
+
+def _remarks(tests: _Tests, likelihood: Likelihood, observed: float | None) -> tuple[str, ...]:
+    remarks = list(low_counts(likelihood, tests.theta, observed=tests.data is not None))
+    high = float(likelihood.upper[likelihood.index(tests.poi)])
+    if observed is not None and observed > high:
+        remarks.append(f"the limit lies beyond the upper bound {high:.6g} of {tests.poi}")
+    return tuple(remarks)
