@@ -33,8 +33,11 @@ from evercast.runtime.receipts import Receipt, digest_files, is_finished, write_
 __all__ = ["execute_unit"]
 
 _LOG = logging.getLogger(__name__)
-_MODULES: Final = {"report": "evercast.publication.report_stage"}
-"""Stages that do not stand in ``evercast.stages``: the report shows what is published, which stages may not import."""
+_MODULES: Final = {
+    "diagnostics": "evercast.publication.diagnostics_stage",
+    "report": "evercast.publication.report_stage",
+}
+"""Stages that do not stand in ``evercast.stages``: they look at all that is published, which stages may not import."""
 
 
 def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1) -> bool:

@@ -1,0 +1,216 @@
+"""Checks of the fits: Asimov closure (7), coverage (11), noise of the ensemble (6), and what is said of every fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scipy import stats
+
+from evercast.publication.diagnostics import thresholds
+from evercast.publication.diagnostics.check import (
+    Check,
+    Status,
+    Topic,
+    check_id,
+    judged,
+    not_applicable,
+    shared_out,
+    topic,
+)
+from evercast.publication.diagnostics.contents import RunContents
+from evercast.publication.report.units import of_stage
+from evercast.publication.report.view import JsonView, read_view
+from evercast.publication.results import LikelihoodResult
+from evercast.spec.model import Expected
+
+__all__ = ["fit_checks", "selection_checks"]
+
+
+def fit_checks(run: RunContents) -> Iterator[Check]:
+    """Yield the checks of every fit, of the studies of coverage, and of the numbers that the document declares.
+
+    Raises:
+        IntegrityError: a file of the run is damaged.
+    """
+    results = run.results()
+    for result in results:
+        yield _guard(result)
+        if result.trusted:
+            yield _asimov(run, result)
+            yield from _observed(result)
+        yield from _coverage(run, result.name)
+        yield from _ensemble_noise(run, result.name)
+    if not run.pseudo():
+        for key, number in run.analysis.expected.items():
+            yield _declared(key, number, run)
+
+
+def _plain(name: str, subject: str, *identity: str) -> Topic:
+    return Topic(id=check_id(*identity), name=name, number=None, subject=subject)
+
+
+def _guard(result: LikelihoodResult) -> Check:
+    about = _plain("fit guard", result.name, "guard", result.name)
+    bound = [
+        name for side in (result.observed,) if side is not None for name, p in side.parameters.items() if p.at_bound
+    ]
+    status: Status = "red" if not result.trusted else "amber" if bound else "green"
+    text = "; ".join((result.status, *result.guard)) or result.status
+    if bound:
+        text += f"; at a bound: {', '.join(bound)}"
+    return Check(id=about.id, name=about.name, number=None, subject=about.subject, status=status, message=text)
+
+
+def _asimov(run: RunContents, result: LikelihoodResult) -> Check:
+    about = topic(7, None, result.name, "asimov", result.name)
+    likelihood, expected = run.likelihood(result.name), result.expected
+    if likelihood is None or expected is None:
+        return not_applicable(about, "there are no expected results: no simulated events, or the fit failed")
+    initial = dict(zip(likelihood.names, likelihood.initial.tolist(), strict=True))
+    pulls = {
+        name: (parameter.value - initial[name]) / parameter.uncertainty
+        for name, parameter in expected.parameters.items()
+        if parameter.uncertainty and name in initial
+    }
+    if not pulls:
+        return not_applicable(about, "no parameter has an uncertainty on Asimov data")
+    worst = max(pulls, key=lambda name: abs(pulls[name]))
+    shown = sorted(pulls, key=lambda name: -abs(pulls[name]))[:40]
+    figure = {"kind": "pulls", "names": shown, "values": [pulls[name] for name in shown]}
+    poi = pulls.get(result.poi)
+    said = "" if poi is None else f"{result.poi} {poi:+.2g} uncertainties from what was put in; "
+    return judged(
+        about, abs(pulls[worst]), thresholds.ASIMOV,
+        f"{said}largest pull {pulls[worst]:+.2g}, of {worst} ({len(pulls)} parameters, Asimov data: "
+        f"{result.expected_kind or 'of the model'})",
+        figure=figure,
+    )  # fmt: skip
+
+
+def _observed(result: LikelihoodResult) -> Iterator[Check]:
+    """Yield the distance of the observed from the expected result, where both are there."""
+    observed, expected = result.observed, result.expected
+    if observed is None or expected is None or not expected.uncertainty:
+        return
+    if observed.value is None or expected.value is None:
+        return
+    distance = abs(observed.value - expected.value) / expected.uncertainty
+    yield judged(
+        _plain("observed against expected", result.name, "distance", result.name), distance,
+        thresholds.DISTANCE_OF_DATA, f"the observed best value is {distance:.1f} expected uncertainties away",
+    )  # fmt: skip
+
+
+def _coverage(run: RunContents, likelihood: str) -> Iterator[Check]:
+    studies = [
+        (unit.name, body)
+        for unit in of_stage(run.units, "study")
+        if (body := read_view(unit.folder / "result.json")).text("purpose") == "coverage"
+        and body.text("likelihood") == likelihood
+    ]
+    if not studies:
+        reason = "the document has no study with purpose coverage for this likelihood"
+        yield not_applicable(topic(11, None, likelihood, "coverage", likelihood), reason)
+    for name, body in studies:
+        yield _one_coverage(topic(11, name, likelihood, "coverage", name), body)
+
+
+def _one_coverage(about: Topic, body: JsonView) -> Check:
+    points = [
+        (level, entry.number("value") or 0.0, covered, toys, _p_binomial(covered, toys, level))
+        for entry in body.entries("coverage")
+        if (level := entry.number("confidence_level")) is not None
+        and (covered := entry.whole("covered")) is not None
+        and (toys := entry.whole("toys"))
+    ]
+    if not points:
+        return not_applicable(about, "the study holds no coverage")
+    limits = shared_out(thresholds.COVERAGE, len(points))
+    level, value, covered, toys, p = min(points, key=lambda item: item[4])
+    figure = {
+        "kind": "coverage", "confidence_level": [item[0] for item in points], "value": [item[1] for item in points],
+        "covered": [item[2] for item in points], "toys": [item[3] for item in points],
+    }  # fmt: skip
+    return judged(
+        about, abs(covered / toys - level), limits,
+        f"{100 * covered / toys:.1f} % of {toys} pseudo-experiments at {value:g} hold the true value at "
+        f"{100 * level:.4g} % confidence level, p = {p:.2g}, the least likely of {len(points)}",
+        p=p, figure=figure,
+    )  # fmt: skip
+
+
+def _p_binomial(covered: int, toys: int, level: float) -> float:
+    return float(stats.binomtest(min(covered, toys), toys, level).pvalue)
+
+
+def _ensemble_noise(run: RunContents, likelihood: str) -> Iterator[Check]:
+    unit = run.unit("training_statistics", likelihood)
+    if unit is None:
+        return
+    body = read_view(unit.folder / "result.json")
+    sigma, noise = body.number("sigma"), body.at("estimators", "ensemble_noise").number("sigma")
+    if sigma is None or noise is None or not sigma > 0:
+        return
+    yield judged(
+        topic(6, "noise of the ensemble", likelihood, "ensemble-noise", likelihood), noise / sigma,
+        thresholds.ENSEMBLE_NOISE,
+        f"resampling the members of the ensemble moves the parameter of interest by {noise:.3g}, "
+        f"{noise / sigma:.2g} of its uncertainty",
+    )  # fmt: skip
+
+
+def _declared(key: str, declared: Expected, run: RunContents) -> Check:
+    """Return the comparison with a number of the document; what was not computed is to be looked at."""
+    about = _plain(f"{key}, as declared in the document", key.partition(".")[0], "declared", key)
+    tolerance = declared.abs if declared.abs is not None else abs((declared.rel or 0.0) * declared.value)
+    found = declared_quantity(run, key)
+    if found is None:
+        text = f"{declared.value:g} ± {tolerance:g} wanted, not computed"
+        return Check(id=about.id, name=about.name, number=None, subject=about.subject, status="amber", message=text)
+    close = abs(found - declared.value) <= tolerance
+    return Check(
+        id=about.id, name=about.name, number=None, subject=about.subject, status="green" if close else "red",
+        value=found, message=f"{found:.5g} found, {declared.value:g} ± {tolerance:g} wanted",
+    )  # fmt: skip
+
+
+def declared_quantity(run: RunContents, key: str) -> float | None:
+    """Return the number behind ``LIKELIHOOD.QUANTITY`` of a run, None where it was not computed.
+
+    The names of quantities are those of `evercast.spec.quantities`.
+    """
+    likelihood, _, quantity = key.partition(".")
+    view = run.result_view(likelihood)
+    side = "expected" if quantity.startswith("expected_") else "observed"
+    quantity = quantity.removeprefix("expected_")
+    outcome = view.at(side)
+    if quantity == "limit":
+        return outcome.number("limit", "observed")
+    places = {
+        "significance": ("significance", "z"), "interval_low": ("interval", "low"),
+        "interval_high": ("interval", "high"),
+    }  # fmt: skip
+    if quantity in places:
+        return outcome.number(*places[quantity])
+    parameter, _, kind = quantity.rpartition("_")
+    return outcome.number("fit", "parameters", parameter, "value" if kind == "hat" else "uncertainty")
+
+
+def selection_checks(run: RunContents) -> Iterator[Check]:
+    """Yield the effective sample size of every simulated sample in every region.
+
+    Raises:
+        IntegrityError: a summary is not JSON.
+    """
+    for unit in of_stage(run.units, "selection"):
+        summary = read_view(unit.folder / "summary.json")
+        if summary.text("role") == "data":
+            continue
+        for region, body in summary.items("regions"):
+            size = body.number("effective_sample_size")
+            if size is not None and (body.number("events") or 0) > 0:
+                yield judged(
+                    _plain("selected events", f"{unit.name} in {region}", "selected", unit.name, region),
+                    max(size, 1e-9) ** -0.5, thresholds.SELECTED_EVENTS,
+                    f"{size:.0f} effective events; the value is 1/√N",
+                )  # fmt: skip
