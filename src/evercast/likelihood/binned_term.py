@@ -1,73 +1,59 @@
-"""The Poisson bins of all binned channels as one term of a likelihood."""
+"""The Poisson bins of all binned channels as one term of a likelihood, with analytic derivatives."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
-from evercast.likelihood.binned import bin_rates, poisson_twice_nll, row_scales
-from evercast.likelihood.model import BinFactor, BinnedChannelModel, LikelihoodModel, ParameterModel
-from evercast.likelihood.tensors import Structure, Tensors, build_structure, build_tensors, padded_size
+from evercast.likelihood.binned_layout import Layout, build_layout
+from evercast.likelihood.binned_rates import (
+    Curvature,
+    Factors,
+    add_columns,
+    evaluate_factors,
+    evaluate_group,
+    group_rates,
+)
+from evercast.likelihood.constraints import log_factorial_excess
+from evercast.likelihood.model import BinnedChannelModel, LikelihoodModel, ParameterModel
 from evercast.likelihood.terms import Expansion, Expansions
-from evercast.spec.expressions import names as names_in
-from evercast.spec.expressions import parse_coefficient
 
 __all__ = ["BinnedBatch", "BinnedTerm"]
 
 Own = Float[np.ndarray, " own"]
+Points = Float[np.ndarray, "points own"]
 
 
-def _twice_nll(structure: Structure, theta: Array, tensors: Tensors) -> Array:
-    rates = bin_rates(structure, theta, tensors, row_scales(structure, theta, tensors))
-    total = poisson_twice_nll(rates, tensors.observed, tensors.mask)
-    return jnp.where(jnp.isnan(total), jnp.inf, total)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counts:
+    """The counts of some data sets.
+
+    Args:
+        observed: per group (data sets, channels of it, its bins).
+        constant: (data sets,) the part of -2 ln L that depends on the counts alone.
+    """
+
+    observed: tuple[Float[np.ndarray, "datasets _ _"], ...]
+    constant: Float[np.ndarray, " datasets"]
 
 
-_value = jax.jit(_twice_nll, static_argnums=0)
-
-
-@partial(jax.jit, static_argnums=0)
-def _value_and_gradient(structure: Structure, theta: Array, tensors: Tensors) -> tuple[Array, Array]:
-    return jax.value_and_grad(_twice_nll, argnums=1)(structure, theta, tensors)
-
-
-@partial(jax.jit, static_argnums=0)
-def _expand(structure: Structure, theta: Array, tensors: Tensors) -> tuple[Array, Array, Array]:
-    def gradient(point: Array) -> tuple[Array, tuple[Array, Array]]:
-        value, slope = jax.value_and_grad(_twice_nll, argnums=1)(structure, point, tensors)
-        return slope, (value, slope)
-
-    hessian, (value, slope) = jax.jacfwd(gradient, has_aux=True)(theta)
-    return value, slope, hessian
-
-
-@partial(jax.jit, static_argnums=0)
-def _expand_batch(
-    structure: Structure, theta: Array, rows: Array, tensors: Tensors, observed: Array
-) -> tuple[Array, Array, Array]:
-    def one(point: Array, row: Array) -> Array:
-        return _expand(structure, point, tensors._replace(observed=observed[row]))
-
-    value, slope, hessian = jax.vmap(one)(theta, rows)
-    return value, slope, hessian
-
-
-@partial(jax.jit, static_argnums=0)
-def _rates(structure: Structure, theta: Array, tensors: Tensors) -> Array:
-    return bin_rates(structure, theta, tensors, row_scales(structure, theta, tensors))
+def _counts(layout: Layout, data: Sequence[Sequence[BinnedChannelModel]]) -> _Counts:
+    observed = tuple(
+        np.array([[channels[i].observed for i in group.channels] for channels in data], dtype=float)
+        for group in layout.groups
+    )
+    excess = (np.sum(log_factorial_excess(counts.reshape(len(data), -1)), axis=1) for counts in observed)
+    return _Counts(observed, 2.0 * np.asarray(sum(excess)))
 
 
 class BinnedTerm:
     """-2 ln of the Poisson probabilities of the counts in all binned channels of a likelihood.
 
-    Functions are compiled once per structure and padded shape: another data set, or another patch of one family, is
-    evaluated by the same compiled code.
+    Nothing is compiled: arrays are small, and derivatives are analytic (`evercast.likelihood.binned_rates`).
 
     Args:
         parameters: all of the likelihood.
@@ -75,96 +61,126 @@ class BinnedTerm:
     """
 
     def __init__(self, parameters: Sequence[ParameterModel], channels: Sequence[BinnedChannelModel]) -> None:
-        used = _used(channels)
-        self.index = np.array([i for i, p in enumerate(parameters) if p.name in used], dtype=np.int64)
-        own = tuple(replace(parameters[i], constraint="none") for i in self.index)
-        model = LikelihoodModel(name="binned", parameters=own, channels=tuple(channels))
         self._channels = tuple(channels)
-        self._structure, formula = build_structure(model)
-        self._tensors = build_tensors(model, formula)
-        self._spare = padded_size(model) - len(own)
+        self._layout = build_layout(parameters, channels)
+        self._data = _counts(self._layout, [channels])
+        self.index = self._layout.index
         self.rounding = 0.0
-
-    def _padded(self, own: Own) -> Array:
-        return jnp.asarray(np.concatenate([own, np.zeros(self._spare)]))
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where a rate is negative, or zero with counts."""
-        with jax.enable_x64(new_val=True):
-            return float(_value(self._structure, self._padded(own), self._tensors))
+        return float(_expand(self._layout, own[None], self._data, derivatives=0).value[0])
 
     def value_and_gradient(self, own: Own) -> tuple[float, Own]:
         """Return the value and its gradient."""
-        with jax.enable_x64(new_val=True):
-            value, slope = _value_and_gradient(self._structure, self._padded(own), self._tensors)
-            return float(value), np.asarray(slope)[: len(own)]
+        found = _expand(self._layout, own[None], self._data, derivatives=1)
+        return float(found.value[0]), found.gradient[0]
 
     def expand(self, own: Own) -> Expansion:
         """Return value, gradient and Hessian in one evaluation."""
-        with jax.enable_x64(new_val=True):
-            value, slope, hessian = _expand(self._structure, self._padded(own), self._tensors)
-            n = len(own)
-            return Expansion(float(value), np.asarray(slope)[:n], np.asarray(hessian)[:n, :n])
+        found = _expand(self._layout, own[None], self._data, derivatives=2)
+        return Expansion(float(found.value[0]), found.gradient[0], found.hessian[0])
 
     def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return per channel the expected events of its bins."""
-        with jax.enable_x64(new_val=True):
-            rates = np.asarray(_rates(self._structure, self._padded(own), self._tensors))
-        return {channel.name: rates[i, : len(channel.observed)] for i, channel in enumerate(self._channels)}
+        result: dict[str, Float[np.ndarray, " n"]] = {}
+        with np.errstate(all="ignore"):
+            factors = evaluate_factors(self._layout, own[None], derivatives=False)
+            for group in self._layout.groups:
+                rates = group_rates(group, factors).rates[0]
+                result |= {self._channels[i].name: rates[k] for k, i in enumerate(group.channels)}
+        return result
 
     def batch(self, models: Sequence[LikelihoodModel]) -> BinnedBatch:
         """Return the term on the counts of each model."""
-        observed = np.asarray(self._tensors.observed)[None]
-        if models:
-            observed = np.stack([_counts(model, observed.shape[1:]) for model in models])
-        with jax.enable_x64(new_val=True):
-            return BinnedBatch(self._structure, self._tensors, jnp.asarray(observed), self._spare)
+        data = [[c for c in model.channels if isinstance(c, BinnedChannelModel)] for model in models]
+        return BinnedBatch(self._layout, _counts(self._layout, data or [self._channels]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BinnedBatch:
-    """The Poisson bins of many data sets.
+    """The Poisson bins of many data sets."""
 
-    Args:
-        observed: (data sets, channels, bins).
-        spare: padding behind the parameters.
-    """
-
-    structure: Structure
-    tensors: Tensors
-    observed: Float[Array, "datasets channels bins"]
-    spare: int
+    layout: Layout
+    data: _Counts
 
     @property
     def n_values(self) -> int:
-        """Numbers that one data set and one Hessian occupy."""
-        return 8 * self.tensors.factor.shape[0] * 8 + int(np.prod(self.observed.shape[1:]))
+        """Numbers that one data set and one Hessian occupy while a point is evaluated."""
+        layout = self.layout
+        rows = len(layout.programs.of_row) * layout.n_global * 4
+        cells = sum(2 * group.up.size + 12 * group.nominal.size for group in layout.groups)
+        return rows + cells + 3 * (len(layout.index) + 1) ** 2
 
-    def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
+    def expand(self, own: Points, rows: Int[np.ndarray, " points"]) -> Expansions:
         """Return value, gradient and Hessian at each point."""
-        n = own.shape[1]
-        with jax.enable_x64(new_val=True):
-            filled = jnp.asarray(np.pad(own, ((0, 0), (0, self.spare))))
-            found = _expand_batch(self.structure, filled, jnp.asarray(rows), self.tensors, self.observed)
-            value, slope, hessian = (np.asarray(entry) for entry in found)
-        return Expansions(value, slope[:, :n], hessian[:, :n, :n])
+        chosen = _Counts(tuple(counts[rows] for counts in self.data.observed), self.data.constant[rows])
+        return _expand(self.layout, own, chosen, derivatives=2)
 
 
-def _counts(model: LikelihoodModel, shape: tuple[int, ...]) -> Float[np.ndarray, "channels bins"]:
-    counts = np.zeros(shape)
-    binned = (channel for channel in model.channels if isinstance(channel, BinnedChannelModel))
-    for row, channel in enumerate(binned):
-        counts[row, : len(channel.observed)] = channel.observed
-    return counts
+def _expand(layout: Layout, own: Points, data: _Counts, *, derivatives: int) -> Expansions:
+    """Return values with the first `derivatives` derivatives; empty arrays stand for the others."""
+    points, n = own.shape
+    value = np.broadcast_to(data.constant, points).copy()
+    gradient, hessian = np.zeros((points, n + 1)), np.zeros((points, n + 1, n + 1) if derivatives > 1 else (0, 0, 0))
+    parts: list[Curvature] = []
+    with np.errstate(all="ignore"):  # what is undefined is infinite, and its derivatives are not used
+        factors = evaluate_factors(layout, own, derivatives=derivatives > 0)
+        for group, observed in zip(layout.groups, data.observed, strict=True):
+            rates = group_rates(group, factors)
+            value += _poisson(rates.rates, observed)
+            if derivatives:
+                part = evaluate_group(layout, group, factors, rates, observed, hessian=derivatives > 1)
+                gradient += part.gradient
+                parts.append(part)
+        if derivatives > 1:
+            for part in parts:
+                hessian += 0.0 if part.hessian is None else part.hessian
+            _add_row_curvature(hessian, layout, factors, parts)
+    value = np.where(np.isnan(value), np.inf, value)
+    return Expansions(value, gradient[:, :n], hessian[:, :n, :n])
 
 
-def _used(channels: Sequence[BinnedChannelModel]) -> set[str]:
-    """Return the names of the parameters that the channels depend on."""
-    used: set[str] = set()
-    for channel in channels:
-        for sample in channel.samples:
-            used |= names_in(parse_coefficient(sample.coefficient))
-            for modifier in sample.modifiers:
-                names = modifier.parameters if isinstance(modifier, BinFactor) else (modifier.parameter,)
-                used.update(name for name in names if name is not None)
-    return used
+def _poisson(
+    rates: Float[np.ndarray, "points channels bins"], observed: Float[np.ndarray, "any channels bins"]
+) -> Float[np.ndarray, " points"]:
+    """Return -2 ln of the Poisson probabilities but for `log_factorial_excess`."""
+    counted = observed > 0
+    count = np.where(counted, observed, 1.0)
+    excess = (rates - count) / count
+    terms = np.where(counted, count * (excess - np.log1p(excess)), rates)
+    possible = (rates > 0) | ((rates == 0) & ~counted)
+    return np.asarray(2.0 * np.sum(np.where(possible, terms, math.inf), axis=(1, 2)))
+
+
+def _add_row_curvature(
+    hessian: Float[np.ndarray, "points own own"], layout: Layout, factors: Factors, parts: Sequence[Curvature]
+) -> None:
+    """Add the second derivatives of program x systems, and their products with those of the templates.
+
+    With A = sum_b w gamma T and B = sum_b w gamma dT of each row, P the program, G the systems, l their logarithmic
+    derivatives: sum_rows P G A (l l^T, on the diagonal g'' / g) + dP (G A l + G B)^T + P G l B^T and its transpose
+    + G A d2P.
+    """
+    n = layout.n_global
+    rows = np.concatenate([part.rows for part in parts if part.rows is not None], axis=1)
+    shifted = np.concatenate([part.shifted for part in parts if part.shifted is not None], axis=1)
+    logarithmic, gradient = factors.logarithmic, factors.program_gradient
+    if logarithmic is None or gradient is None:
+        raise ValueError("the factors were evaluated without derivatives")
+    strength, unscaled = factors.factor * rows, factors.systems * rows
+    turned = logarithmic.transpose(0, 2, 1)
+    block = turned @ (strength[..., None] * logarithmic)
+    own, systems = np.arange(n), layout.systems
+    block[:, own, own] = 0.0
+    diagonal = np.zeros((len(rows), n))
+    add_columns(diagonal, systems.column, factors.second * strength[:, systems.row])
+    block[:, own, own] = diagonal
+    member = np.equal.outer(np.arange(gradient.shape[1]), layout.programs.of_row).astype(float)
+    mixed = turned @ (factors.factor[..., None] * shifted)
+    by_program = member @ (unscaled[..., None] * logarithmic + factors.systems[..., None] * shifted)
+    mixed += gradient.transpose(0, 2, 1) @ by_program
+    block += mixed + mixed.transpose(0, 2, 1)
+    used = layout.programs.columns
+    block[:, used[:, None], used] += np.einsum("pk,pkij->pij", unscaled @ member.T, factors.program_hessian)
+    hessian[:, :n, :n] += block
