@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evercast.spec.checks.bases import check_bases
 from evercast.spec.checks.context import Context
 from evercast.spec.checks.files import check_files
 from evercast.spec.checks.likelihoods import check_likelihoods
@@ -12,6 +13,8 @@ from evercast.spec.checks.outcome import check_outcome
 from evercast.spec.checks.samples import check_samples
 from evercast.spec.checks.selection import check_selection
 from evercast.spec.checks.stages import check_stages
+from evercast.spec.checks.studies import check_studies
+from evercast.spec.checks.systematics import check_systematics
 from evercast.spec.report import Report
 
 __all__ = ["Context", "run_checks"]
@@ -22,8 +25,11 @@ _CHECKS = (
     check_samples,
     check_selection,
     check_model,
+    check_bases,
+    check_systematics,
     check_ensembles,
     check_likelihoods,
+    check_studies,
     check_outcome,
     check_files,
 )

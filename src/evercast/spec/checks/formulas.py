@@ -23,7 +23,7 @@ from evercast.spec.expressions import (
 )
 from evercast.spec.report import Path, Report, did_you_mean, shown_name
 
-__all__ = ["Scope", "check_expression", "parsed"]
+__all__ = ["Anything", "Scope", "check_expression", "parsed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,13 @@ class Scope:
     remedy: str | None = None
     later: Collection[str] = field(default_factory=frozenset)
     numbers: Collection[str] = field(default_factory=frozenset)
+
+
+class Anything(frozenset[str]):
+    """Holds every name: columns of a file that is not read yet."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 def parsed(report: Report, path: Path, text: str, *, coefficient: bool = False) -> Node | None:

@@ -1,23 +1,22 @@
-"""Parameters, processes and systematics."""
+"""Parameters and processes."""
 
 from __future__ import annotations
 
-from evercast.spec.checks.context import Context, check_distinct, check_reference
+from evercast.spec.checks.context import Context, check_reference
 from evercast.spec.checks.formulas import Scope, check_expression
 from evercast.spec.expressions import COEFFICIENT_FUNCTIONS
 from evercast.spec.model import Parameter
 from evercast.spec.report import Report
 
-__all__ = ["check_model"]
+__all__ = ["check_model", "check_simulated"]
 
 
 def check_model(context: Context, report: Report) -> None:
-    """Check the statistical model apart from its channels."""
+    """Check parameters and processes."""
     for name, parameter in context.analysis.parameters.items():
         _check_parameter(report, name, parameter)
     _check_poi(context, report)
     _check_processes(context, report)
-    _check_systematics(context, report)
 
 
 def _check_parameter(report: Report, name: str, parameter: Parameter) -> None:
@@ -62,15 +61,3 @@ def check_simulated(context: Context, report: Report, path: tuple[str | int, ...
     if sample is not None and sample.role == "data":
         message = f"the sample '{name}' holds data; simulation is needed here"
         report.add(path, "spec.role", message, found="role: data", expected="role: simulation")
-
-
-def _check_systematics(context: Context, report: Report) -> None:
-    for name, systematic in context.analysis.systematics.items():
-        path = ("systematics", name)
-        check_distinct(report, (*path, "processes"), systematic.processes, "processes")
-        for place, process in enumerate(systematic.processes):
-            check_reference(report, (*path, "processes", place), process, "process", context.declared("processes"))
-        if systematic.up == systematic.down:
-            what = "has no effect" if systematic.up == 1 else "has the same effect both ways"
-            message = f"'up' and 'down' are both {systematic.up:g}; the systematic {what}"
-            report.add((*path, "up"), "spec.no-effect", message, expected="two different factors, e.g. 1.1 and 0.9")

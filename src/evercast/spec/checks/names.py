@@ -7,7 +7,7 @@ from typing import Any
 from evercast.spec.checks.context import Context
 from evercast.spec.report import Path, Report, shown_name
 
-__all__ = ["check_names", "input_collections"]
+__all__ = ["check_names", "event_collections", "input_collections"]
 
 _RESERVED = frozenset({"and", "or", "not"})
 
@@ -66,13 +66,19 @@ def input_collections(context: Context) -> frozenset[str]:
     return frozenset({"particles"}.union(*(file.collections for file in files)))
 
 
+def event_collections(context: Context) -> frozenset[str]:
+    """Return all collections of an event: of the input, objects, and candidates with their items."""
+    pairs = context.declared("selection", "candidates")
+    made = [f"{pair}{suffix}" for pair in pairs for suffix in ("", "_negative", "_positive")]
+    return input_collections(context) | {*context.declared("selection", "objects"), *made}
+
+
 def _check_parameter_names(context: Context, report: Report) -> None:
     parameters = context.declared("parameters")
     for name in parameters:
         if name in _RESERVED:
             message = f"{shown_name(name)} is a word of the expressions"
             report.add(("parameters", name), "spec.reserved-name", message, key=True)
-    for name in context.declared("systematics"):
-        if name in parameters:
-            message = f"the systematic {shown_name(name)} has the name of a parameter; it makes a parameter of its own"
-            report.add(("systematics", name), "spec.name-clash", message, hint="rename one of them", key=True)
+    if "all" in context.declared("processes"):
+        message = "'all' stands for every process"
+        report.add(("processes", "all"), "spec.reserved-name", message, hint="rename it", key=True)

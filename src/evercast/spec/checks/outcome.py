@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evercast.spec.checks.bases import basis_of
 from evercast.spec.checks.context import Context, check_reference
 from evercast.spec.expressions import Binary, ExpressionError, Name, Node, Number, names, parse_coefficient
 from evercast.spec.model import BinnedChannel, LikelihoodSpec, UnbinnedChannel
@@ -75,8 +76,13 @@ def _check_histfactory(context: Context, report: Report, path: Path, likelihood:
         else:
             report.add(path, "spec.publication", f"the channel '{name}' is unbinned; pyhf holds binned channels only")
     for process in processes:
-        declared = context.analysis.processes.get(process)
-        if declared is not None:
+        declared, basis = context.analysis.processes.get(process), basis_of(context, process)
+        if basis is not None:
+            message = (
+                f"the coefficient of '{process}' comes from the basis '{basis}'; pyhf has products of parameters only"
+            )
+            report.add(path, "spec.publication", message)
+        elif declared is not None:
             _check_product(context, report, process, declared.coefficient)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from evercast.spec.checks.context import Context, check_distinct, check_reference
-from evercast.spec.checks.formulas import Scope, check_expression
-from evercast.spec.checks.names import input_collections
+from evercast.spec.checks.formulas import Anything, Scope, check_expression
+from evercast.spec.checks.names import event_collections, input_collections
 from evercast.spec.expressions import ITEM_PROPERTIES
 from evercast.spec.report import Report
 
-__all__ = ["check_selection"]
+__all__ = ["ELEMENTWISE", "check_selection"]
 
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     {"abs", "sqrt", "log", "exp", "sin", "cos", "tan", "cosh", "sinh", "tanh", "floor", "atan2", "where", "min", "max"}
 )
+"""Functions that take and give one value for each item."""
 _REMEDY = "declare a column of the input under selection.columns"
 
 
@@ -20,16 +21,10 @@ def check_selection(context: Context, report: Report) -> None:
     """Check objects, candidates, cuts, observables and regions in the order in which they are computed."""
     check_distinct(report, ("selection", "columns"), context.analysis.selection.columns, "columns")
     _check_objects(context, report)
-    collections = _collections(context)
+    collections = event_collections(context)
     _check_candidates(context, report)
     _check_cuts(context, report, collections)
     _check_weights(context, report)
-
-
-def _collections(context: Context) -> frozenset[str]:
-    pairs = context.declared("selection", "candidates")
-    made = [f"{pair}{suffix}" for pair in pairs for suffix in ("", "_negative", "_positive")]
-    return input_collections(context) | {*context.declared("selection", "objects"), *made}
 
 
 def _check_objects(context: Context, report: Report) -> None:
@@ -37,7 +32,7 @@ def _check_objects(context: Context, report: Report) -> None:
     selection = context.analysis.selection
     known = [*sorted(input_collections(context)), *selection.columns]
     scope = Scope(
-        names=ITEM_PROPERTIES, functions=_ELEMENTWISE, remedy=f"an item has {', '.join(sorted(ITEM_PROPERTIES))}"
+        names=ITEM_PROPERTIES, functions=ELEMENTWISE, remedy=f"an item has {', '.join(sorted(ITEM_PROPERTIES))}"
     )
     for name in context.declared("selection", "objects"):
         objects = selection.objects.get(name)
@@ -85,12 +80,5 @@ def _check_weights(context: Context, report: Report) -> None:
     """Check weights; they use collections of the input, and columns of that sample that are checked when it is read."""
     for name, sample in context.analysis.samples.items():
         if sample.weight is not None:
-            scope = Scope(names=_Anything(), collections=input_collections(context))
+            scope = Scope(names=Anything(), collections=input_collections(context))
             check_expression(report, ("samples", name, "weight"), sample.weight, scope, wanted="number")
-
-
-class _Anything(frozenset[str]):
-    """Holds every name."""
-
-    def __contains__(self, name: object) -> bool:
-        return True

@@ -1,0 +1,90 @@
+"""Variations of events: objects that exist, properties that can change, and expressions that mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from evercast.spec.checks.context import Context, check_reference
+from evercast.spec.checks.formulas import Anything, Scope, check_expression
+from evercast.spec.checks.names import event_collections, input_collections
+from evercast.spec.checks.selection import ELEMENTWISE
+from evercast.spec.expressions import ITEM_PROPERTIES, ExpressionError, parse, to_text
+from evercast.spec.model import KinematicSystematic, WeightSystematic
+from evercast.spec.report import Path, Report, shown
+
+__all__ = ["check_events"]
+
+_CHANGEABLE = ITEM_PROPERTIES - {"pdg", "charge"}
+_DIRECTIONS = ("up", "down")
+
+
+def check_events(
+    context: Context, report: Report, path: Path, systematic: KinematicSystematic | WeightSystematic
+) -> None:
+    """Check what a systematic does to events, up and down."""
+    if isinstance(systematic, WeightSystematic):
+        _check_weights(context, report, path, systematic)
+        return
+    for direction in _DIRECTIONS:
+        change: Mapping[str, str | float] = getattr(systematic, direction)
+        other: Mapping[str, str | float] = getattr(systematic, "down" if direction == "up" else "up")
+        for key, value in change.items():
+            _check_change(context, report, (*path, direction, key), key, value)
+            if key not in other:
+                missing = "down" if direction == "up" else "up"
+                message = f"'{direction}' changes {key}, '{missing}' does not"
+                hint = f"write {key}: 1 under '{missing}' where nothing changes that way"
+                report.add((*path, direction, key), "spec.missing-key", message, hint=hint, key=True)
+    up, down = _normal(systematic.up), _normal(systematic.down)
+    if up == down:
+        message = "'up' and 'down' change the objects alike; the systematic has no effect"
+        report.add((*path, "up"), "spec.no-effect", message, found=shown(str(dict(systematic.up))))
+    for direction, text in (("up", up), ("down", down)):
+        if up != down and all(value == _ONE for value in text.values()):
+            message = f"'{direction}' changes nothing: every factor is 1"
+            hint = "give both ways a change; for one alternative there is kind: two_point"
+            report.add((*path, direction), "spec.no-effect", message, hint=hint)
+
+
+_ONE = "1"
+
+
+def _check_change(context: Context, report: Report, path: Path, key: str, value: str | float) -> None:
+    """Check one entry ``collection.property: factor or expression``."""
+    collection, _, name = key.partition(".")
+    known = (*context.declared("selection", "objects"), *sorted(input_collections(context)))
+    check_reference(report, path, collection, "collection", known)
+    check_reference(report, path, name, "property", sorted(_CHANGEABLE), owner="an item that can change")
+    if isinstance(value, str):
+        scope = Scope(
+            names=ITEM_PROPERTIES, functions=ELEMENTWISE, numbers=ITEM_PROPERTIES,
+            remedy=f"an item has {', '.join(sorted(ITEM_PROPERTIES))}",
+        )  # fmt: skip
+        check_expression(report, path, value, scope, wanted="number")
+
+
+def _check_weights(context: Context, report: Report, path: Path, systematic: WeightSystematic) -> None:
+    """Check both weights; columns are those of the files, which are looked for when these are read."""
+    scope = Scope(names=Anything(), collections=event_collections(context))
+    trees = {}
+    for direction in _DIRECTIONS:
+        text: str = getattr(systematic, direction)
+        tree = check_expression(report, (*path, direction), text, scope, wanted="number")
+        trees[direction] = None if tree is None else to_text(tree)
+    if trees["up"] is not None and trees["up"] == trees["down"]:
+        message = "'up' and 'down' are the same weight; the systematic has no effect"
+        report.add((*path, "up"), "spec.no-effect", message, found=shown(systematic.up))
+
+
+def _normal(change: Mapping[str, str | float]) -> Mapping[str, str]:
+    """Return each change as text that does not depend on spaces and on how a number is written."""
+    return {key: _text(value) for key, value in change.items()}
+
+
+def _text(value: str | float) -> str:
+    if not isinstance(value, str):
+        return f"{value:.17g}"
+    try:
+        return f"={to_text(parse(value))}"
+    except ExpressionError:
+        return f"={value}"  # reported with the expression
