@@ -46,7 +46,8 @@ def basis_of(context: Context, process: str) -> str | None:
 def _check_process(context: Context, report: Report, path: Path, process: str) -> None:
     if not check_reference(report, path, process, "process", context.declared("processes")):
         return
-    if "coefficient" in (context.body["processes"].get(process) or {}):
+    declared = context.analysis.processes.get(process)
+    if declared is not None and declared.coefficient.strip() != "1":
         message = f"the basis gives the coefficient of '{process}', which has one of its own"
         report.add(
             ("processes", process, "coefficient"), "spec.needless-key", message,
