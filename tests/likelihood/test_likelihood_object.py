@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evercast.errors import InvalidInput
-from evercast.likelihood import binned_term
+from evercast.likelihood import unbinned_sums
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.model import LikelihoodModel, ParameterModel
@@ -49,14 +49,17 @@ def test_expected_events_are_given_per_bin_and_per_component() -> None:
 
 
 def test_other_data_of_the_same_shape_need_no_new_compilation() -> None:
-    model = counting_model(width=0.1)
-    Likelihood(model).expand(np.array([1.0, 0.0]))
-    compiled = binned_term._expand._cache_size()
-    for observed in (40.0, 55.0, 70.0):
-        channel = replace(model.channels[0], observed=np.array([observed]))
-        parameters = (model.parameters[0], replace(model.parameters[1], global_observable=observed / 100))
-        Likelihood(replace(model, channels=(channel,), parameters=parameters)).expand(np.array([1.0, 0.0]))
-    assert binned_term._expand._cache_size() == compiled
+    model = gaussian_mixture()
+    theta = np.array([1.0])
+    Likelihood(model).expand(theta)
+    compiled = unbinned_sums.sums_at._cache_size()
+    channel = model.channels[0]
+    for scale in (0.5, 1.5):
+        events = replace(channel.events, weight=scale * channel.events.weight)
+        components = tuple(replace(entry, yield_events=scale * entry.yield_events) for entry in channel.components)
+        changed = replace(model, channels=(replace(channel, events=events, components=components),))
+        Likelihood(changed).expand(theta)
+    assert unbinned_sums.sums_at._cache_size() == compiled
 
 
 def test_a_bin_without_expectation_is_allowed_only_without_counts() -> None:

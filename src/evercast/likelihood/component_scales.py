@@ -1,4 +1,4 @@
-"""Expected events of unbinned components: coefficient x yield x factors x normalisation variations."""
+"""Expected events of unbinned components with derivatives: coefficient x yield x factors x normalisation variations."""
 
 from __future__ import annotations
 
@@ -6,102 +6,89 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
-from evercast.likelihood.coefficients import coefficient_value, read_coefficient
-from evercast.likelihood.interpolation import FACTOR_CODES, interpolated_factor
-from evercast.likelihood.model import Component, NormFactor, NormSys
-from evercast.spec.expressions import Node
-from evercast.spec.expressions import names as names_in
+from evercast.likelihood.binned_factors import Programs, Systems, build_programs, build_systems
+from evercast.likelihood.model import Component
 
-__all__ = ["ScaleFormulas", "ScaleTensors", "build_scales", "component_scales"]
+__all__ = ["ComponentScales", "ScaleValues", "build_scales"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScaleFormulas:
-    """What is compiled in.
+class ScaleValues(NamedTuple):
+    """Expected events of the components with derivatives in the parameters.
 
     Args:
-        formulas: coefficient of each component.
-        positions: (name, position in the parameter vector) of the parameters the formulas use.
-        codes: interpolation codes that occur.
+        value: (points, components).
+        gradient: (points, components, own).
+        hessian: (points, components, own, own).
     """
 
-    formulas: tuple[Node, ...]
-    positions: tuple[tuple[str, int], ...]
-    codes: tuple[str, ...]
+    value: Float[np.ndarray, "points components"]
+    gradient: Float[np.ndarray, "points components own"]
+    hessian: Float[np.ndarray, "points components own own"]
 
 
-class ScaleTensors(NamedTuple):
-    """What is passed as arguments; an index behind the parameters points at the constant 1.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ComponentScales:
+    """How the expected events of components follow the parameters.
 
     Args:
         yields: (components,) expected events at coefficient 1.
-        factor: (components, factors) parameter positions.
-        system, up, down, code: (components, systematics) normalisation variations.
+        programs: products of coefficients and normfactors.
+        systems: normalisation variations.
     """
 
-    yields: Float[Array, " components"]
-    factor: Int[Array, "components factors"]
-    system: Int[Array, "components systematics"]
-    up: Float[Array, "components systematics"]
-    down: Float[Array, "components systematics"]
-    code: Int[Array, "components systematics"]
+    yields: Float[np.ndarray, " components"]
+    programs: Programs
+    systems: Systems
+
+    def value(self, own: Float[np.ndarray, "points own"]) -> Float[np.ndarray, "points components"]:
+        """Return the expected events; NaN where a coefficient is undefined."""
+        theta = np.pad(own, ((0, 0), (0, 1)), constant_values=1.0)
+        with np.errstate(all="ignore"):
+            program = self.programs.evaluate(theta).value[:, self.programs.of_row]
+            return np.asarray(self.yields * program * self.systems.evaluate(theta).factor)
+
+    def evaluate(self, own: Float[np.ndarray, "points own"]) -> ScaleValues:
+        """Return the expected events with derivatives; NaN where a coefficient is undefined."""
+        points, n_own = own.shape
+        theta = np.pad(own, ((0, 0), (0, 1)), constant_values=1.0)
+        with np.errstate(all="ignore"):
+            used, systems = self.programs.evaluate(theta), self.systems.evaluate(theta)
+            slope = np.zeros((points, len(self.yields), n_own))
+            bend = np.zeros_like(slope)
+            row, column = self.systems.row, self.systems.column
+            slope[:, row, column] = systems.first
+            bend[:, row, column] = systems.second - systems.first**2
+            of_row, columns = self.programs.of_row, self.programs.columns
+            first = np.zeros_like(slope)
+            first[:, :, columns] = used.gradient[:, of_row]
+            program = used.value[:, of_row]
+            mixed = first[:, :, :, None] * slope[:, :, None, :]
+            hessian = program[:, :, None, None] * slope[:, :, :, None] * slope[:, :, None, :]
+            hessian += mixed + mixed.transpose(0, 1, 3, 2)
+            diagonal = np.arange(n_own)
+            hessian[:, :, diagonal, diagonal] += program[:, :, None] * bend
+            hessian[:, :, columns[:, None], columns] += used.hessian[:, of_row]
+            scale = self.yields * systems.factor
+            gradient = scale[:, :, None] * (first + program[:, :, None] * slope)
+            return ScaleValues(scale * program, gradient, scale[:, :, None, None] * hessian)
 
 
-def build_scales(
-    components: Sequence[Component], names: Sequence[str], *, where: str
-) -> tuple[ScaleFormulas, ScaleTensors]:
-    """Return both sides of the scales.
+def build_scales(components: Sequence[Component], names: Sequence[str]) -> ComponentScales:
+    """Return the scales of components.
 
     Args:
         components: of the channel.
         names: of the parameters, in the order of the vectors to come.
-        where: named in messages.
 
     Raises:
         InvalidInput: a coefficient is not a formula of the parameters.
     """
-    index = {name: position for position, name in enumerate(names)}
-    nodes = tuple(read_coefficient(c.coefficient, parameters=frozenset(names), where=where) for c in components)
-    used = sorted(set().union(*(names_in(node) for node in nodes)))
-    factors = [[index[m.parameter] for m in c.modifiers if isinstance(m, NormFactor)] for c in components]
-    systems = [
-        [(index[m.parameter], m.up, m.down, FACTOR_CODES.index(m.code)) for m in c.modifiers if isinstance(m, NormSys)]
-        for c in components
-    ]
-    constant, n = len(names), len(components)
-    neutral = (constant, 1.0, 1.0, FACTOR_CODES.index("4"))
-    n_factors, n_systems = max(map(len, factors)), max(map(len, systems))
-    factor = np.array([f + [constant] * (n_factors - len(f)) for f in factors], dtype=np.int32).reshape(n, -1)
-    table = np.array([s + [neutral] * (n_systems - len(s)) for s in systems], dtype=float).reshape(n, -1, 4)
-    codes = {m.code for c in components for m in c.modifiers if isinstance(m, NormSys)}
-    formulas = ScaleFormulas(
-        formulas=nodes, positions=tuple((name, index[name]) for name in used), codes=tuple(sorted(codes))
+    position = {name: number for number, name in enumerate(names)}
+    return ComponentScales(
+        yields=np.array([component.yield_events for component in components], dtype=float),
+        programs=build_programs(components, position, frozenset(names)),
+        systems=build_systems(components, position),
     )
-    with jax.enable_x64(new_val=True):
-        return formulas, ScaleTensors(
-            yields=jnp.asarray([component.yield_events for component in components], dtype=float),
-            factor=jnp.asarray(factor),
-            system=jnp.asarray(table[:, :, 0].astype(np.int32)),
-            up=jnp.asarray(table[:, :, 1]),
-            down=jnp.asarray(table[:, :, 2]),
-            code=jnp.asarray(table[:, :, 3].astype(np.int32)),
-        )
-
-
-def component_scales(
-    formulas: ScaleFormulas, theta: Float[Array, " own"], tensors: ScaleTensors
-) -> Float[Array, " components"]:
-    """Return the expected events of each component; NaN where a coefficient is undefined."""
-    extended = jnp.append(theta, 1.0)
-    values = {name: theta[position] for name, position in formulas.positions}
-    coefficients = jnp.stack([coefficient_value(node, values) for node in formulas.formulas])
-    factors = jnp.prod(extended[tensors.factor], axis=1)
-    systems = interpolated_factor(
-        extended[tensors.system], tensors.up, tensors.down, tensors.code, codes=formulas.codes
-    )
-    return coefficients * tensors.yields * factors * jnp.prod(systems, axis=1)

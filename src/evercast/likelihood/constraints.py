@@ -61,6 +61,9 @@ class _Constraints:
         observed = self.observed[rows]
         pull = (own - observed) / self.scale
         normal = pull**2 + 2.0 * np.log(self.scale) + math.log(2.0 * math.pi)
+        if self.normal.all():
+            total = np.sum(normal, axis=1)
+            return np.where(np.isnan(total), np.inf, total)
         rate, counted = self.scale * own, observed > 0
         excess = np.where(counted & (rate > 0), (rate - observed) / np.where(counted, observed, 1.0), 0.0)
         poisson = np.where(counted, observed * (excess - np.log1p(excess)), rate) + log_factorial_excess(observed)

@@ -8,32 +8,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from evercast.likelihood.morph_layout import Monomial, MorphLayout
 
-__all__ = ["MorphFactors", "coordinates_at", "morph_factors"]
+__all__ = ["CODE4", "DOWN", "DOWN_SLOPE", "UP", "UP_SLOPE", "Coordinates", "anchor_table", "coordinates", "monomials"]
 
+Own = Float[np.ndarray, "points own"]
 
-class MorphFactors(NamedTuple):
-    """Numbers that all events share; a factor is exp(`up` ln u + `down` ln d) x (`code4` . basis).
-
-    Args:
-        code4: (3, 7, anchors) coefficients of the basis, of the value and of the first two derivatives; 1, 0, 0, ...
-            outside of -1 < alpha < 1.
-        up, down: (anchors,) powers of u and d; 0 within.
-        up_slope, down_slope: (anchors,) their derivatives.
-        terms: (terms,) values of the monomials.
-    """
-
-    code4: Float[Array, "3 7 anchors"]
-    up: Float[Array, " anchors"]
-    down: Float[Array, " anchors"]
-    up_slope: Float[Array, " anchors"]
-    down_slope: Float[Array, " anchors"]
-    terms: Float[Array, " terms"]
+CODE4 = slice(0, 21)
+"""Rows of the anchor table: 3 x 7 coefficients of the basis, of value, first and second derivative."""
+UP, DOWN, UP_SLOPE, DOWN_SLOPE = 21, 22, 23, 24
+"""Rows of the anchor table: powers of u and d, and their derivatives."""
 
 
 def _powers_to_basis() -> Float[np.ndarray, "powers basis"]:
@@ -55,39 +42,96 @@ def _powers_to_basis() -> Float[np.ndarray, "powers basis"]:
     )
 
 
-def morph_factors(layout: MorphLayout, own: Float[Array, " own"]) -> MorphFactors:
-    """Return the numbers at (own,) parameters, float64."""
-    alpha = own[np.array(layout.anchors, dtype=np.int32)]
+def anchor_table(layout: MorphLayout, own: Own) -> Float[np.ndarray, "points rows anchors"]:
+    """Return the numbers of each anchor: its factor is u^up d^down x (coefficients . basis).
+
+    Within -1 < alpha < 1 code 4 is its polynomial and the powers are 0; outside, and for log-linear anchors, the
+    coefficients are 1, 0, 0, ... and one of the powers is |alpha|.
+
+    Args:
+        layout: of the morphs.
+        own: (points, own) parameters.
+
+    Returns:
+        (points, 25, anchors), the rows as named above.
+    """
+    if not layout.anchors:
+        return np.zeros((len(own), 25, 0))
+    alpha = own[:, list(layout.anchors)]
     is_code4 = np.zeros(len(layout.anchors), dtype=bool)
     for component in layout.components:
         is_code4[list(component.code4)] = True
-    within = is_code4 & (jnp.abs(alpha) < 1.0)
-    clipped = jnp.where(within, alpha, 0.0)
-    order = np.arange(7)[:, None]
-    power = [clipped[None] ** np.maximum(order - n, 0) for n in range(3)]
-    table = jnp.stack([power[0], order * power[1], order * (order - 1) * power[2]])
-    basis = jnp.einsum("dpa,pb->dba", table, _powers_to_basis())
-    outside = jnp.zeros((3, 7, 1)).at[0, 0].set(1.0)
+    within = is_code4 & (np.abs(alpha) < 1.0)
+    x = np.where(within, alpha, 0.0)[:, None]
+    order = np.arange(7.0)[:, None]
+    table = np.stack(
+        [x**order, order * x ** np.maximum(order - 1, 0), order * (order - 1) * x ** np.maximum(order - 2, 0)]
+    )
+    basis = np.einsum("dnpa,pb->ndba", table, _powers_to_basis()).reshape(len(own), 21, len(layout.anchors))
+    outside = np.zeros((21, 1))
+    outside[0] = 1.0
     above = alpha >= 0
-    return MorphFactors(
-        code4=jnp.where(within, basis, outside),
-        up=jnp.where(~within & above, alpha, 0.0),
-        down=jnp.where(~within & ~above, -alpha, 0.0),
-        up_slope=jnp.where(~within & above, 1.0, 0.0),
-        down_slope=jnp.where(~within & ~above, -1.0, 0.0),
-        terms=_monomials(layout.terms, own),
+    powers = (
+        np.where(above, alpha, 0.0),
+        np.where(above, 0.0, -alpha),
+        np.where(above, 1.0, 0.0),
+        np.where(above, 0.0, -1.0),
     )
+    exponents = np.where(within, 0.0, np.stack(powers)).transpose(1, 0, 2)
+    return np.concatenate([np.where(within[:, None], basis, outside), exponents], axis=1)
 
 
-def _monomials(monomials: tuple[Monomial, ...], own: Float[Array, " own"]) -> Float[Array, " n"]:
-    if not monomials:
-        return jnp.zeros(0)
-    return jnp.stack(
-        [jnp.prod(jnp.stack([own[position] ** power for position, power in monomial])) for monomial in monomials]
-    )
+class Coordinates(NamedTuple):
+    """Values with derivatives in the parameters.
+
+    Args:
+        value: (n,).
+        gradient: (n, own).
+        hessian: (n, own, own); None where it is 0.
+    """
+
+    value: Float[np.ndarray, " n"]
+    gradient: Float[np.ndarray, "n own"]
+    hessian: Float[np.ndarray, "n own own"] | None
 
 
-def coordinates_at(layout: MorphLayout, own: Float[Array, " own"]) -> Float[Array, " coordinates"]:
-    """Return the coordinates at (own,) parameters."""
-    first = own[np.array(layout.parameters, dtype=np.int32)]
-    return jnp.concatenate([first, _monomials(layout.monomials, own)])
+def monomials(chosen: tuple[Monomial, ...], own: Own) -> Float[np.ndarray, "points n"]:
+    """Return the values of monomials at (points, own) parameters."""
+    result = np.ones((len(own), len(chosen)))
+    for column, monomial in enumerate(chosen):
+        for position, power in monomial:
+            result[:, column] *= own[:, position] ** power
+    return result
+
+
+def coordinates(layout: MorphLayout, own: Float[np.ndarray, " own"]) -> Coordinates:
+    """Return all coordinates at (own,) parameters."""
+    n_own, first = len(own), len(layout.parameters)
+    value = np.concatenate([own[list(layout.parameters)], monomials(layout.monomials, own[None])[0]])
+    gradient = np.zeros((layout.n_coordinates, n_own))
+    gradient[np.arange(first), list(layout.parameters)] = 1.0
+    if not layout.monomials:
+        return Coordinates(value, gradient, None)
+    hessian = np.zeros((layout.n_coordinates, n_own, n_own))
+    for number, monomial in enumerate(layout.monomials, start=first):
+        slopes, bends = _derivatives(monomial, own)
+        gradient[number], hessian[number] = slopes, bends
+    return Coordinates(value, gradient, hessian)
+
+
+def _derivatives(
+    monomial: Monomial, own: Float[np.ndarray, " own"]
+) -> tuple[Float[np.ndarray, " own"], Float[np.ndarray, "own own"]]:
+    gradient, hessian = np.zeros(len(own)), np.zeros((len(own), len(own)))
+    for position, power in monomial:
+        once = _lowered(monomial, position)
+        gradient[position] = power * monomials((once,), own[None])[0, 0]
+        for other, remaining in once:
+            if remaining:
+                twice = monomials((_lowered(once, other),), own[None])[0, 0]
+                hessian[position, other] = power * remaining * twice
+    return gradient, hessian
+
+
+def _lowered(monomial: Monomial, position: int) -> Monomial:
+    return tuple((at, power - (at == position)) for at, power in monomial)

@@ -1,114 +1,47 @@
-"""From sums over events to -2 ln L of a channel and its derivatives in the parameters.
+"""From sums over events to -2 ln L of a channel and its derivatives in the parameters; small arrays, numpy.
 
-The sums are second-order expansions in (expected events / Z, coordinates) around the point itself; differentiating the
-expansions gives exact first and second derivatives and keeps nothing of the size of the events.
+With nu_j(theta) the expected events, y(theta) the coordinates and F(nu / Z(y), y) the sum over events of w ln lambda:
+-2 ln L = 2 [sum_j nu_j - F].
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from evercast.likelihood.component_scales import ScaleFormulas, ScaleTensors, component_scales
-from evercast.likelihood.morph_factors import MorphFactors, coordinates_at, morph_factors
+from evercast.likelihood.component_scales import ScaleValues
+from evercast.likelihood.morph_factors import Coordinates
 from evercast.likelihood.morph_layout import MorphLayout
-from evercast.likelihood.unbinned_kernel import Sums
+from evercast.likelihood.terms import Expansion
+from evercast.likelihood.unbinned_sums import HostSums
 
-__all__ = ["Prepared", "differentiate", "divided", "log_normalisation", "prepare", "twice_nll"]
+__all__ = ["differentiate", "log_normalisation", "twice_nll"]
 
-Own = Float[Array, " own"]
-
-
-class Prepared(NamedTuple):
-    """What the sums need at a point.
-
-    Args:
-        expected: (components,) coefficient x yield x modifiers.
-        factors: of the morphs.
-    """
-
-    expected: Float[Array, " components"]
-    factors: MorphFactors
+Components = Float[np.ndarray, " components"]
 
 
-class _Expanded(NamedTuple):
-    value: Array
-    gradient: Array
-    hessian: Array
+class _Logs(NamedTuple):
+    """ln Z of the components with derivatives in the parameters."""
+
+    value: Components
+    gradient: Float[np.ndarray, "components own"]
+    hessian: Float[np.ndarray, "components own own"]
 
 
-def prepare(formulas: ScaleFormulas, layout: MorphLayout, own: Own, tensors: ScaleTensors) -> Prepared:
-    """Return the expected events and the morph factors at (own,) parameters."""
-    return Prepared(component_scales(formulas, own, tensors), morph_factors(layout, own))
+def log_normalisation(layout: MorphLayout, reference: HostSums) -> Components:
+    """Return ln Z_j, Z_j = E_ref[r_j g_j]; 0 for components that do not move, NaN where Z is not positive."""
+    result = np.zeros(len(layout.components))
+    if layout.normalises:
+        moved = np.array([component.is_moved for component in layout.components])
+        value = np.asarray(reference.component)[moved]
+        result[moved] = np.log(np.where(value > 0, value, np.nan))
+    return result
 
 
-def divided(layout: MorphLayout, expected: Float[Array, " components"], reference: Sums) -> Float[Array, " components"]:
-    """Return the expected events over Z_j = E_ref[r_j g_j]; NaN where Z is not positive."""
-    return expected / jnp.exp(log_normalisation(layout, reference))
-
-
-def log_normalisation(layout: MorphLayout, reference: Sums) -> Float[Array, " components"]:
-    """Return ln Z_j; 0 for components that do not move."""
-    moved = np.array([component.is_moved for component in layout.components])
-    if not layout.normalises:
-        return jnp.zeros(len(moved))
-    value = reference.component
-    return jnp.where(moved, jnp.log(jnp.where(value > 0, value, jnp.nan)), 0.0)
-
-
-def _along(layout: MorphLayout, j: int) -> np.ndarray:
-    return np.array(layout.components[j].coordinates, dtype=np.int32)
-
-
-def _expand_normalisation(layout: MorphLayout, sums: Sums, order: int) -> tuple[_Expanded, ...]:
-    """Return ln Z_j of each component, expanded in the coordinates."""
-    size, values = layout.n_coordinates, log_normalisation(layout, sums)
-    result = []
-    for j, component in enumerate(layout.components):
-        gradient, hessian = jnp.zeros(size), jnp.zeros((size, size))
-        if component.is_moved and layout.normalises:
-            along = _along(layout, j)
-            gradient = gradient.at[along].add(sums.column[j] / sums.component[j])
-            if order > 1:
-                hessian = _second(layout, sums, j) / sums.component[j] - jnp.outer(gradient, gradient)
-        result.append(_Expanded(values[j], gradient, hessian))
-    return tuple(result)
-
-
-def _second(layout: MorphLayout, sums: Sums, j: int) -> Float[Array, "coordinates coordinates"]:
-    """Return the sum of weight x (z z^T + dz / dy) of a component in the coordinates."""
-    along = _along(layout, j)
-    bend = along[: len(layout.components[j].code4)]
-    total = jnp.zeros((layout.n_coordinates, layout.n_coordinates))
-    return total.at[np.ix_(along, along)].add(sums.square[j]).at[bend, bend].add(sums.bend[j])
-
-
-def _expand_sum(layout: MorphLayout, sums: Sums, divided: Array, order: int) -> _Expanded:
-    """Return the sum of w ln lambda, expanded in (expected events / Z, coordinates)."""
-    n, size = len(layout.components), len(layout.components) + layout.n_coordinates
-    gradient = jnp.zeros(size).at[:n].add(sums.component)
-    hessian = -sums.cross if order > 1 else jnp.zeros((size, size))
-    for j, component in enumerate(layout.components):
-        if not component.is_moved:
-            continue
-        along = n + _along(layout, j)
-        gradient = gradient.at[along].add(divided[j] * sums.column[j])
-        if order > 1:
-            hessian = hessian.at[j, along].add(sums.column[j]).at[along, j].add(sums.column[j])
-            hessian = hessian.at[n:, n:].add(divided[j] * _second(layout, sums, j))
-    return _Expanded(sums.value, gradient, hessian)
-
-
-def _evaluate(expanded: _Expanded, step: Array, order: int) -> Array:
-    value = expanded.value + expanded.gradient @ step
-    return value + 0.5 * step @ (expanded.hessian @ step) if order > 1 else value
-
-
-def twice_nll(expected: Float[Array, " components"], sums: Sums, n_counted: Float[Array, ""]) -> Float[Array, ""]:
+def twice_nll(expected: Components, sums: HostSums, *, n_counted: int) -> float:
     """Return 2 [nu - sum_i w_i ln lambda_i]; infinite where it is not defined.
 
     That is where an intensity is not positive, and where nu is negative: no number of expected events, however small
@@ -119,50 +52,101 @@ def twice_nll(expected: Float[Array, " components"], sums: Sums, n_counted: Floa
         sums: of the data.
         n_counted: number of events with weight.
     """
-    total = jnp.sum(expected)
-    impossible = (total < 0) | ((total == 0) & (n_counted > 0)) | (sums.n_bad > 0)
-    value = 2.0 * (total - sums.value)
-    return jnp.where(impossible | ~jnp.isfinite(value), jnp.inf, value)
+    total = float(expected.sum())
+    value = 2.0 * (total - float(sums.value))
+    if total < 0 or (total == 0 and n_counted) or sums.n_bad > 0 or not math.isfinite(value):
+        return math.inf
+    return value
+
+
+def _second(layout: MorphLayout, sums: HostSums, j: int) -> Float[np.ndarray, "coordinates coordinates"]:
+    """Return the sum of weight x (z z^T + dz / dy) of a component in the coordinates."""
+    along = np.array(layout.components[j].coordinates)
+    bend = along[: len(layout.components[j].code4)]
+    total = np.zeros((layout.n_coordinates, layout.n_coordinates))
+    np.add.at(total, np.ix_(along, along), sums.square[j])
+    np.add.at(total, (bend, bend), sums.bend[j])
+    return total
+
+
+def _first(layout: MorphLayout, sums: HostSums, j: int) -> Float[np.ndarray, " coordinates"]:
+    total = np.zeros(layout.n_coordinates)
+    np.add.at(total, list(layout.components[j].coordinates), sums.column[j])
+    return total
+
+
+def _logs(layout: MorphLayout, reference: HostSums, along: Coordinates, order: int) -> _Logs:
+    n, n_own = len(layout.components), along.gradient.shape[1]
+    result = _Logs(log_normalisation(layout, reference), np.zeros((n, n_own)), np.zeros((n, n_own, n_own)))
+    for j, component in enumerate(layout.components):
+        if not (component.is_moved and layout.normalises):
+            continue
+        slope = _first(layout, reference, j) / reference.component[j]
+        result.gradient[j] = slope @ along.gradient
+        if order > 1:
+            bend = _second(layout, reference, j) / reference.component[j] - np.outer(slope, slope)
+            result.hessian[j] = along.gradient.T @ bend @ along.gradient + _bent(slope, along)
+    return result
+
+
+def _bent(slope: Float[np.ndarray, " n"], along: Coordinates) -> Float[np.ndarray, "own own"] | float:
+    return 0.0 if along.hessian is None else np.tensordot(slope, along.hessian, axes=1)
 
 
 def differentiate(
-    formulas: ScaleFormulas,
     layout: MorphLayout,
-    own: Own,
-    tensors: ScaleTensors,
-    reference: Sums,
-    data: Sums,
-    n_counted: Float[Array, ""],
+    scales: ScaleValues,
+    along: Coordinates,
+    reference: HostSums,
+    data: HostSums,
     *,
+    n_counted: int,
     order: int,
-) -> tuple[Array, Array, Array]:
+) -> Expansion:
     """Return value, gradient and Hessian in the parameters.
 
     Args:
-        formulas: of the expected events.
         layout: of the morphs.
-        own: (own,) where the sums were made.
-        tensors: of the expected events.
+        scales: expected events at one point.
+        along: coordinates there.
         reference: sums of the reference, of at least this order.
         data: sums of the data, likewise.
         n_counted: number of events with weight.
-        order: 1 leaves the Hessian empty.
+        order: 1 leaves the Hessian 0.
     """
-    point = jax.lax.stop_gradient(own)
-    start = divided(layout, component_scales(formulas, point, tensors), reference)
-    expanded = _expand_sum(layout, data, start, order)
-    normalisation = _expand_normalisation(layout, reference, order)
-    origin = coordinates_at(layout, point)
-
-    def value(theta: Array) -> Array:
-        step = coordinates_at(layout, theta) - origin
-        logs = jnp.stack([_evaluate(entry, step, order) for entry in normalisation])
-        expected = component_scales(formulas, theta, tensors)
-        shift = jnp.concatenate([expected * jnp.exp(-logs) - start, step])
-        return 2.0 * (jnp.sum(expected) - _evaluate(expanded, shift, order))
-
-    total = twice_nll(component_scales(formulas, point, tensors), data, n_counted)
+    n_own = along.gradient.shape[1]
+    expected, first, second = scales.value[0], scales.gradient[0], scales.hessian[0]
+    logs = _logs(layout, reference, along, order)
+    inverse = np.exp(-logs.value)
+    divided = expected * inverse
+    slope = inverse[:, None] * (first - expected[:, None] * logs.gradient)
+    by_coordinate = np.zeros(layout.n_coordinates)
+    columns = [_first(layout, data, j) for j in range(len(expected))]
+    for value, column in zip(divided, columns, strict=True):
+        by_coordinate += value * column
+    gradient = 2.0 * (first.sum(axis=0) - data.component @ slope - by_coordinate @ along.gradient)
+    value = twice_nll(expected, data, n_counted=n_counted)
     if order == 1:
-        return total, jax.grad(value)(own), jnp.zeros((0, 0))
-    hessian, slope = jax.jacfwd(lambda theta: (jax.grad(value)(theta),) * 2, has_aux=True)(own)
-    return total, slope, hessian
+        return Expansion(value, gradient, np.zeros((n_own, n_own)))
+    local = _local_hessian(layout, data, divided, columns)
+    steps = np.concatenate([slope, along.gradient])
+    mixed = first[:, :, None] * logs.gradient[:, None, :]
+    square = logs.gradient[:, :, None] * logs.gradient[:, None, :]
+    bend = second - mixed - mixed.transpose(0, 2, 1) + expected[:, None, None] * (square - logs.hessian)
+    hessian = steps.T @ local @ steps + np.tensordot(data.component * inverse, bend, axes=1)
+    hessian = hessian + _bent(by_coordinate, along)
+    return Expansion(value, gradient, 2.0 * (second.sum(axis=0) - hessian))
+
+
+def _local_hessian(
+    layout: MorphLayout, data: HostSums, divided: Components, columns: list[Float[np.ndarray, " coordinates"]]
+) -> Float[np.ndarray, "x x"]:
+    """Return the second derivatives of F in (expected events / Z, coordinates)."""
+    n = len(divided)
+    hessian = -np.asarray(data.cross)
+    for j, component in enumerate(layout.components):
+        if component.is_moved:
+            hessian[j, n:] += columns[j]
+            hessian[n:, j] += columns[j]
+            hessian[n:, n:] += divided[j] * _second(layout, data, j)
+    return hessian

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from evercast.likelihood.morph_factors import MorphFactors
+from evercast.likelihood.morph_factors import CODE4, DOWN, DOWN_SLOPE, UP, UP_SLOPE
 from evercast.likelihood.morph_layout import ComponentColumns, MorphLayout
 
-__all__ = ["Chunk", "Element", "Sums", "add_sums", "data_sums", "empty_sums", "reference_sums"]
+__all__ = ["At", "Chunk", "Element", "Sums", "add_sums", "data_sums", "empty_sums", "reference_sums", "sums_shapes"]
 
 
 Element = np.dtype[np.generic]
@@ -44,6 +44,20 @@ class Chunk(NamedTuple):
     log_up: Float[Array, "events anchors"]
     log_down: Float[Array, "events anchors"]
     coefficients: Float[Array, "events terms"]
+
+
+class At(NamedTuple):
+    """Where the sums are made, float64, from numpy; with a leading axis where they are made at several points.
+
+    Args:
+        expected: (components,) expected events; divided by Z for the sums of the data.
+        anchors: (25, anchors) of `anchor_table`.
+        terms: (terms,) values of the monomials.
+    """
+
+    expected: Float[Array, "*points components"]
+    anchors: Float[Array, "*points rows anchors"]
+    terms: Float[Array, "*points terms"]
 
 
 class Sums(NamedTuple):
@@ -77,8 +91,20 @@ class _Moved(NamedTuple):
     bend: Array
 
 
-def empty_sums(layout: MorphLayout, *, order: int, reference: bool) -> Sums:
-    """Return sums over no events.
+class SumsShapes(NamedTuple):
+    """The shape of each of the `Sums`."""
+
+    value: tuple[int, ...]
+    n_bad: tuple[int, ...]
+    component: tuple[int, ...]
+    column: tuple[tuple[int, ...], ...]
+    square: tuple[tuple[int, ...], ...]
+    bend: tuple[tuple[int, ...], ...]
+    cross: tuple[int, ...]
+
+
+def sums_shapes(layout: MorphLayout, *, order: int, reference: bool) -> SumsShapes:
+    """Return the shape of each of the sums.
 
     Args:
         layout: of the morphs.
@@ -90,14 +116,28 @@ def empty_sums(layout: MorphLayout, *, order: int, reference: bool) -> Sums:
     squares = [size if order > 1 else 0 for size in columns]
     bends = [len(component.code4) if order > 1 else 0 for component in layout.components]
     size = n + layout.n_coordinates if order > 1 and not reference else 0
+    return SumsShapes(
+        value=(),
+        n_bad=(),
+        component=(n if order > 0 or reference else 0,),
+        column=tuple((k,) for k in columns),
+        square=tuple((k, k) for k in squares),
+        bend=tuple((k,) for k in bends),
+        cross=(size, size),
+    )
+
+
+def empty_sums(layout: MorphLayout, *, order: int, reference: bool) -> Sums:
+    """Return sums over no events; the arguments are those of `sums_shapes`."""
+    shapes = sums_shapes(layout, order=order, reference=reference)
     return Sums(
-        value=jnp.zeros(()),
-        n_bad=jnp.zeros(()),
-        component=jnp.zeros(n if order > 0 or reference else 0),
-        column=tuple(jnp.zeros(k) for k in columns),
-        square=tuple(jnp.zeros((k, k)) for k in squares),
-        bend=tuple(jnp.zeros(k) for k in bends),
-        cross=jnp.zeros((size, size)),
+        value=jnp.zeros(shapes.value),
+        n_bad=jnp.zeros(shapes.n_bad),
+        component=jnp.zeros(shapes.component),
+        column=tuple(jnp.zeros(shape) for shape in shapes.column),
+        square=tuple(jnp.zeros(shape) for shape in shapes.square),
+        bend=tuple(jnp.zeros(shape) for shape in shapes.bend),
+        cross=jnp.zeros(shapes.cross),
     )
 
 
@@ -113,7 +153,7 @@ def _basis_sum(c: Array, u: Array, d: Array, ln_u: Array, ln_d: Array) -> Array:
     return c[0] + u * (c[1] + ln_u * (c[3] + ln_u * c[5])) + d * (c[2] + ln_d * (c[4] + ln_d * c[6]))
 
 
-def _move(own: ComponentColumns, chunk: Chunk, factors: MorphFactors, *, order: int, dtype: Element) -> _Moved:
+def _move(own: ComponentColumns, chunk: Chunk, at: At, *, order: int, dtype: Element) -> _Moved:
     n = chunk.weight.shape[0]
     exponent, factor = jnp.zeros(n), jnp.ones(n)
     slopes, bend = [jnp.zeros((n, 0), dtype)], jnp.zeros((n, 0), dtype)
@@ -121,11 +161,11 @@ def _move(own: ComponentColumns, chunk: Chunk, factors: MorphFactors, *, order: 
         if not columns:
             continue
         ln_u, ln_d = (_take(values, columns, dtype) for values in (chunk.log_up, chunk.log_down))
-        up, down, up_slope, down_slope = (_take(values, columns, dtype) for values in factors[1:5])
-        exponent += ln_u @ up + ln_d @ down
-        slope = ln_u * up_slope + ln_d * down_slope
+        table = _take(at.anchors, columns, dtype)
+        exponent += ln_u @ table[UP] + ln_d @ table[DOWN]
+        slope = ln_u * table[UP_SLOPE] + ln_d * table[DOWN_SLOPE]
         if columns is own.code4:
-            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), _take(factors.code4, columns, dtype)
+            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), table[CODE4].reshape(3, 7, -1)
             h = _basis_sum(c[0], u, d, ln_u, ln_d)
             factor = jnp.prod(h, axis=1).astype(exponent.dtype)
             if order > 0:
@@ -136,7 +176,7 @@ def _move(own: ComponentColumns, chunk: Chunk, factors: MorphFactors, *, order: 
         slopes.append(slope)
     if own.terms:
         deltas = _take(chunk.coefficients, own.terms, dtype)
-        exponent += deltas @ _take(factors.terms, own.terms, dtype)
+        exponent += deltas @ _take(at.terms, own.terms, dtype)
         slopes.append(deltas)
     return _Moved(exponent, factor, jnp.concatenate(slopes, axis=1) if order > 0 else slopes[0], bend)
 
@@ -156,8 +196,7 @@ def _weighted(moved: list[_Moved], weight: Array, *, order: int) -> tuple[tuple[
 def data_sums(
     layout: MorphLayout,
     chunk: Chunk,
-    expected: Float[Array, " components"],
-    factors: MorphFactors,
+    at: At,
     *,
     order: int,
     dtype: Element,
@@ -167,16 +206,15 @@ def data_sums(
     Args:
         layout: of the morphs.
         chunk: events; those with weight 0 count for nothing.
-        expected: (components,) nu_j / Z_j, of any sign.
-        factors: of the morphs.
+        at: nu_j / Z_j, of any sign, and the numbers of the morphs.
         order: 0 value, 1 with first, 2 with second derivatives.
         dtype: of the elements, float32 or float64.
     """
-    moved = [_move(own, chunk, factors, order=order, dtype=dtype) for own in layout.components]
+    moved = [_move(own, chunk, at, order=order, dtype=dtype) for own in layout.components]
     logs = chunk.log_ratio.astype(jnp.float64) + jnp.stack([entry.exponent for entry in moved], axis=1)
     largest = jnp.max(logs, axis=1)
     ratio = jnp.exp(logs - largest[:, None]) * jnp.stack([entry.factor for entry in moved], axis=1)
-    intensity = ratio @ expected
+    intensity = ratio @ at.expected
     good = intensity > 0
     counted = jnp.where(good, chunk.weight, 0.0)
     safe = jnp.where(good, intensity, 1.0)
@@ -191,7 +229,7 @@ def data_sums(
     sums = sums._replace(component=jnp.sum(weighted, axis=0), column=column)
     if order == 1:
         return sums
-    return sums._replace(square=square, bend=bend, cross=_cross(layout, moved, scaled, expected, counted))
+    return sums._replace(square=square, bend=bend, cross=_cross(layout, moved, scaled, at.expected, counted))
 
 
 def _cross(layout: MorphLayout, moved: list[_Moved], scaled: Array, expected: Array, weight: Array) -> Array:
@@ -216,9 +254,9 @@ def _spread(values: Array, coordinates: tuple[int, ...], size: int) -> Array:
     return values @ jnp.asarray(indicator, values.dtype)
 
 
-def reference_sums(layout: MorphLayout, chunk: Chunk, factors: MorphFactors, *, order: int, dtype: Element) -> Sums:
+def reference_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element) -> Sums:
     """Return the sums of w r_j g_j over reference events, with derivatives; 1 for components that do not move."""
-    moved = [_move(own, chunk, factors, order=order, dtype=dtype) for own in layout.components]
+    moved = [_move(own, chunk, at, order=order, dtype=dtype) for own in layout.components]
     logs = chunk.log_ratio.astype(jnp.float64) + jnp.stack([entry.exponent for entry in moved], axis=1)
     weighted = jnp.exp(logs) * jnp.stack([entry.factor for entry in moved], axis=1) * chunk.weight[:, None]
     weighted = jnp.where(chunk.weight[:, None] == 0, 0.0, weighted)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from evercast.likelihood.morph_factors import MorphFactors
 from evercast.likelihood.morph_layout import MorphLayout
-from evercast.likelihood.unbinned_kernel import Chunk, Element, Sums, add_sums, data_sums, empty_sums, reference_sums
+from evercast.likelihood.unbinned_kernel import (
+    At,
+    Chunk,
+    Element,
+    Sums,
+    add_sums,
+    data_sums,
+    empty_sums,
+    reference_sums,
+    sums_shapes,
+)
 
-__all__ = ["chunk_size", "sum_data", "sum_reference"]
+__all__ = ["HostSums", "Kind", "sums_at", "sums_of", "to_sums"]
+
+Numbers = Float[np.ndarray, "..."]
 
 _CHUNK = 256
 """Events whose columns stay in the second-level cache: 200 columns x 256 events x 4 bytes = 0.2 MB."""
@@ -20,54 +37,95 @@ _PLAIN_CHUNK = 4096
 """Without columns."""
 
 
-def chunk_size(layout: MorphLayout) -> int:
-    """Return how many events are handled at once."""
-    return _CHUNK if layout.n_coordinates else _PLAIN_CHUNK
+class HostSums(NamedTuple):
+    """`Sums` in numpy."""
+
+    value: Numbers
+    n_bad: Numbers
+    component: Numbers
+    column: tuple[Numbers, ...]
+    square: tuple[Numbers, ...]
+    bend: tuple[Numbers, ...]
+    cross: Numbers
 
 
-def _sum(arrays: Chunk, size: int, start: Sums, of_chunk: Callable[[Chunk], Sums]) -> Sums:
-    """Return `start` and the sums of all chunks; the last chunk overlaps the one before, without weight there."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What sums are made, the static side.
+
+    Args:
+        layout: of the morphs.
+        order: 0 value, 1 with first, 2 with second derivatives.
+        reference: sums of w r g instead of w ln lambda.
+        dtype: of the elements, ``float32`` or ``float64``.
+    """
+
+    layout: MorphLayout
+    order: int
+    reference: bool
+    dtype: str
+
+    @property
+    def chunk_size(self) -> int:
+        """How many events are handled at once."""
+        return _CHUNK if self.layout.n_coordinates else _PLAIN_CHUNK
+
+    def of_chunk(self, chunk: Chunk, at: At) -> Sums:
+        """Return the sums over a chunk."""
+        dtype: Element = jnp.dtype(self.dtype)
+        function: Callable[..., Sums] = reference_sums if self.reference else data_sums
+        return function(self.layout, chunk, at, order=self.order, dtype=dtype)
+
+    def empty(self) -> Sums:
+        """Return the sums over no events."""
+        return empty_sums(self.layout, order=self.order, reference=self.reference)
+
+    def nothing(self) -> HostSums:
+        """Return the sums over no events."""
+        shapes = sums_shapes(self.layout, order=self.order, reference=self.reference)
+        several = (shape for entry in (shapes.column, shapes.square, shapes.bend) for shape in entry)
+        single = (shapes.value, shapes.n_bad, shapes.component, shapes.cross)
+        return to_sums(self, np.zeros(sum(math.prod(shape) for shape in (*several, *single))))
+
+
+def sums_of(kind: Kind, arrays: Chunk, at: At) -> Sums:
+    """Return the sums over all events; the last chunk overlaps the one before and has no weight there."""
     n_events = arrays.weight.shape[0]
-    size = min(size, n_events)
+    size = min(kind.chunk_size, n_events)
     steps = jnp.arange(size)
 
     def add_chunk(number: Array, total: Sums) -> Sums:
         first = jnp.minimum(number * size, n_events - size)
         chunk = Chunk(*(jax.lax.dynamic_slice_in_dim(values, first, size) for values in arrays))
         weight = jnp.where(first + steps >= number * size, chunk.weight, 0.0)
-        return add_sums(total, of_chunk(chunk._replace(weight=weight)))
+        return add_sums(total, kind.of_chunk(chunk._replace(weight=weight), at))
 
-    total: Sums = jax.lax.fori_loop(0, -(-n_events // size), add_chunk, start)
+    total: Sums = jax.lax.fori_loop(0, -(-n_events // size), add_chunk, kind.empty())
     return total
 
 
-def sum_data(
-    layout: MorphLayout,
-    arrays: Chunk,
-    expected: Float[Array, " components"],
-    factors: MorphFactors,
-    *,
-    order: int,
-    dtype: Element,
-) -> Sums:
-    """Return the sums of `data_sums` over all events."""
-    start = empty_sums(layout, order=order, reference=False)
-    return _sum(
-        arrays,
-        chunk_size(layout),
-        start,
-        lambda chunk: data_sums(layout, chunk, expected, factors, order=order, dtype=dtype),
-    )
+@partial(jax.jit, static_argnums=0)
+def sums_at(kind: Kind, arrays: Chunk, at: At) -> Float[Array, " numbers"]:
+    """Return the sums as one vector: one array to bring back."""
+    return ravel_pytree(sums_of(kind, arrays, at))[0]
 
 
-def sum_reference(layout: MorphLayout, arrays: Chunk, factors: MorphFactors, *, order: int, dtype: Element) -> Sums:
-    """Return the sums of `reference_sums` over all events; empty where Z is not computed."""
-    start = empty_sums(layout, order=order, reference=True)
-    if not layout.normalises:
-        return start
-    return _sum(
-        arrays,
-        chunk_size(layout),
-        start,
-        lambda chunk: reference_sums(layout, chunk, factors, order=order, dtype=dtype),
+def to_sums(kind: Kind, numbers: Float[np.ndarray, " numbers"]) -> HostSums:
+    """Return the sums that a vector holds."""
+    shapes = sums_shapes(kind.layout, order=kind.order, reference=kind.reference)
+    first = 0
+
+    def take(shape: tuple[int, ...]) -> Numbers:
+        nonlocal first
+        first += (size := math.prod(shape))
+        return numbers[first - size : first].reshape(shape)
+
+    return HostSums(
+        value=take(shapes.value),
+        n_bad=take(shapes.n_bad),
+        component=take(shapes.component),
+        column=tuple(take(shape) for shape in shapes.column),
+        square=tuple(take(shape) for shape in shapes.square),
+        bend=tuple(take(shape) for shape in shapes.bend),
+        cross=take(shapes.cross),
     )

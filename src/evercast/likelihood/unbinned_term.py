@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.component_scales import ScaleFormulas, ScaleTensors, build_scales, component_scales
-from evercast.likelihood.event_arrays import empty_chunk, padded_length, resident
+from evercast.likelihood.component_scales import ComponentScales, ScaleValues, build_scales
+from evercast.likelihood.event_arrays import padded_length, resident
 from evercast.likelihood.model import EventSet, LikelihoodModel, ParameterModel, UnbinnedChannelModel
+from evercast.likelihood.morph_factors import anchor_table, coordinates, monomials
 from evercast.likelihood.morph_layout import MorphLayout, build_layout
 from evercast.likelihood.terms import Expansion, Expansions
-from evercast.likelihood.unbinned_chain import differentiate, divided, prepare, twice_nll
-from evercast.likelihood.unbinned_kernel import Chunk, Sums
-from evercast.likelihood.unbinned_sums import sum_data, sum_reference
+from evercast.likelihood.unbinned_chain import differentiate, log_normalisation, twice_nll
+from evercast.likelihood.unbinned_kernel import At, Chunk
+from evercast.likelihood.unbinned_sums import HostSums, Kind, sums_at, sums_of, to_sums
 from evercast.spec.expressions import names as names_in
 from evercast.spec.expressions import parse_coefficient
 
@@ -29,59 +30,18 @@ __all__ = ["UnbinnedBatch", "UnbinnedTerm"]
 Own = Float[np.ndarray, " own"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """What is compiled in: formulas, morphs, and the type of the elements."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Form:
+    """How the channel follows its parameters."""
 
-    formulas: ScaleFormulas
+    scales: ComponentScales
     layout: MorphLayout
-    dtype: str
 
-
-class Inputs(NamedTuple):
-    """What is passed as arguments."""
-
-    tensors: ScaleTensors
-    data: Chunk
-    reference: Chunk
-    n_counted: Array
-
-
-def _sums(form: Form, own: Array, inputs: Inputs, order: int) -> tuple[Array, Sums, Sums]:
-    expected, factors = prepare(form.formulas, form.layout, own, inputs.tensors)
-    dtype = jnp.dtype(form.dtype)
-    reference = sum_reference(form.layout, inputs.reference, factors, order=order, dtype=dtype)
-    scaled = divided(form.layout, expected, reference)
-    return expected, reference, sum_data(form.layout, inputs.data, scaled, factors, order=order, dtype=dtype)
-
-
-@partial(jax.jit, static_argnums=0)
-def _value(form: Form, own: Array, inputs: Inputs) -> Array:
-    expected, _, data = _sums(form, own, inputs, 0)
-    return twice_nll(expected, data, inputs.n_counted)
-
-
-@partial(jax.jit, static_argnums=(0, 3))
-def _expand(form: Form, own: Array, inputs: Inputs, order: int) -> tuple[Array, Array, Array]:
-    _, reference, data = _sums(form, own, inputs, order)
-    return differentiate(
-        form.formulas, form.layout, own, inputs.tensors, reference, data, inputs.n_counted, order=order
-    )
-
-
-@partial(jax.jit, static_argnums=0)
-def _expand_batch(form: Form, own: Array, rows: Array, inputs: Inputs, sets: Inputs) -> tuple[Array, Array, Array]:
-    def one(pair: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        point, row = pair
-        chosen = jax.tree.map(lambda leaf: leaf[row], (sets.data, sets.n_counted))
-        value, slope, hessian = _expand(form, point, inputs._replace(data=chosen[0], n_counted=chosen[1]), 2)
-        return value, slope, hessian
-
-    value, slope, hessian = jax.lax.map(one, (own, rows))
-    return value, slope, hessian
-
-
-_expected = jax.jit(component_scales, static_argnums=0)
+    def at(self, own: Float[np.ndarray, "points own"], expected: Float[np.ndarray, "points components"]) -> At:
+        """Return what the sums need at (points, own) parameters."""
+        numbers = (expected, anchor_table(self.layout, own), monomials(self.layout.terms, own))
+        with jax.enable_x64(new_val=True):
+            return At(*(jnp.asarray(values) for values in numbers))
 
 
 class UnbinnedTerm:
@@ -96,43 +56,51 @@ class UnbinnedTerm:
         used = _used(channel)
         self.index = np.array([i for i, p in enumerate(parameters) if p.name in used], dtype=np.int64)
         names = [parameters[i].name for i in self.index]
-        formulas, tensors = build_scales(channel.components, names, where=channel.name)
-        layout = build_layout(channel, names)
-        reference = channel.reference
         self._channel = channel
-        self._form = Form(formulas=formulas, layout=layout, dtype="float64")
-        self._inputs = Inputs(
-            tensors=tensors,
-            data=resident(channel.events),
-            reference=empty_chunk(len(channel.components))
-            if reference is None or not layout.normalises
-            else resident(reference, normalised=True),
-            n_counted=_counted(channel.events),
-        )
+        self._form = _Form(scales=build_scales(channel.components, names), layout=build_layout(channel, names))
+        self._data = resident(channel.events)
+        self._reference = None
+        if channel.reference is not None and self._form.layout.normalises:
+            self._reference = resident(channel.reference, normalised=True)
+        self._n_counted = int(np.count_nonzero(channel.events.weight))
         self.rounding = 0.0
+
+    def _sums(self, own: Own, expected: Float[np.ndarray, " components"], order: int) -> tuple[HostSums, HostSums]:
+        """Return the sums of the reference and of the data."""
+        at = At(*(values[0] for values in self._form.at(own[None], expected[None])))
+        layout = self._form.layout
+        with jax.enable_x64(new_val=True):
+            kind = Kind(layout=layout, order=order, reference=True, dtype="float64")
+            reference = kind.nothing()
+            if self._reference is not None:
+                reference = to_sums(kind, np.asarray(sums_at(kind, self._reference, at)))
+                at = at._replace(expected=at.expected * np.exp(-log_normalisation(layout, reference)))
+            kind = replace(kind, reference=False)
+            return reference, to_sums(kind, np.asarray(sums_at(kind, self._data, at)))
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where an intensity is not positive."""
-        with jax.enable_x64(new_val=True):
-            return float(_value(self._form, jnp.asarray(own), self._inputs))
+        expected = self._form.scales.value(own[None])[0]
+        _, data = self._sums(own, expected, 0)
+        return twice_nll(expected, data, n_counted=self._n_counted)
 
     def value_and_gradient(self, own: Own) -> tuple[float, Own]:
         """Return the value and its gradient."""
-        with jax.enable_x64(new_val=True):
-            value, slope, _ = _expand(self._form, jnp.asarray(own), self._inputs, 1)
-            return float(value), _finite(slope)
+        found = self._expand(own, 1)
+        return found.value, found.gradient
 
     def expand(self, own: Own) -> Expansion:
         """Return value, gradient and Hessian in one evaluation."""
-        with jax.enable_x64(new_val=True):
-            value, slope, hessian = _expand(self._form, jnp.asarray(own), self._inputs, 2)
-            return Expansion(float(value), _finite(slope), _finite(hessian))
+        return self._expand(own, 2)
+
+    def _expand(self, own: Own, order: int) -> Expansion:
+        scales = self._form.scales.evaluate(own[None])
+        reference, data = self._sums(own, scales.value[0], order)
+        return _chain(self._form, own, scales, reference, data, self._n_counted, order)
 
     def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return the expected events of each component."""
-        with jax.enable_x64(new_val=True):
-            scales = _expected(self._form.formulas, jnp.asarray(own), self._inputs.tensors)
-            return {self._channel.name: np.asarray(scales)}
+        return {self._channel.name: self._form.scales.value(own[None])[0]}
 
     def batch(self, models: Sequence[LikelihoodModel]) -> UnbinnedBatch:
         """Return the term on the events of each model."""
@@ -140,9 +108,39 @@ class UnbinnedTerm:
         length = padded_length(max(len(entry.weight) for entry in sets))
         with jax.enable_x64(new_val=True):
             data = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(resident(entry, length=length) for entry in sets))
-            counted = jnp.stack([_counted(entry) for entry in sets])
-        stacked = self._inputs._replace(data=data, n_counted=counted)
-        return UnbinnedBatch(self._form, self._inputs, stacked)
+        counted = tuple(int(np.count_nonzero(entry.weight)) for entry in sets)
+        return UnbinnedBatch(self._form, self._reference, data, counted)
+
+
+def _chain(
+    form: _Form, own: Own, scales: ScaleValues, reference: HostSums, data: HostSums, n_counted: int, order: int
+) -> Expansion:
+    with np.errstate(all="ignore"):
+        along = coordinates(form.layout, own)
+        found = differentiate(form.layout, scales, along, reference, data, n_counted=n_counted, order=order)
+    return Expansion(found.value, _finite(found.gradient), _finite(found.hessian))
+
+
+@partial(jax.jit, static_argnums=0)
+def _batch_sums(
+    kind: Kind, reference: Chunk | None, data: Chunk, rows: Int[Array, " points"], at: At
+) -> tuple[Array, Array]:
+    """Return the sums of the reference and of the chosen data set at each point, one vector a point."""
+
+    def one(pair: tuple[Array, At]) -> tuple[Array, Array]:
+        row, point = pair
+        of_reference, logs = jnp.zeros(0), jnp.zeros(len(kind.layout.components))
+        if reference is not None:
+            sums = sums_of(replace(kind, reference=True), reference, point)
+            moved = np.array([component.is_moved for component in kind.layout.components])
+            of_reference = ravel_pytree(sums)[0]
+            logs = jnp.where(moved, jnp.log(sums.component), 0.0)
+        point = point._replace(expected=point.expected * jnp.exp(-logs))
+        chosen = Chunk(*(leaf[row] for leaf in data))
+        return of_reference, sums_at(kind, chosen, point)
+
+    of_reference, of_data = jax.lax.map(one, (rows, at))
+    return of_reference, of_data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,35 +148,47 @@ class UnbinnedBatch:
     """An unbinned channel on many data sets.
 
     Args:
-        inputs: of the term.
-        sets: data and numbers of events with a leading axis of data sets, filled with weight 0 to one length.
+        reference: of the channel.
+        data: with a leading axis of data sets, filled with weight 0 to one length.
+        n_counted: events with weight, per data set.
     """
 
-    form: Form
-    inputs: Inputs
-    sets: Inputs
+    form: _Form
+    reference: Chunk | None
+    data: Chunk
+    n_counted: tuple[int, ...]
 
     @property
     def n_values(self) -> int:
         """Numbers that one data set and one Hessian occupy."""
-        return sum(int(np.prod(leaf.shape[1:])) for leaf in self.sets.data)
+        return sum(int(np.prod(leaf.shape[1:])) for leaf in self.data)
 
     def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
         """Return value, gradient and Hessian at each point."""
+        kind = Kind(layout=self.form.layout, order=2, reference=False, dtype="float64")
+        of_reference = replace(kind, reference=True)
+        scales = self.form.scales.evaluate(own)
         with jax.enable_x64(new_val=True):
-            found = _expand_batch(self.form, jnp.asarray(own), jnp.asarray(rows), self.inputs, self.sets)
-            return Expansions(np.asarray(found[0]), _finite(found[1]), _finite(found[2]))
+            found = _batch_sums(kind, self.reference, self.data, jnp.asarray(rows), self.form.at(own, scales.value))
+            references, sets = np.asarray(found[0]), np.asarray(found[1])
+        parts = [
+            _chain(
+                self.form,
+                point,
+                ScaleValues(*(entry[number, None] for entry in scales)),
+                of_reference.nothing() if self.reference is None else to_sums(of_reference, reference),
+                to_sums(kind, numbers),
+                self.n_counted[row],
+                2,
+            )
+            for number, (point, row, reference, numbers) in enumerate(zip(own, rows, references, sets, strict=True))
+        ]
+        return Expansions(*(np.array(entries) for entries in zip(*parts, strict=True)))
 
 
-def _finite(values: Array) -> np.ndarray:
+def _finite(values: np.ndarray) -> np.ndarray:
     """Return derivatives, 0 where they are not finite: there the value is infinite."""
-    found = np.asarray(values)
-    return np.where(np.isfinite(found), found, 0.0)
-
-
-def _counted(events: EventSet) -> Array:
-    with jax.enable_x64(new_val=True):
-        return jnp.asarray(float(np.count_nonzero(events.weight)))
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _events_of(model: LikelihoodModel, channel: str) -> EventSet:
