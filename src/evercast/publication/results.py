@@ -11,10 +11,24 @@ from jaxtyping import Float
 
 from evercast.publication.report.view import JsonView
 
-__all__ = ["FittedParameter", "LikelihoodResult", "Outcome", "read_result", "with_errors", "with_interval"]
+__all__ = [
+    "BLINDED",
+    "FittedParameter",
+    "LikelihoodResult",
+    "Outcome",
+    "UpperLimit",
+    "observed_text",
+    "read_result",
+    "with_errors",
+    "with_interval",
+    "with_limit",
+]
+
+BLINDED = "blinded"
+"""What stands where an observed number is not computed."""
 
 SIGNIFICANT = 2
-_GOOD = ("ok", "converged", "success", "good", "trusted")
+_GOOD = ("ok", "at-bound", "blinded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +38,16 @@ class FittedParameter:
     value: float
     uncertainty: float | None = None
     at_bound: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpperLimit:
+    """A CLs upper limit; `band` are the expected ones from -2 to +2 standard deviations, empty where not computed."""
+
+    confidence_level: float
+    observed: float | None
+    band: Float[np.ndarray, " five"]
+    method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +85,7 @@ class LikelihoodResult:
         status: ``ok``, or what went wrong; no number is shown where it is not ok.
         guard: messages of the fit guard, empty where it had none.
         expected_kind: how the Asimov data of `expected` were made.
+        blinded: blind channels whose data were not looked at; there is no observed result then.
     """
 
     name: str
@@ -71,6 +96,7 @@ class LikelihoodResult:
     observed: Outcome | None = None
     expected: Outcome | None = None
     expected_kind: str | None = None
+    blinded: tuple[str, ...] = ()
 
 
 def read_result(name: str, body: JsonView) -> LikelihoodResult:
@@ -92,9 +118,11 @@ def read_result(name: str, body: JsonView) -> LikelihoodResult:
         status=status,
         guard=messages,
         trusted=trusted,
-        observed=_outcome(body.at("observed"), poi),
+        observed=None if status == BLINDED else _outcome(body.at("observed"), poi),
         expected=_outcome(expected, poi),
         expected_kind=expected.first("asimov", "kind", "asimov_kind").text() or body.text("asimov"),
+        blinded=tuple(text for entry in body.entries("blinded") if (text := entry.text()))
+        or (("?",) if status == BLINDED else ()),
     )
 
 

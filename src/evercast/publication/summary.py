@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from evercast.publication.report.view import JsonView
-from evercast.publication.results import LikelihoodResult, read_result, with_interval
+from evercast.publication.results import (
+    BLINDED,
+    LikelihoodResult,
+    observed_text,
+    read_result,
+    with_interval,
+    with_limit,
+)
 
 __all__ = ["results_table"]
 
-_HEADER = ("likelihood", "parameter", "observed", "expected", "Z obs.", "Z exp.", "fit guard")
+_HEADER = ("likelihood", "parameter", "observed", "expected", "Z obs.", "Z exp.", "limit obs.", "exp.", "fit guard")
+_LIMITS = (6, 7)
+"""Columns of the upper limits, shown where one was asked for."""
 
 
 def results_table(fit: Mapping[str, object]) -> str:
@@ -26,24 +35,38 @@ def results_table(fit: Mapping[str, object]) -> str:
     if not results:
         return "no likelihood was fitted"
     rows = [_HEADER, *(_row(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    if not any(side is not None and side.limit is not None for r in results for side in (r.observed, r.expected)):
+        rows = [tuple(cell for column, cell in enumerate(row) if column not in _LIMITS) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(_printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     lines.insert(1, "  ".join("─" * width for width in widths))
-    level = next((r.observed.confidence_level for r in results if r.observed and r.observed.confidence_level), None)
-    note = [] if level is None else [f"errors: profile likelihood intervals at {100 * level:.4g} % confidence level"]
-    return "\n".join([*(line.rstrip() for line in lines), *note])
+    return "\n".join([*(line.rstrip() for line in lines), *_notes(results)])
+
+
+def _notes(results: list[LikelihoodResult]) -> list[str]:
+    sides = [side for result in results for side in (result.observed, result.expected) if side is not None]
+    level = next((side.confidence_level for side in sides if side.confidence_level), None)
+    limit = next((side.limit for side in sides if side.limit), None)
+    notes = [] if level is None else [f"errors: profile likelihood intervals at {100 * level:.4g} % confidence level"]
+    if limit is not None:
+        notes.append(f"limits: CLs, {100 * limit.confidence_level:.4g} % confidence level, {limit.method}")
+    blind = sorted({channel for result in results for channel in result.blinded})
+    return [*notes, f"blind: {', '.join(blind)}"] if blind else notes
 
 
 def _row(result: LikelihoodResult) -> tuple[str, ...]:
     if not result.trusted:
-        return (result.name, result.poi, "–", "–", "–", "–", "; ".join((result.status, *result.guard))[:100])
+        return (result.name, result.poi, *("–",) * 6, "; ".join((result.status, *result.guard))[:100])
+    hidden = BLINDED if result.blinded else "–"
     return (
         result.name,
         result.poi,
-        with_interval(result.observed),
+        observed_text(result),
         with_interval(result.expected),
-        _z(result.observed.z if result.observed else None),
+        _z(result.observed.z) if result.observed else hidden,
         _z(result.expected.z if result.expected else None),
+        with_limit(result.observed.limit) if result.observed else hidden,
+        with_limit(result.expected.limit if result.expected else None),
         "; ".join(("passed", *result.guard))[:100],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from scipy import stats
 
@@ -116,27 +117,42 @@ def _coverage(run: RunContents, likelihood: str) -> Iterator[Check]:
 
 
 def _one_coverage(about: Topic, body: JsonView) -> Check:
-    points = [
-        (level, entry.number("value") or 0.0, covered, toys, _p_binomial(covered, toys, level))
-        for entry in body.entries("coverage")
-        if (level := entry.number("confidence_level")) is not None
-        and (covered := entry.whole("covered")) is not None
-        and (toys := entry.whole("toys"))
-    ]
+    points = [found for entry in body.entries("coverage") if (found := _covered(entry)) is not None]
     if not points:
         return not_applicable(about, "the study holds no coverage")
     limits = shared_out(thresholds.COVERAGE, len(points))
-    level, value, covered, toys, p = min(points, key=lambda item: item[4])
+    worst = min(points, key=lambda item: item.p)
     figure = {
-        "kind": "coverage", "confidence_level": [item[0] for item in points], "value": [item[1] for item in points],
-        "covered": [item[2] for item in points], "toys": [item[3] for item in points],
+        "kind": "coverage", "confidence_level": [item.level for item in points],
+        "value": [item.value for item in points], "covered": [item.share * item.toys for item in points],
+        "toys": [item.toys for item in points],
     }  # fmt: skip
     return judged(
-        about, abs(covered / toys - level), limits,
-        f"{100 * covered / toys:.1f} % of {toys} pseudo-experiments at {value:g} hold the true value at "
-        f"{100 * level:.4g} % confidence level, p = {p:.2g}, the least likely of {len(points)}",
-        p=p, figure=figure,
+        about, abs(worst.share - worst.level), limits,
+        f"{100 * worst.share:.1f} % of {worst.toys} pseudo-experiments at {worst.value:g} hold the true value at "
+        f"{100 * worst.level:.4g} % confidence level (asymptotic intervals), p = {worst.p:.2g}, the least likely of "
+        f"{len(points)}",
+        p=worst.p, figure=figure,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Covered:
+    value: float
+    level: float
+    share: float
+    toys: int
+    p: float
+
+
+def _covered(entry: JsonView) -> _Covered | None:
+    """Return one line of the coverage of a study; None where it is not whole."""
+    value, level, share = entry.number("value"), entry.number("confidence_level"), entry.number("asymptotic")
+    toys = entry.whole("n_toys")
+    if value is None or level is None or share is None or not toys:
+        return None
+    p = _p_binomial(round(share * toys), toys, level)
+    return _Covered(value=value, level=level, share=share, toys=toys, p=p)
 
 
 def _p_binomial(covered: int, toys: int, level: float) -> float:
@@ -148,7 +164,8 @@ def _ensemble_noise(run: RunContents, likelihood: str) -> Iterator[Check]:
     if unit is None:
         return
     body = read_view(unit.folder / "result.json")
-    sigma, noise = body.number("sigma"), body.at("estimators", "ensemble_noise").number("sigma")
+    sigma = body.number("expected", "sigma")
+    noise = body.number("expected", "estimates", "ensemble_noise", "sigma")
     if sigma is None or noise is None or not sigma > 0:
         return
     yield judged(

@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from evercast.publication.report.figures import Drawing
 
-__all__ = ["Block", "Cell", "Gallery", "Graph", "Headline", "Page", "Paragraph", "Section", "Table"]
+__all__ = [
+    "Block", "Cell", "Gallery", "Graph", "Group", "Headline", "Light", "Page", "Paragraph", "Section", "Table", "Tone",
+]  # fmt: skip
 
 Tone = Literal["plain", "number", "code", "good", "look", "bad"]
 
@@ -25,13 +27,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table; long ones are folded away behind their title."""
+    """A table; long ones are folded away behind their title; a `stacked` one becomes cards on a narrow screen."""
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    note: str | None = None
+    note: str | Markup | None = None
     folded: bool = False
+    stacked: bool = False
     kind: Literal["table"] = "table"
 
 
@@ -63,7 +66,25 @@ class Paragraph:
     kind: Literal["paragraph"] = "paragraph"
 
 
-Block = Table | Gallery | Graph | Paragraph
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """A traffic light with a word."""
+
+    tone: Tone
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Blocks folded away behind a title with traffic lights."""
+
+    title: str
+    lights: tuple[Light, ...]
+    blocks: tuple[Table | Gallery | Paragraph, ...]
+    kind: Literal["group"] = "group"
+
+
+Block = Table | Gallery | Graph | Paragraph | Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +118,9 @@ class Page:
     title: str
     name: str
     facts: tuple[str, ...]
-    banner: str | None
+    banners: tuple[str, ...]
     sentence: str | Markup
     headlines: tuple[Headline, ...]
-    verdicts: tuple[tuple[str, int], ...]
+    verdicts: tuple[Light, ...]
     sections: tuple[Section, ...]
     footer: str

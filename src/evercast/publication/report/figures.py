@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 
+from evercast.publication.plots.diagnostics import Points, draw_points
 from evercast.publication.plots.distributions import (
     Shape,
     Stack,
@@ -31,11 +32,9 @@ from evercast.publication.plots.inference import (
     draw_pulls,
 )  # fmt: skip
 from evercast.publication.plots.networks import (
-    Calibration,
     Closure,
     LossCurve,
     RatioDistribution,
-    draw_calibration,
     draw_closure,
     draw_closure_ratio,
     draw_losses,
@@ -44,8 +43,8 @@ from evercast.publication.plots.networks import (
 from evercast.publication.plots.variations import Variation, draw_variation, draw_variation_ratio
 
 __all__ = [
-    "Drawing", "calibrations", "closures", "intervals", "losses", "profiles", "pulls", "ratios", "shapes", "stack",
-    "variations",
+    "Drawing", "Frame", "closures", "intervals", "losses", "panels", "points", "profiles", "pulls", "ratios", "shapes",
+    "stack", "variations",
 ]  # fmt: skip
 
 COLUMNS = 4
@@ -90,7 +89,6 @@ _MAIN = Frame(width=8.2, height=7.0)
 _SMALL = Frame(width=5.4, height=5.0)
 _PROFILE = Frame(width=7.4, height=6.2)
 _LOSS = Frame(width=4.2, height=3.6, top=0.4)
-_CALIBRATION = Frame(width=4.0, height=3.9, top=0.4)
 _RATIO = Frame(width=5.0, height=4.2, top=0.2)
 _CLOSURE = Frame(width=3.9, height=4.0, left=0.85, right=0.15, bottom=0.65, top=0.15)
 
@@ -176,14 +174,23 @@ def losses(name: str, panels: Sequence[tuple[str, tuple[LossCurve, ...]]], *, ca
     return _drawing(name, lambda: _grid(panels, draw, _LOSS), caption=caption, wide=True)
 
 
-def calibrations(name: str, panels: Sequence[tuple[str, str, Calibration]], *, caption: str | Markup) -> Drawing:
-    """Return calibration curves, a panel a process: (title, colour, curve)."""
+def panels(
+    name: str, content: Sequence[P], draw: Callable[[Axes, P], None], frame: Frame, *, caption: str | Markup
+) -> Drawing:
+    """Return panels side by side, one for each item of `content`, drawn by `draw`."""
+    return _drawing(name, lambda: _grid(content, draw, frame), caption=caption, wide=len(content) > 1)
 
-    def draw(ax: Axes, panel: tuple[str, str, Calibration]) -> None:
-        draw_calibration(ax, panel[2], color=panel[1])
-        ax.set_title(safe_text(panel[0]), loc="left", fontsize="medium")
 
-    return _drawing(name, lambda: _grid(panels, draw, _CALIBRATION), caption=caption, wide=True)
+def points(name: str, content: Points, *, caption: str | Markup) -> Drawing:
+    """Return named values against what is wanted, a line each."""
+
+    def build() -> Figure:
+        left = 0.5 + 0.105 * max(len(text) for text in content.names)
+        figure, grid = Frame(width=3.9 + left, height=1.1 + 0.36 * len(content.names), left=left, top=0.2).figure()
+        draw_points(figure.add_subplot(grid[0]), content)
+        return _plain_ticks(figure)
+
+    return _drawing(name, build, caption=caption)
 
 
 def ratios(

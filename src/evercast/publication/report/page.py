@@ -14,10 +14,12 @@ from evercast.artifacts.event_table import read_event_table
 from evercast.artifacts.likelihood_folder import open_likelihood
 from evercast.likelihood.model import LikelihoodModel
 from evercast.publication.plots.figure import Label
-from evercast.publication.report.blocks import Page, Section
-from evercast.publication.report.checks import all_checks
-from evercast.publication.report.processes import drawn_processes
-from evercast.publication.report.provenance import checks_section, provenance_section
+from evercast.publication.report.blocks import Light, Page, Section
+from evercast.publication.report.checks import Diagnostics, read_diagnostics
+from evercast.publication.report.diagnostic_figures import FigureStyle
+from evercast.publication.report.processes import DrawnProcess, drawn_processes, poi_name
+from evercast.publication.report.provenance import provenance_section
+from evercast.publication.report.sections_diagnostics import TONES, diagnostics_section
 from evercast.publication.report.sections_inputs import analysis_section, workflow_section
 from evercast.publication.report.sections_networks import networks_section
 from evercast.publication.report.sections_results import headlines, result_sentence, results_section
@@ -74,8 +76,7 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
     selected = _selected(analysis, units, pseudo=pseudo)
     processes = drawn_processes(analysis)
     results = read_results(units)
-    nominal = {name: parameter.initial for name, parameter in analysis.parameters.items()}
-    checks = all_checks(units, results, nominal=nominal, declared={} if pseudo else analysis.expected)
+    diagnostics = read_diagnostics(units)
     sections: list[Section | None] = [
         results_section(analysis, results, selected.label) if results else None,
         distributions_section(analysis, selected, processes),
@@ -83,20 +84,23 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
         networks_section(analysis, units, selected, processes),
         shapes_section(analysis, units, selected, processes),
         selection_section(analysis, selected) if selected.summaries else None,
-        checks_section(checks) if checks else None,
+        diagnostics_section(diagnostics, _figure_style(analysis, processes)),
         analysis_section(analysis),
         workflow_section(units),
         provenance_section(units),
     ]
-    counts = tuple((verdict, sum(check.verdict == verdict for check in checks)) for verdict in ("good", "look", "bad"))
     return Page(
         title=analysis.title,
         name=analysis.name,
         facts=_facts(analysis),
-        banner=PSEUDO_BANNER if pseudo else None,
+        banners=_banners(diagnostics, pseudo=pseudo),
         sentence=result_sentence(analysis, results, n_observed=_n_observed(analysis, selected), pseudo=pseudo),
         headlines=headlines(analysis, results),
-        verdicts=counts,
+        verdicts=tuple(
+            Light(tone=TONES[status], text=f"{count} {status.replace('-', ' ')}")
+            for status in TONES
+            if (count := diagnostics.count(status))
+        ),
         sections=tuple(section for section in sections if section is not None),
         footer=f"Written by evercast {version('evercast')} from document {analysis.name} ({analysis.schema}).",
     )
@@ -115,6 +119,29 @@ def render_page(page: Page) -> str:
     style = Markup((folder / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
     html = environment.get_template("report.html.j2").render(page=page, style=style)
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
+
+
+def _banners(diagnostics: Diagnostics, *, pseudo: bool) -> tuple[str, ...]:
+    banners = [PSEUDO_BANNER] if pseudo else []
+    if diagnostics.document.flag("publication", "allowed") is False:
+        banners.append("Not to be published: there are red checks for which the document gives no reason.")
+    return tuple(banners)
+
+
+def _figure_style(analysis: Analysis, processes: tuple[DrawnProcess, ...]) -> FigureStyle:
+    colors = {process.name: process.color for process in processes}
+    poi = poi_name(analysis)
+    label = analysis.parameters[poi].label if poi is not None else None
+    return FigureStyle(
+        colors={
+            f"{name}: {process}": colors[process]
+            for name, ensemble in analysis.ensembles.items()
+            for process in ensemble.processes
+            if process in colors
+        },
+        axes={name: observable.label or name for name, observable in analysis.selection.observables.items()},
+        poi=label or poi or "parameter",
+    )  # fmt: skip
 
 
 def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> Selected:

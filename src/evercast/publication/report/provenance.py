@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from evercast.publication.report.blocks import Block, Cell, Section, Table
-from evercast.publication.report.checks import Check
 from evercast.publication.report.units import Unit
 from evercast.publication.report.view import JsonView
 from evercast.spec.model import Analysis
 
-__all__ = ["checks_section", "provenance_document", "provenance_section"]
+__all__ = ["provenance_document", "provenance_section"]
 
 _PACKAGES = (
     "evercast", "numpy", "jax", "equinox", "optax", "iminuit", "pyhf", "awkward", "uproot", "zarr", "snakemake",
     "pythia8mc",
 )  # fmt: skip
-_MARKS = {"good": "good", "look": "look at it", "bad": "bad"}
 
 
 def provenance_document(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> dict[str, object]:
@@ -54,29 +52,6 @@ def provenance_section(units: tuple[Unit, ...]) -> Section:
     blocks.append(Table(title=f"Units of work ({len(rows)})", headers=headers, rows=rows, folded=len(rows) > 25))
     lead = "A key is the digest of a recipe and the keys of its inputs; provenance.json has the digest of every file."
     return Section(anchor="provenance", title="Provenance", lead=lead, blocks=tuple(blocks))
-
-
-def checks_section(checks: tuple[Check, ...]) -> Section:
-    """Return every check with its verdict, the worst first."""
-    order = {"bad": 0, "look": 1, "good": 2}
-    rows = tuple(
-        (
-            Cell(_MARKS[check.verdict], check.verdict),
-            Cell(check.subject),
-            Cell(check.quantity),
-            Cell(check.value, "number"),
-            Cell(check.wanted),
-        )
-        for check in sorted(checks, key=lambda check: order[check.verdict])
-    )
-    headers = ("verdict", "of", "quantity", "value", "wanted; tolerated")
-    poor = tuple(row for row in rows if row[0].tone != "good")
-    fine = tuple(row for row in rows if row[0].tone == "good")
-    tables = [
-        Table(title=f"To be looked at ({len(poor)})", headers=headers, rows=poor),
-        Table(title=f"Passed ({len(fine)})", headers=headers, rows=fine, folded=True),
-    ]
-    return Section(anchor="checks", title="Checks", blocks=tuple(table for table in tables if table.rows))
 
 
 def _unit(unit: Unit) -> dict[str, object]:

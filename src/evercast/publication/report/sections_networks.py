@@ -1,4 +1,4 @@
-"""The section on the networks: losses, calibration, reweighting closure, normalisation, log ratios in data."""
+"""The section on the networks: losses, normalisation, log ratios in data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from evercast.artifacts.arrays import read_arrays
-from evercast.publication.plots.networks import Calibration, Closure, LossCurve, RatioDistribution
+from evercast.publication.plots.networks import LossCurve, RatioDistribution
 from evercast.publication.report import figures
 from evercast.publication.report.blocks import Block, Cell, Gallery, Section, Table
 from evercast.publication.report.figures import Drawing
@@ -19,9 +19,6 @@ from evercast.publication.report.view import JsonView, read_view
 from evercast.spec.model import Analysis, Ensemble
 
 __all__ = ["networks_section"]
-
-SHOWN_CLOSURES = 2
-"""Processes whose closure is shown at once; that of the others is folded away."""
 
 
 def networks_section(
@@ -45,7 +42,8 @@ def networks_section(
         return None
     lead = (
         "Each network separates one process from the reference mixture; its logit is the log density ratio. A "
-        "simulated event is evaluated by networks that did not train on it, data by all of them, averaged."
+        "simulated event is evaluated by networks that did not train on it, data by all of them, averaged. "
+        "Calibration, closure and the other checks stand under Diagnostics."
     )
     return Section(anchor="networks", title="Networks", lead=lead, blocks=tuple(blocks))
 
@@ -98,27 +96,10 @@ def _evaluation_blocks(
     processes: tuple[DrawnProcess, ...],
 ) -> list[Block]:  # fmt: skip
     diagnostics = dict(read_view(unit.folder / "diagnostics.json").items("processes"))
-    colors = {process.name: process.color for process in processes}
     blocks: list[Block] = [_normalisation_table(name, diagnostics)]
-    panels = [
-        (_title(analysis, process), colors.get(process, "#15181c"), curve)
-        for process, body in diagnostics.items()
-        if (curve := _calibration(body.at("calibration"))) is not None
-    ]
-    if panels:
-        caption = "Fraction of the process in bins of the score, both classes with equal total weight."
-        blocks.append(Gallery(drawings=(figures.calibrations(f"calibration-{slug(name)}", panels, caption=caption),)))
     ratios = _ratio_drawing(analysis, name, ensemble, unit, selected, processes)
     if ratios:
         blocks.append(Gallery(drawings=(ratios,)))
-    closures = [
-        (process, drawing)
-        for process, body in diagnostics.items()
-        if (drawing := _closure(analysis, name, process, body, colors)) is not None
-    ]
-    for index, (process, drawing) in enumerate(closures):
-        title = f"Reweighting closure, {_title(analysis, process)}"
-        blocks.append(Gallery(drawings=(drawing,), title=title, folded=index >= SHOWN_CLOSURES))
     return blocks
 
 
@@ -150,41 +131,6 @@ def _normalisation_table(name: str, diagnostics: dict[str, JsonView]) -> Table:
     return Table(
         title=f"Normalisation of the density ratios, ensemble {name}", headers=headers, rows=tuple(rows), note=note
     )
-
-
-def _calibration(body: JsonView) -> Calibration | None:
-    score, fraction, error = body.numbers("score"), body.numbers("fraction"), body.numbers("error")
-    kept = np.isfinite(fraction) if score.shape == fraction.shape == error.shape else np.zeros(0, dtype=bool)
-    if not kept.any():
-        return None
-    return Calibration(score=score[kept], fraction=fraction[kept], error=np.nan_to_num(error[kept]))
-
-
-def _closure(analysis: Analysis, name: str, process: str, body: JsonView, colors: dict[str, str]) -> Drawing | None:
-    panels = []
-    for observable, content in body.items("closure"):
-        edges = content.numbers("edges")
-        columns = [content.numbers(key) for key in ("target", "target_error", "reweighted", "reweighted_error")]
-        if edges.size < 2 or any(column.size != edges.size - 1 for column in columns):
-            continue
-        target_sum, reweighted_sum = float(columns[0].sum()) or 1.0, float(columns[2].sum()) or 1.0
-        description = analysis.selection.observables.get(observable)
-        axis = (description.label if description else None) or observable
-        unit = "" if description is None or description.unit == "1" else f" [{description.unit}]"
-        panels.append((
-            f"{axis}{unit}",
-            Closure(
-                edges=edges, target=columns[0] / target_sum, target_error=columns[1] / target_sum,
-                reweighted=columns[2] / reweighted_sum, reweighted_error=columns[3] / reweighted_sum,
-            ),
-        ))  # fmt: skip
-    if not panels:
-        return None
-    title = _title(analysis, process)
-    return figures.closures(
-        f"closure-{slug(name)}-{slug(process)}", panels, title=title, color=colors.get(process, "#15181c"),
-        caption=f"{title}: the process (area) and the reference weighted with the learned ratio (points).",
-    )  # fmt: skip
 
 
 def _ratio_drawing(
