@@ -38,6 +38,10 @@ class Context:
             part = part.get(step) if isinstance(part, dict) else None
         return tuple(part) if isinstance(part, dict) else ()
 
+    def is_intact(self, *path: str | int) -> bool:
+        """Return whether nothing at or below a place has a problem yet."""
+        return not any(broken[: len(path)] == path for broken in self.broken)
+
     def is_whole(self, section: str) -> bool:
         """Return whether nothing in a section has a problem yet, so that its entries can be counted."""
         return not any(path[:1] in {(section,), ()} for path in self.broken)

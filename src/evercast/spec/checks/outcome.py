@@ -5,9 +5,10 @@ from __future__ import annotations
 from evercast.spec.checks.bases import basis_of
 from evercast.spec.checks.context import Context, check_reference
 from evercast.spec.expressions import Binary, ExpressionError, Name, Node, Number, names, parse_coefficient
-from evercast.spec.model import BinnedChannel, LikelihoodSpec, UnbinnedChannel
+from evercast.spec.model import BinnedChannel, LikelihoodSpec, NormalisationSystematic, UnbinnedChannel
 from evercast.spec.quantities import declared_quantities
 from evercast.spec.report import Path, Report
+from evercast.spec.systematics import acts_in, processes_of
 
 __all__ = ["check_outcome"]
 
@@ -75,6 +76,14 @@ def _check_histfactory(context: Context, report: Report, path: Path, likelihood:
             processes.update(dict.fromkeys(channel.processes))
         else:
             report.add(path, "spec.publication", f"the channel '{name}' is unbinned; pyhf holds binned channels only")
+    for name, systematic in context.analysis.systematics.items():
+        acts = acts_in(systematic, likelihood.channels) and set(processes_of(systematic)) & processes.keys()
+        if isinstance(systematic, NormalisationSystematic) and systematic.code != 4 and acts:
+            message = f"the systematic '{name}' has interpolation code {systematic.code}; a workspace cannot say so"
+            hint = "use code 4, or publish the likelihood as neural_likelihood"
+            report.add(
+                path, "spec.publication", message, expected="code: 4, as readers of a workspace assume", hint=hint
+            )
     for process in processes:
         declared, basis = context.analysis.processes.get(process), basis_of(context, process)
         if basis is not None:

@@ -42,11 +42,10 @@ def check_systematics(context: Context, report: Report) -> None:
 
 def nuisance_parameters(context: Context) -> tuple[str, ...]:
     """Return the parameters that systematics make or follow, also of those entries that are broken."""
-    names = dict.fromkeys(context.declared("systematics"))
-    for name, systematic in context.analysis.systematics.items():
-        del names[name]
-        names[parameter_of(name, systematic)] = None
-    return tuple(names)
+    systematics = context.analysis.systematics
+    whole = (parameter_of(name, systematic) for name, systematic in systematics.items())
+    broken = (name for name in context.declared("systematics") if name not in systematics)
+    return tuple(dict.fromkeys((*whole, *broken)))
 
 
 def channels_of(context: Context, process: str) -> Iterator[tuple[str, str]]:
@@ -82,16 +81,17 @@ def _check_channels(context: Context, report: Report, path: Path, systematic: Sy
     specs = context.analysis.likelihoods.values()
     declared = tuple(dict.fromkeys(channel for spec in specs for channel in spec.channels))
     check_distinct(report, (*path, "channels"), systematic.channels, "channels")
-    used = {channel for process in processes_of(systematic) for _, channel in channels_of(context, process)}
+    processes = processes_of(systematic)
+    certain = all(context.is_whole(section) for section in ("likelihoods", "processes", "ensembles"))
+    certain = certain and context.is_intact(*path) and set(processes) <= set(context.declared("processes"))
+    used = {channel for process in processes for _, channel in channels_of(context, process)}
     for place, channel in enumerate(systematic.channels):
         there = (*path, "channels", place)
         if not context.is_whole("likelihoods") and channel not in declared:
             continue
-        if check_reference(report, there, channel, "channel", declared) and channel not in used:
-            sections = ("likelihoods", "processes", "ensembles")
-            if all(context.is_whole(section) for section in sections):
-                message = f"the channel '{channel}' has none of the processes of the systematic"
-                report.add(there, "spec.no-effect", message, found=", ".join(processes_of(systematic)))
+        if check_reference(report, there, channel, "channel", declared) and certain and channel not in used:
+            message = f"the channel '{channel}' has none of the processes of the systematic"
+            report.add(there, "spec.no-effect", message, found=", ".join(processes))
 
 
 def _check_parameter(context: Context, report: Report, path: Path, systematic: Systematic) -> None:

@@ -16,6 +16,7 @@ __all__ = ["check_events"]
 
 _CHANGEABLE = ITEM_PROPERTIES - {"pdg", "charge"}
 _DIRECTIONS = ("up", "down")
+_ONE = "1"
 
 
 def check_events(
@@ -25,28 +26,30 @@ def check_events(
     if isinstance(systematic, WeightSystematic):
         _check_weights(context, report, path, systematic)
         return
-    for direction in _DIRECTIONS:
+    for direction, missing in (("up", "down"), ("down", "up")):
         change: Mapping[str, str | float] = getattr(systematic, direction)
-        other: Mapping[str, str | float] = getattr(systematic, "down" if direction == "up" else "up")
         for key, value in change.items():
             _check_change(context, report, (*path, direction, key), key, value)
-            if key not in other:
-                missing = "down" if direction == "up" else "up"
+            if key not in getattr(systematic, missing) and context.is_intact(*path, missing):
                 message = f"'{direction}' changes {key}, '{missing}' does not"
                 hint = f"write {key}: 1 under '{missing}' where nothing changes that way"
                 report.add((*path, direction, key), "spec.missing-key", message, hint=hint, key=True)
+    if context.is_intact(*path):
+        _check_difference(report, path, systematic)
+
+
+def _check_difference(report: Report, path: Path, systematic: KinematicSystematic) -> None:
     up, down = _normal(systematic.up), _normal(systematic.down)
     if up == down:
         message = "'up' and 'down' change the objects alike; the systematic has no effect"
-        report.add((*path, "up"), "spec.no-effect", message, found=shown(str(dict(systematic.up))))
-    for direction, text in (("up", up), ("down", down)):
-        if up != down and all(value == _ONE for value in text.values()):
+        found = ", ".join(f"{key}: {value}" for key, value in systematic.up.items())
+        report.add((*path, "up"), "spec.no-effect", message, found=found)
+        return
+    for direction, change in (("up", up), ("down", down)):
+        if all(value == _ONE for value in change.values()):
             message = f"'{direction}' changes nothing: every factor is 1"
             hint = "give both ways a change; for one alternative there is kind: two_point"
             report.add((*path, direction), "spec.no-effect", message, hint=hint)
-
-
-_ONE = "1"
 
 
 def _check_change(context: Context, report: Report, path: Path, key: str, value: str | float) -> None:
