@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from evercast.inference.trust_region import bounded_step, inverse_scale, new_radius
+from evercast.inference.trust_region import bounded_step, inverse_scale, new_radius, newton_step
 from evercast.likelihood.evaluate import Expansion
 
 __all__ = ["Minimum", "Objective", "minimise"]
@@ -26,9 +26,12 @@ _TOLERANCE = 1e-12
 """Of the estimated distance to the minimum in -2 ln L: a millionth of a standard deviation."""
 _ROUNDING = 1e-13
 """Relative accuracy of a sum of float64 terms."""
+_SMALLEST_EIGENVALUE = 1e-12
+"""Of the Hessian in scaled coordinates: below it there is no minimum, but a flat direction."""
 _FAR = 1e30
 _EDGE = 1e-3
 """Relative: a refused step no longer than this ended at the edge of where the objective is defined."""
+_EDGE_ROUNDING = 1e-14
 _STEEP = 1e9
 """A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
 
@@ -108,14 +111,15 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         if predicted <= noise:
             reason = "" if _distance(current, working) < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
             break
-        trial = objective.expand(theta + step)
+        moved = _in_box(theta + step, lower, upper, free)
+        trial = objective.expand(moved)
         n_evaluations += 1
         gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
-        refused = refused if np.isfinite(trial.value) else theta + step
+        refused = refused if np.isfinite(trial.value) else moved
         length = float(np.linalg.norm((step * inverse_scale(current, theta, lower, upper))[working]))
         radius = new_radius(radius, gain / predicted, length)
         if gain > 1e-4 * predicted or (predicted < 100 * noise and gain > -100 * noise):
-            theta, current = np.clip(theta + step, np.where(free, lower, -np.inf), np.where(free, upper, np.inf)), trial
+            theta, current = moved, trial
         elif radius < 1e-12:
             reason = "the trust region shrank to nothing"
             break
@@ -151,6 +155,13 @@ def _end(
     )
 
 
+def _in_box(theta: Point, lower: Point, upper: Point, free: Mask) -> Point:
+    """Return the point with what lies beyond a bound, or a rounding before it, at the bound."""
+    edge = _EDGE_ROUNDING * np.maximum(1.0, np.abs(theta))
+    moved = np.where(theta - lower <= edge, lower, np.where(upper - theta <= edge, upper, theta))
+    return np.where(free, moved, theta)
+
+
 def _close(one: Point, other: Point) -> bool:
     return bool(np.all(np.abs(one - other) <= _EDGE * np.maximum(1.0, np.abs(other))))
 
@@ -168,17 +179,15 @@ def _scaled(current: Expansion, working: Mask) -> tuple[Float[np.ndarray, " n"],
 def _is_positive_definite(current: Expansion, working: Mask) -> bool:
     if not working.any():
         return True
-    hessian = _scaled(current, working)[1]
-    return bool(np.all(np.isfinite(hessian)) and np.linalg.eigvalsh(hessian)[0] > 1e-12)
+    return newton_step(*_scaled(current, working), floor=_SMALLEST_EIGENVALUE) is not None
 
 
 def _distance(current: Expansion, working: Mask) -> float:
     if not working.any():
         return 0.0
-    if not _is_positive_definite(current, working):
-        return np.inf
     gradient, hessian = _scaled(current, working)
-    return float(0.5 * gradient @ np.linalg.solve(hessian, gradient))
+    step = newton_step(gradient, hessian, floor=_SMALLEST_EIGENVALUE)
+    return np.inf if step is None else float(-0.5 * gradient @ step)
 
 
 def _leave_steep_bound(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from evercast.likelihood.evaluate import Expansion
 
-__all__ = ["bounded_step", "inverse_scale", "new_radius"]
+__all__ = ["bounded_step", "inverse_scale", "new_radius", "newton_step"]
 
 Point = Float[np.ndarray, " parameters"]
 Mask = Bool[np.ndarray, " parameters"]
@@ -54,9 +55,10 @@ def bounded_step(
     predicted = -(
         gradient[working] @ step[working] + 0.5 * step[working] @ hessian[np.ix_(working, working)] @ step[working]
     )
-    if predicted > 0:
+    if predicted > 0 and np.array_equal(moving, working):
         return step, float(predicted)
-    return _cauchy_step(theta, current, lower, upper, working, radius, scale)
+    other, gain = _cauchy_step(theta, current, lower, upper, working, radius, scale)  # what was cut at bounds may stall
+    return (step, float(predicted)) if predicted > gain else (other, gain)
 
 
 def _cauchy_step(
@@ -75,17 +77,29 @@ def _cauchy_step(
     return np.zeros_like(theta), 0.0
 
 
+def newton_step(
+    gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], *, floor: float
+) -> Float[np.ndarray, " n"] | None:
+    """Return -H^-1 g, by Cholesky; None where the Hessian has an eigenvalue that is not above `floor`."""
+    n = len(gradient)
+    if not n:
+        return np.zeros(0)
+    if not np.all(np.isfinite(hessian)) or dpotrf(hessian - floor * np.eye(n), lower=1)[1] != 0:
+        return None
+    factor, failed = dpotrf(hessian, lower=1)
+    return None if failed else np.asarray(-dpotrs(factor, gradient, lower=1)[0])
+
+
 def _trust_region_step(
     gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
 ) -> Float[np.ndarray, " n"]:
     """Return the step of at most `radius` that minimises the quadratic model."""
+    newton = newton_step(gradient, hessian, floor=1e-14 * max(1.0, float(np.abs(np.diag(hessian)).max(initial=0.0))))
+    if newton is not None and np.linalg.norm(newton) <= radius:
+        return newton
     values, vectors = np.linalg.eigh(hessian)
     slope = vectors.T @ gradient
     floor = 1e-14 * max(1.0, float(np.abs(values).max()))
-    if values[0] > floor:
-        newton = -slope / values
-        if np.linalg.norm(newton) <= radius:
-            return np.asarray(vectors @ newton)
     low = max(0.0, -float(values[0])) + floor
     if np.linalg.norm(slope / (values + low)) < radius:  # the hard case: complete along the lowest curvature
         step = -slope / (values + low)
