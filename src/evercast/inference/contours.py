@@ -127,7 +127,9 @@ def _grid(
     found = fit_many(LikelihoodBatch(likelihood), start=start, rows=np.zeros(len(grid), dtype=np.int64), fixed=names)
     if found.failed.all():
         raise NumericalFailure(f"every point of the grid failed; first: {found.reasons[0]}", code="scan.failed")
-    failed = tuple((*map(float, grid[point]), reason) for point, reason in sorted(found.reasons.items()))
+    failed = tuple(
+        (float(grid[point, 0]), float(grid[point, 1]), reason) for point, reason in sorted(found.reasons.items())
+    )
     difference = found.twice_nll - best.twice_nll
     lowest = int(np.nanargmin(difference))
     below = None
@@ -142,17 +144,17 @@ def _predicted(
     likelihood: Likelihood, best: FitResult, held: Sequence[int], grid: Float[np.ndarray, "points two"]
 ) -> Float[np.ndarray, "points parameters"]:
     """Return where the other parameters are expected: linearly, by the Hessian of the best fit, within two sigma."""
-    theta = np.tile(best.theta, (len(grid), 1))
+    theta, places = np.tile(best.theta, (len(grid), 1)), np.array(held, dtype=np.int64)
     working = np.array([entry.uncertainty is not None for entry in best.parameters])
-    working[list(held)] = False
-    step = grid - best.theta[list(held)]
+    working[places] = False
+    step = grid - best.theta[places]
     if working.any():
-        coupling = best.hessian[np.ix_(working, list(held))]
+        coupling = best.hessian[working][:, places]
         moved = -np.linalg.solve(best.hessian[np.ix_(working, working)], coupling) @ step.T
         spread = np.sqrt(np.diag(best.covariance)[working])[:, None]
         theta[:, working] += np.clip(moved, -2.0 * spread, 2.0 * spread).T
-    theta[:, list(held)] = grid
-    free = np.delete(np.arange(theta.shape[1]), list(held))
+    theta[:, places] = grid
+    free = np.setdiff1d(np.arange(theta.shape[1]), places)
     theta[:, free] = np.where(
         likelihood.fixed[free], theta[:, free], np.clip(theta[:, free], likelihood.lower[free], likelihood.upper[free])
     )

@@ -54,7 +54,7 @@ class Fits:
     @property
     def failed(self) -> Bool[np.ndarray, " points"]:
         """(points,) where no minimum was found."""
-        return ~np.isfinite(self.twice_nll)
+        return np.asarray(~np.isfinite(self.twice_nll))
 
 
 def fit_many(

@@ -133,8 +133,8 @@ def _derivative(best: FitResult, parameter: ParameterModel, i: int) -> Float[np.
     d theta / d a = V_k / width^2 (normal) or V_k / theta_k (Poisson), V twice the inverse Hessian.
     """
     if parameter.constraint == "poisson":
-        return best.covariance[:, i] / max(best.theta[i], 1e-300) * _spread(parameter)
-    return best.covariance[:, i] / parameter.width
+        return np.asarray(best.covariance[:, i] / max(best.theta[i], 1e-300) * _spread(parameter))
+    return np.asarray(best.covariance[:, i] / parameter.width)
 
 
 class _ShiftedGlobals:

@@ -30,7 +30,7 @@ def log_ratios_at(channel: UnbinnedChannelModel, events: EventSet, values: Mappi
         values: parameter -> value.
     """
     morphed = _morphed(channel, events, values)
-    processes = {entry.process for entry in (*channel.anchors, *channel.polynomials)}
+    processes = {entry.process for entry in channel.anchors} | {entry.process for entry in channel.polynomials}
     if not (processes and channel.normalise_morphs and channel.reference is not None):
         return morphed
     weight = np.asarray(channel.reference.weight, dtype=float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -140,9 +141,7 @@ def upper_limit(
     tests = _Tests(likelihood, name, statistic, observed=observed)
     size = 1.0 - confidence_level
     start = _scale(tests, likelihood) * float(ndtri(1.0 - 0.5 * size))
-    expected = tuple(
-        _root(lambda value, band=band: tests.expected(value, band), size, start, name) for band in range(5)
-    )
+    expected = tuple(_root(partial(tests.expected, band=band), size, start, name) for band in range(5))
     found = _root(tests.observed, size, expected[2], name) if observed else None
     fits = tests.all_fits()
     status = "at-bound" if tests.data is not None and tests.data.best.status == "at-bound" else "ok"

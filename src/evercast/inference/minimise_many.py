@@ -102,14 +102,14 @@ def minimise_many(
             (predicted <= noise) & (distance < 100 * np.maximum(noise, _TOLERANCE))
         )
         going = ~converged[active] & (predicted > noise)
-        active, step, predicted, noise, model = _kept(going, active, step, predicted, noise, model)
+        active, step, predicted, noise = (entry[going] for entry in (active, step, predicted, noise))
         if not active.size:
             break
         moved = theta[active] + step
         moved = np.where(free, np.clip(moved, lower, upper), moved)
         trial = _expand(objective, moved, rows[active])
         gain = np.where(np.isfinite(trial.value), value[active] - trial.value, -np.inf)
-        length = np.linalg.norm(step / model.scale, axis=1)
+        length = np.linalg.norm(step / model.scale[going], axis=1)
         radius[active] = _new_radius(radius[active], gain / predicted, length)
         accepted = (gain > 1e-4 * predicted) | ((predicted < 100 * noise) & (gain > -100 * noise))
         chosen = active[accepted]
@@ -129,18 +129,11 @@ def _expand(objective: ManyObjectives, theta: Points, rows: Int[np.ndarray, " po
     return Expansions(*(entry[:n_points] for entry in found))
 
 
-def _kept(going: np.ndarray, *entries: np.ndarray | _Model) -> tuple[np.ndarray, ...]:
-    kept = [
-        _Model(*(part[going] for part in entry)) if isinstance(entry, _Model) else entry[going] for entry in entries
-    ]
-    return tuple(kept)
-
-
 def _is_finite(
     gradient: Points, hessian: Float[np.ndarray, "points parameters parameters"], free: np.ndarray
 ) -> Bool[np.ndarray, " points"]:
     block = hessian[:, free][:, :, free]
-    return np.isfinite(gradient[:, free]).all(axis=1) & np.isfinite(block).all(axis=(1, 2))
+    return np.asarray(np.isfinite(gradient[:, free]).all(axis=1) & np.isfinite(block).all(axis=(1, 2)))
 
 
 def _model(
@@ -199,7 +192,7 @@ def _step(model: _Model, radius: Values) -> Points:
     low = np.where(model.values[:, 0] > floor, 0.0, -model.values[:, 0] + floor)
 
     def length(damping: Values) -> Values:
-        return np.linalg.norm(model.slope / (model.values + damping[:, None]), axis=1)
+        return np.asarray(np.linalg.norm(model.slope / (model.values + damping[:, None]), axis=1))
 
     long = length(low) > radius
     high = np.where(long, low + np.linalg.norm(model.slope, axis=1) / radius + np.abs(model.values).max(axis=1), low)

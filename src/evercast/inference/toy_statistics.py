@@ -59,7 +59,7 @@ class ToySample:
         if self.n_failed > _MOST_FAILED * len(self.t):
             message = f"{self.n_failed} of {len(self.t)} pseudo-experiments could not be fitted: {self.reasons[0]}"
             raise NumericalFailure(message, code="toys.failed", hint="look at the bounds and at empty regions")
-        return self.t[self.status != FAILED]
+        return np.asarray(self.t[self.status != FAILED])
 
 
 def concatenate(samples: Sequence[ToySample]) -> ToySample:
@@ -92,10 +92,10 @@ def statistic_of(
     """Return the test statistics from -2 ln L of the conditional and the free fits."""
     t = np.maximum(conditional - best, 0.0)
     if statistic in {"q", "q-tilde"}:
-        return np.where(poi_hat > value, 0.0, t)
+        t = np.where(poi_hat > value, 0.0, t)
     if statistic == "q0":
-        return np.where(poi_hat <= value, 0.0, t)
-    return t
+        t = np.where(poi_hat <= value, 0.0, t)
+    return np.asarray(t)
 
 
 def evaluate_toys(

@@ -136,7 +136,7 @@ def combine_cls(
         background: of the background alone, the same test statistic.
         q: observed; None where only expected results are asked for.
     """
-    with_signal, without = np.sort(signal.values()), np.sort(background.values())
+    with_signal, without = signal.values(), background.values()
     observed = error = None
     if q is not None:
         observed, error = _ratio(with_signal, without, q)
@@ -148,7 +148,7 @@ def _ratio(
     with_signal: Float[np.ndarray, " toys"], without: Float[np.ndarray, " toys"], q: float
 ) -> tuple[float, float]:
     """Return P(q' >= q | signal) / P(q' >= q | background) with its binomial uncertainty."""
-    above, below = (len(sample) - np.searchsorted(sample, q - 1e-9, side="left") for sample in (with_signal, without))
+    above, below = (int(np.sum(sample >= q - 1e-9)) for sample in (with_signal, without))
     if not below:
         message = f"none of {len(without)} pseudo-experiments of the background has a q of {q:.4g} or more"
         raise NumericalFailure(message, code="toys.too-few", hint="throw more pseudo-experiments")

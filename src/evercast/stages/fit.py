@@ -8,6 +8,7 @@ from evercast.artifacts.files import atomic_write_json
 from evercast.artifacts.likelihood_folder import open_likelihood
 from evercast.errors import InvalidInput
 from evercast.inference.asimov import asimov_model
+from evercast.inference.blinding import blind_channels
 from evercast.inference.outcome import Outcome, compute_outcome, outcome_to_json
 from evercast.likelihood.evaluate import Likelihood
 from evercast.plan.recipes import FitRecipe, Task
@@ -20,25 +21,41 @@ _log = logging.getLogger(__name__)
 def run(task: Task[FitRecipe]) -> None:
     """Fit the likelihood and write ``result.json``: observed, and expected at the initial values of the parameters.
 
+    The keys are described in `evercast.inference.outcome_json`. Where a channel is blind and `inference.unblind` is
+    false, nothing is computed from the data: `observed` is null and `status` is ``blinded``.
+
     Raises:
         NumericalFailure: a fit did not pass the guard; nothing is written.
         IntegrityError: the likelihood is missing or damaged.
-        InvalidInput: it has no such likelihood, or no parameter of interest.
+        InvalidInput: it has no such likelihood, no parameter of interest, or is blind and has no simulation.
     """
     recipe = task.recipe
     model = open_likelihood(task.inputs["likelihood"] / "likelihood", recipe.likelihood)
+    blind = () if recipe.inference.unblind else blind_channels(model)
     likelihood = Likelihood(model)
-    observed = compute_outcome(likelihood, inference=recipe.inference)
-    _report("observed", observed)
+    observed = None if blind else compute_outcome(likelihood, inference=recipe.inference)
+    if observed is not None:
+        _report("observed", observed)
     expected, missing = _expected(likelihood, recipe)
-    problems = (*observed.problems, *((missing,) if missing else ()))
-    body: dict[str, object] = {"likelihood": recipe.likelihood, "poi": observed.poi, "status": observed.status}
-    observed_body = outcome_to_json(observed)
-    guard = observed_body["guard"]
-    body["guard"] = {**guard, "problems": list(problems)} if isinstance(guard, dict) else guard
-    body["observed"] = observed_body
-    body["expected"] = None if expected is None else outcome_to_json(expected)
-    atomic_write_json(task.output / "result.json", body)
+    shown = observed or expected
+    if shown is None:
+        message = f"channels {', '.join(blind)} are blind, and there is no expected result: {missing}"
+        raise InvalidInput(message, code="likelihood.blind", hint="set inference.unblind, or give it simulation")
+    body = outcome_to_json(shown)
+    guard = body["guard"]
+    problems = [*shown.problems, *([missing] if missing else [])]
+    atomic_write_json(
+        task.output / "result.json",
+        {
+            "likelihood": recipe.likelihood,
+            "poi": shown.poi,
+            "status": "blinded" if observed is None else observed.status,
+            "guard": {**guard, "problems": problems} if isinstance(guard, dict) else guard,
+            "blinded": list(blind),
+            "observed": None if observed is None else body,
+            "expected": None if expected is None else outcome_to_json(expected),
+        },
+    )
 
 
 def _expected(likelihood: Likelihood, recipe: FitRecipe) -> tuple[Outcome | None, str | None]:

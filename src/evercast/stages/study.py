@@ -1,0 +1,114 @@
+"""Stage study: what follows from the pseudo-experiments of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evercast.artifacts.arrays import read_arrays
+from evercast.artifacts.files import atomic_write_json, read_json
+from evercast.artifacts.likelihood_folder import open_likelihood
+from evercast.errors import IntegrityError, InvalidInput
+from evercast.inference.studies import StudyData, sample_of, study_data
+from evercast.inference.study_results import coverage_study, goodness_study, limit_study, neyman_study
+from evercast.inference.toy_statistics import ToySample
+from evercast.plan.recipes import StudyRecipe, Task
+
+__all__ = ["run"]
+
+_LIMIT_LEVEL = 0.95
+"""Of limits, where the document asks for none of another level."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Toys:
+    """All pseudo-experiments at one value."""
+
+    value: float | None
+    arrays: dict[str, np.ndarray]
+    reasons: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+def run(task: Task[StudyRecipe]) -> None:
+    """Write ``result.json`` (keys in `evercast.inference.study_results`).
+
+    Raises:
+        NumericalFailure: a fit of the data, or more than 2 % of the pseudo-experiments failed; nothing is written.
+        IntegrityError: an input is missing or damaged.
+        InvalidInput: too few values or pseudo-experiments.
+    """
+    recipe = task.recipe
+    data = study_data(
+        open_likelihood(task.inputs["likelihood"] / "likelihood", recipe.likelihood), unblind=recipe.inference.unblind
+    )
+    toys = _gathered(task)
+    body: dict[str, object] = {
+        "format": "study/1.0.0", "study": recipe.study, "purpose": recipe.spec.purpose,
+        "likelihood": recipe.likelihood, "poi": data.poi, "seed": recipe.spec.seed, "nuisance": recipe.spec.nuisance,
+        "blinded": list(data.blinded), "data": data.likelihood.model.asimov or "observed",
+        "toys": sum(_count(entry)[0] for entry in toys), "failed": sum(_count(entry)[1] for entry in toys),
+        "reasons": list(dict.fromkeys(reason for entry in toys for reason in entry.reasons)),
+    }  # fmt: skip
+    atomic_write_json(task.output / "result.json", {**body, **_results(task, data, toys)})
+
+
+def _results(task: Task[StudyRecipe], data: StudyData, toys: list[_Toys]) -> dict[str, object]:
+    recipe = task.recipe
+    spec = recipe.spec
+    if spec.purpose == "goodness_of_fit":
+        entry = toys[0]
+        channels = {name: entry.arrays[f"channel_{number}"] for number, name in enumerate(entry.channels)}
+        return goodness_study(data, spec, entry.arrays["statistic"], channels)
+    samples = _samples(toys, "")
+    if spec.purpose == "neyman":
+        return neyman_study(data, spec, samples)
+    if spec.purpose == "coverage":
+        return coverage_study(spec, samples)
+    level = recipe.inference.limit or _LIMIT_LEVEL
+    return limit_study(data, samples, _samples(toys, "background_"), confidence_level=level)
+
+
+def _samples(toys: list[_Toys], prefix: str) -> dict[float, ToySample]:
+    return {
+        entry.value: sample_of(entry.arrays, prefix=prefix, reasons=entry.reasons)
+        for entry in toys
+        if entry.value is not None
+    }
+
+
+def _count(entry: _Toys) -> tuple[int, int]:
+    """Return how many pseudo-experiments there are, and how many failed."""
+    statistics = [entry.arrays[name] for name in ("t", "background_t", "statistic") if name in entry.arrays]
+    return sum(len(values) for values in statistics), sum(int(np.isnan(values).sum()) for values in statistics)
+
+
+def _gathered(task: Task[StudyRecipe]) -> list[_Toys]:
+    """Return the pseudo-experiments of all jobs, value by value, in the order of their numbers."""
+    units = sorted((name for name in task.inputs if name.startswith("toys_")), key=lambda name: int(name[5:]))
+    if not units:
+        raise InvalidInput("the study has no pseudo-experiments", code="toys.none")
+    found: dict[float | None, _Toys] = {}
+    for unit in units:
+        value, part = _read(task.inputs[unit])
+        known = found.get(value)
+        if known is not None:
+            arrays = {name: np.concatenate([known.arrays[name], part.arrays[name]]) for name in known.arrays}
+            reasons = tuple(dict.fromkeys((*known.reasons, *part.reasons)))
+            part = _Toys(value=value, arrays=arrays, reasons=reasons, channels=known.channels)
+        found[value] = part
+    return list(found.values())
+
+
+def _read(folder: Path) -> tuple[float | None, _Toys]:
+    summary = read_json(folder / "summary.json")
+    if not isinstance(summary, dict) or summary.get("format") != "toys/1.0.0":
+        raise IntegrityError("the summary of pseudo-experiments is damaged", code="toys.summary", where=str(folder))
+    value = summary["value"]
+    arrays = {name: np.asarray(array) for name, array in read_arrays(folder / "toys.zarr").arrays.items()}
+    place = None if value is None else float(value)
+    return place, _Toys(
+        value=place, arrays=arrays, reasons=tuple(summary["reasons"]), channels=tuple(summary["channels"])
+    )
