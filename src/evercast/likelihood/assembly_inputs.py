@@ -100,7 +100,6 @@ class UnbinnedInput:
     Args:
         anchors, polynomials, reference: as in `UnbinnedChannelModel`.
         varied: (systematic, process) -> change of its yield; needed for all that act on it but ``normalisation``.
-        modes: parameters of the training statistics, each with a column for every process among the anchors.
     """
 
     name: str
@@ -111,7 +110,6 @@ class UnbinnedInput:
     polynomials: tuple[PolynomialMorph, ...] = ()
     reference: EventSet | None = None
     varied: Mapping[tuple[str, str], VariedYield] = field(default_factory=dict)
-    modes: tuple[str, ...] = ()
     blind: bool = False
 
 

@@ -1,0 +1,70 @@
+"""The pyhf workspace of the published binned likelihood, and the name of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pyhf
+
+from evercast.artifacts.files import atomic_write_json, canonical_json, sha256_file
+from evercast.artifacts.likelihood_folder import IndexEntry
+from evercast.errors import InvalidInput
+from evercast.likelihood.assembly import to_workspace
+from evercast.plan.recipes import SerializationRecipe, Task
+from evercast.stages.serialization.built import Built
+from evercast.stages.serialization.tables import physics_of
+
+__all__ = ["WORKSPACE_FILE", "run_id_of", "write_workspace"]
+
+WORKSPACE_FILE: Final = "workspace.json"
+
+
+def write_workspace(task: Task[SerializationRecipe], root: Path, built: Built) -> IndexEntry:
+    """Write the published binned likelihood as a pyhf workspace and return its entry in the index.
+
+    Raises:
+        InvalidInput: ``likelihood.not-histfactory``, ``likelihood.not-pyhf``.
+    """
+    published = task.recipe.publish.pyhf
+    if published is None or len(built.binned) != len(built.model.channels):
+        raise InvalidInput(
+            f"likelihood {built.model.name!r} has an unbinned channel, which HistFactory cannot express",
+            code="likelihood.not-histfactory",
+            where="$.publish.pyhf.likelihood",
+            hint="publish it as neural_likelihood",
+        )
+    workspace = to_workspace(built.binned, physics_of(task.recipe), measurement=published.measurement)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="jsonschema.RefResolver", category=DeprecationWarning)  # pyhf's
+            pyhf.Workspace(workspace)
+    except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.InvalidModel) as err:
+        raise InvalidInput(
+            f"pyhf does not accept the workspace: {err}", code="likelihood.not-pyhf", where="$.publish.pyhf"
+        ) from err
+    path = root / WORKSPACE_FILE
+    atomic_write_json(path, workspace)
+    return IndexEntry(
+        kind="workspace",
+        path=WORKSPACE_FILE,
+        sha256=sha256_file(path),
+        measurement=published.measurement,
+        blind=tuple(channel.name for channel in built.model.channels if channel.blind),
+    )
+
+
+def run_id_of(analysis: str, root: Path, ensembles: Mapping[str, object]) -> str:
+    """Return a name that follows from all that is serialized here: every file, and what the manifest says of networks.
+
+    Args:
+        analysis: its name.
+        root: with the workspace and every likelihood, and neither a manifest nor an index yet.
+        ensembles: of the neural bundle, with the normalisation and calibration of each ratio.
+    """
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    digests = {name: sha256_file(path) for name, path in sorted(files.items())}
+    return hashlib.sha256(canonical_json([analysis, digests, ensembles])).hexdigest()[:16]
