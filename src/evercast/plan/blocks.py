@@ -17,11 +17,14 @@ __all__ = ["choose_blocks", "choose_variation_blocks", "partition"]
 _FIRST_SECONDS: Final = 20.0
 """Device time of the first blocks, s: some starts of a job, and short, so that a small ensemble occupies all cores."""
 
-_FIRST_VARIATION_SECONDS: Final = 1200.0
+_FIRST_VARIATION_SECONDS: Final = 3600.0
 """The same of variations and replicas, s: there are many of these series, which occupy the cores side by side."""
 
 _LONGEST_SECONDS: Final = 3600.0
 """Device time of a block, s, that is not exceeded by joining members: short against losing it."""
+
+_LONGEST_VARIATION_SECONDS: Final = 4 * 3600.0
+"""The same of variations and replicas, s; a killed job goes on from the networks it has finished."""
 
 _BLOCKS_OF_A_SIZE: Final = 4
 """Blocks of one process after which the next are twice as large. Snakemake handles some hundred jobs in seconds and ten
@@ -42,11 +45,11 @@ def choose_blocks(members: int, *, seconds_per_member: float) -> tuple[tuple[int
         >>> [len(block) for block in choose_blocks(25, seconds_per_member=10)]
         [2, 2, 2, 2, 4, 4, 4, 4, 1]
     """
-    return _growing(members, seconds_per_member=seconds_per_member, first_seconds=_FIRST_SECONDS)
+    return _growing(members, seconds_per_member=seconds_per_member, first=_FIRST_SECONDS, longest=_LONGEST_SECONDS)
 
 
 def choose_variation_blocks(members: int, *, seconds_per_member: float) -> tuple[tuple[int, ...], ...]:
-    """Return the members 0 ... `members` - 1 of one variation or replica cut in blocks, the first of about 20 minutes.
+    """Return the members 0 ... `members` - 1 of one variation or replica cut in blocks, the first of about an hour.
 
     Fifty nuisance parameters and five processes make 500 series: with the short first blocks of `choose_blocks` a
     workflow would have thousands of jobs.
@@ -56,15 +59,20 @@ def choose_variation_blocks(members: int, *, seconds_per_member: float) -> tuple
         seconds_per_member: expected device time of one member with all its folds, s.
 
     Example:
-        >>> [len(block) for block in choose_variation_blocks(20, seconds_per_member=60)]
-        [16, 4]
+        >>> [len(block) for block in choose_variation_blocks(20, seconds_per_member=300)]
+        [8, 8, 4]
     """
-    return _growing(members, seconds_per_member=seconds_per_member, first_seconds=_FIRST_VARIATION_SECONDS)
+    return _growing(
+        members,
+        seconds_per_member=seconds_per_member,
+        first=_FIRST_VARIATION_SECONDS,
+        longest=_LONGEST_VARIATION_SECONDS,
+    )
 
 
-def _growing(members: int, *, seconds_per_member: float, first_seconds: float) -> tuple[tuple[int, ...], ...]:
+def _growing(members: int, *, seconds_per_member: float, first: float, longest: float) -> tuple[tuple[int, ...], ...]:
     seconds = max(seconds_per_member, 1e-6)
-    size, largest = _power_of_two(first_seconds / seconds), _power_of_two(_LONGEST_SECONDS / seconds)
+    size, largest = _power_of_two(first / seconds), _power_of_two(longest / seconds)
     blocks: list[tuple[int, ...]] = []
     start = 0
     while start < members:
