@@ -59,8 +59,8 @@ def anchor_table(layout: MorphLayout, own: Own) -> Float[np.ndarray, "points row
         return np.zeros((len(own), 25, 0))
     alpha = own[:, list(layout.anchors)]
     is_code4 = np.zeros(len(layout.anchors), dtype=bool)
-    for component in layout.components:
-        is_code4[list(component.code4)] = True
+    for group in layout.groups:
+        is_code4[list(group.code4)] = True
     within = is_code4 & (np.abs(alpha) < 1.0)
     x = np.where(within, alpha, 0.0)[:, None]
     order = np.arange(7.0)[:, None]

@@ -11,31 +11,38 @@ from dataclasses import dataclass
 
 from evercast.likelihood.model import UnbinnedChannelModel
 
-__all__ = ["ComponentColumns", "Monomial", "MorphLayout", "build_layout"]
+__all__ = ["ColumnGroup", "Monomial", "MorphLayout", "build_layout"]
 
 Monomial = tuple[tuple[int, int], ...]
 """(position of a parameter, power) of each of its factors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentColumns:
-    """The columns that move one component.
+class ColumnGroup:
+    """Components moved by equal numbers of columns: they are handled together.
 
     Args:
-        code4, log_linear: columns of `log_up` and `log_down`.
-        terms: columns of `coefficients`.
-        coordinates: coordinate of each of these columns, in this order.
+        components: positions of the components.
+        code4, log_linear: columns of `log_up` and `log_down`, one component after the other.
+        terms: columns of `coefficients`, likewise.
+        coordinates: per component the coordinate of each of its columns: code 4, log-linear, terms.
     """
 
-    code4: tuple[int, ...] = ()
-    log_linear: tuple[int, ...] = ()
-    terms: tuple[int, ...] = ()
-    coordinates: tuple[int, ...] = ()
+    components: tuple[int, ...]
+    code4: tuple[int, ...]
+    log_linear: tuple[int, ...]
+    terms: tuple[int, ...]
+    coordinates: tuple[tuple[int, ...], ...]
 
     @property
-    def is_moved(self) -> bool:
-        """Whether there is any column."""
-        return bool(self.coordinates)
+    def n_columns(self) -> int:
+        """Columns of each component."""
+        return len(self.coordinates[0])
+
+    @property
+    def n_code4(self) -> int:
+        """Code-4 columns of each component; the first of them."""
+        return len(self.code4) // len(self.components)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,8 @@ class MorphLayout:
     """The static side of the morphs of a channel; hashable, so that functions are compiled once per layout.
 
     Args:
-        components: one entry per component.
+        n_components: components of the channel.
+        groups: of the components that are moved.
         anchors: parameter position of each column of `log_up`.
         terms: monomial of each column of `coefficients`.
         parameters: parameter positions of the first coordinates.
@@ -51,7 +59,8 @@ class MorphLayout:
         normalised: whether Z is divided out.
     """
 
-    components: tuple[ComponentColumns, ...]
+    n_components: int
+    groups: tuple[ColumnGroup, ...] = ()
     anchors: tuple[int, ...] = ()
     terms: tuple[Monomial, ...] = ()
     parameters: tuple[int, ...] = ()
@@ -66,12 +75,12 @@ class MorphLayout:
     @property
     def normalises(self) -> bool:
         """Whether Z is to be computed."""
-        return self.normalised and any(component.is_moved for component in self.components)
+        return self.normalised and bool(self.groups)
 
     @property
-    def only_log_linear(self) -> bool:
-        """Whether the logarithm of every morph is linear in what an event brings along."""
-        return not any(component.code4 for component in self.components)
+    def moved(self) -> tuple[int, ...]:
+        """Components that are moved, group by group."""
+        return tuple(component for group in self.groups for component in group.components)
 
 
 def build_layout(channel: UnbinnedChannelModel, names: Sequence[str]) -> MorphLayout:
@@ -83,27 +92,52 @@ def build_layout(channel: UnbinnedChannelModel, names: Sequence[str]) -> MorphLa
     """
     position = {name: number for number, name in enumerate(names)}
     anchors = tuple(position[anchor.parameter] for anchor in channel.anchors)
-    owners = [morph.process for morph in channel.polynomials for _ in morph.terms]
     terms = tuple(
         tuple(sorted((position[name], power) for name, power in term))
         for morph in channel.polynomials
         for term in morph.terms
     )
     parameters, monomials = tuple(dict.fromkeys(anchors)), tuple(dict.fromkeys(terms))
-    components = []
-    for component in channel.components:
-        columns = [i for i, anchor in enumerate(channel.anchors) if anchor.process == component.process]
-        code4 = tuple(i for i in columns if channel.anchors[i].interpolation == "code4")
-        log_linear = tuple(i for i in columns if channel.anchors[i].interpolation == "log_linear")
-        own = tuple(i for i, owner in enumerate(owners) if owner == component.process)
-        along = [parameters.index(anchors[i]) for i in code4 + log_linear]
-        along += [len(parameters) + monomials.index(terms[i]) for i in own]
-        components.append(ComponentColumns(code4=code4, log_linear=log_linear, terms=own, coordinates=tuple(along)))
+    along = [parameters.index(position) for position in anchors]
+    along_terms = [len(parameters) + monomials.index(term) for term in terms]
+    grouped: dict[tuple[int, int, int], list[tuple[int, tuple[tuple[int, ...], ...]]]] = {}
+    for number, component in enumerate(channel.components):
+        columns = _columns(channel, component.process)
+        if any(columns):
+            code4, log_linear, own = columns
+            grouped.setdefault((len(code4), len(log_linear), len(own)), []).append((number, columns))
+    groups = []
+    for entries in grouped.values():
+        code4, log_linear, own = (tuple(i for _, columns in entries for i in columns[kind]) for kind in range(3))
+        coordinates = tuple(
+            (*(along[i] for i in columns[0] + columns[1]), *(along_terms[i] for i in columns[2]))
+            for _, columns in entries
+        )
+        groups.append(
+            ColumnGroup(
+                components=tuple(number for number, _ in entries),
+                code4=code4,
+                log_linear=log_linear,
+                terms=own,
+                coordinates=coordinates,
+            )
+        )
     return MorphLayout(
-        components=tuple(components),
+        n_components=len(channel.components),
+        groups=tuple(groups),
         anchors=anchors,
         terms=terms,
         parameters=parameters,
         monomials=monomials,
         normalised=channel.normalise_morphs,
     )
+
+
+def _columns(channel: UnbinnedChannelModel, process: str) -> tuple[tuple[int, ...], ...]:
+    """Return the code-4 and the log-linear anchors and the terms of a component."""
+    code4, log_linear = (
+        tuple(i for i, a in enumerate(channel.anchors) if a.process == process and a.interpolation == kind)
+        for kind in ("code4", "log_linear")
+    )
+    owners = [morph.process for morph in channel.polynomials for _ in morph.terms]
+    return code4, log_linear, tuple(i for i, owner in enumerate(owners) if owner == process)

@@ -31,12 +31,19 @@ class _Logs(NamedTuple):
     hessian: Float[np.ndarray, "components own own"]
 
 
+class _ByCoordinate(NamedTuple):
+    """Sums of weight x z, and of weight x (z z^T + dz / dy), per component in the coordinates."""
+
+    first: Float[np.ndarray, "components coordinates"]
+    second: Float[np.ndarray, "components coordinates coordinates"]
+
+
 def log_normalisation(layout: MorphLayout, reference: HostSums) -> Components:
     """Return ln Z_j, Z_j = E_ref[r_j g_j]; 0 for components that do not move, NaN where Z is not positive."""
-    result = np.zeros(len(layout.components))
+    result = np.zeros(layout.n_components)
     if layout.normalises:
-        moved = np.array([component.is_moved for component in layout.components])
-        value = np.asarray(reference.component)[moved]
+        moved = list(layout.moved)
+        value = reference.component[moved]
         result[moved] = np.log(np.where(value > 0, value, np.nan))
     return result
 
@@ -59,32 +66,32 @@ def twice_nll(expected: Components, sums: HostSums, *, n_counted: int) -> float:
     return value
 
 
-def _second(layout: MorphLayout, sums: HostSums, j: int) -> Float[np.ndarray, "coordinates coordinates"]:
-    """Return the sum of weight x (z z^T + dz / dy) of a component in the coordinates."""
-    along = np.array(layout.components[j].coordinates)
-    bend = along[: len(layout.components[j].code4)]
-    total = np.zeros((layout.n_coordinates, layout.n_coordinates))
-    np.add.at(total, np.ix_(along, along), sums.square[j])
-    np.add.at(total, (bend, bend), sums.bend[j])
-    return total
-
-
-def _first(layout: MorphLayout, sums: HostSums, j: int) -> Float[np.ndarray, " coordinates"]:
-    total = np.zeros(layout.n_coordinates)
-    np.add.at(total, list(layout.components[j].coordinates), sums.column[j])
-    return total
+def _by_coordinate(layout: MorphLayout, sums: HostSums, order: int) -> _ByCoordinate:
+    """Return the sums of each component in the coordinates; 0 for components that do not move."""
+    n, size = layout.n_components, layout.n_coordinates
+    first = np.zeros((n, size))
+    second = np.zeros((n, size, size) if order > 1 else (n, 0, 0))
+    for number, group in enumerate(layout.groups):
+        own, along = np.array(group.components), np.array(group.coordinates)
+        np.add.at(first, (own[:, None], along), sums.column[number])
+        if order > 1:
+            np.add.at(second, (own[:, None, None], along[:, :, None], along[:, None, :]), sums.square[number])
+            bent = along[:, : group.n_code4]
+            np.add.at(second, (own[:, None], bent, bent), sums.bend[number])
+    return _ByCoordinate(first, second)
 
 
 def _logs(layout: MorphLayout, reference: HostSums, along: Coordinates, order: int) -> _Logs:
-    n, n_own = len(layout.components), along.gradient.shape[1]
+    n, n_own = layout.n_components, along.gradient.shape[1]
     result = _Logs(log_normalisation(layout, reference), np.zeros((n, n_own)), np.zeros((n, n_own, n_own)))
-    for j, component in enumerate(layout.components):
-        if not (component.is_moved and layout.normalises):
-            continue
-        slope = _first(layout, reference, j) / reference.component[j]
+    if not layout.normalises:
+        return result
+    sums = _by_coordinate(layout, reference, order)
+    for j in layout.moved:
+        slope = sums.first[j] / reference.component[j]
         result.gradient[j] = slope @ along.gradient
         if order > 1:
-            bend = _second(layout, reference, j) / reference.component[j] - np.outer(slope, slope)
+            bend = sums.second[j] / reference.component[j] - np.outer(slope, slope)
             result.hessian[j] = along.gradient.T @ bend @ along.gradient + _bent(slope, along)
     return result
 
@@ -120,15 +127,13 @@ def differentiate(
     inverse = np.exp(-logs.value)
     divided = expected * inverse
     slope = inverse[:, None] * (first - expected[:, None] * logs.gradient)
-    by_coordinate = np.zeros(layout.n_coordinates)
-    columns = [_first(layout, data, j) for j in range(len(expected))]
-    for value, column in zip(divided, columns, strict=True):
-        by_coordinate += value * column
+    sums = _by_coordinate(layout, data, order)
+    by_coordinate = divided @ sums.first
     gradient = 2.0 * (first.sum(axis=0) - data.component @ slope - by_coordinate @ along.gradient)
     value = twice_nll(expected, data, n_counted=n_counted)
     if order == 1:
         return Expansion(value, gradient, np.zeros((n_own, n_own)))
-    local = _local_hessian(layout, data, divided, columns)
+    local = _local_hessian(data, divided, sums)
     steps = np.concatenate([slope, along.gradient])
     mixed = first[:, :, None] * logs.gradient[:, None, :]
     square = logs.gradient[:, :, None] * logs.gradient[:, None, :]
@@ -138,15 +143,11 @@ def differentiate(
     return Expansion(value, gradient, 2.0 * (second.sum(axis=0) - hessian))
 
 
-def _local_hessian(
-    layout: MorphLayout, data: HostSums, divided: Components, columns: list[Float[np.ndarray, " coordinates"]]
-) -> Float[np.ndarray, "x x"]:
+def _local_hessian(data: HostSums, divided: Components, sums: _ByCoordinate) -> Float[np.ndarray, "x x"]:
     """Return the second derivatives of F in (expected events / Z, coordinates)."""
     n = len(divided)
-    hessian = -np.asarray(data.cross)
-    for j, component in enumerate(layout.components):
-        if component.is_moved:
-            hessian[j, n:] += columns[j]
-            hessian[n:, j] += columns[j]
-            hessian[n:, n:] += divided[j] * _second(layout, data, j)
+    hessian = -data.cross
+    hessian[:n, n:] += sums.first
+    hessian[n:, :n] += sums.first.T
+    hessian[n:, n:] += np.tensordot(divided, sums.second, axes=1)
     return hessian

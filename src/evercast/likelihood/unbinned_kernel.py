@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from evercast.likelihood.morph_factors import CODE4, DOWN, DOWN_SLOPE, UP, UP_SLOPE
-from evercast.likelihood.morph_layout import ComponentColumns, MorphLayout
+from evercast.likelihood.morph_layout import ColumnGroup, MorphLayout
 
 __all__ = ["At", "Chunk", "Element", "Sums", "add_sums", "data_sums", "empty_sums", "reference_sums", "sums_shapes"]
 
@@ -67,28 +67,19 @@ class Sums(NamedTuple):
         value: data: sum of w ln lambda; reference: 0.
         n_bad: events with weight whose intensity is not positive.
         component: (components,) sum of w t; reference: sum of w r g.
-        column: per component (columns,) sum of w t z; reference: of w r g z.
-        square: per component (columns, columns) sum of the same weight x z z.
-        bend: per component (code-4 columns,) sum of the same weight x dz / dy.
+        column: per group (components, columns) sum of w t z; reference: of w r g z.
+        square: per group (components, columns, columns) sum of the same weight x z z.
+        bend: per group (components, code-4 columns) sum of the same weight x dz / dy.
         cross: (components + coordinates, same) sum of w x x^T, x = (t, D).
     """
 
     value: Float[Array, ""]
     n_bad: Float[Array, ""]
     component: Float[Array, " components"]
-    column: tuple[Float[Array, " columns"], ...]
-    square: tuple[Float[Array, "columns columns"], ...]
-    bend: tuple[Float[Array, " code4"], ...]
+    column: tuple[Float[Array, "components columns"], ...]
+    square: tuple[Float[Array, "components columns columns"], ...]
+    bend: tuple[Float[Array, "components code4"], ...]
     cross: Float[Array, "x x"]
-
-
-class _Moved(NamedTuple):
-    """ln g without the code-4 part, the code-4 part, z and dz / dy of one component."""
-
-    exponent: Array
-    factor: Array
-    slope: Array
-    bend: Array
 
 
 class SumsShapes(NamedTuple):
@@ -103,6 +94,21 @@ class SumsShapes(NamedTuple):
     cross: tuple[int, ...]
 
 
+class _Moved(NamedTuple):
+    """The components of a group: ln g without the code-4 part, the code-4 part, z and dz / dy.
+
+    Args:
+        exponent, factor: (events, components), float64.
+        slope: (events, components, columns).
+        bend: (events, components, code-4 columns).
+    """
+
+    exponent: Array
+    factor: Array
+    slope: Array
+    bend: Array
+
+
 def sums_shapes(layout: MorphLayout, *, order: int, reference: bool) -> SumsShapes:
     """Return the shape of each of the sums.
 
@@ -111,18 +117,16 @@ def sums_shapes(layout: MorphLayout, *, order: int, reference: bool) -> SumsShap
         order: 0 value, 1 with first, 2 with second derivatives.
         reference: sums of the reference sample, without `cross`.
     """
-    n = len(layout.components)
-    columns = [len(component.coordinates) if order > 0 else 0 for component in layout.components]
-    squares = [size if order > 1 else 0 for size in columns]
-    bends = [len(component.code4) if order > 1 else 0 for component in layout.components]
+    n = layout.n_components
+    sizes = [(len(group.components), group.n_columns, group.n_code4) for group in layout.groups]
     size = n + layout.n_coordinates if order > 1 and not reference else 0
     return SumsShapes(
         value=(),
         n_bad=(),
         component=(n if order > 0 or reference else 0,),
-        column=tuple((k,) for k in columns),
-        square=tuple((k, k) for k in squares),
-        bend=tuple((k,) for k in bends),
+        column=tuple((count, k if order > 0 else 0) for count, k, _ in sizes),
+        square=tuple((count, k, k) if order > 1 else (count, 0, 0) for count, k, _ in sizes),
+        bend=tuple((count, k if order > 1 else 0) for count, _, k in sizes),
         cross=(size, size),
     )
 
@@ -141,66 +145,78 @@ def empty_sums(layout: MorphLayout, *, order: int, reference: bool) -> Sums:
     )
 
 
-def _take(values: Array, columns: tuple[int, ...], dtype: Element) -> Array:
-    """Return some columns; a plain slice where they lie side by side."""
+def _take(values: Array, columns: tuple[int, ...], n_components: int, dtype: Element) -> Array:
+    """Return (..., components, columns) of some columns; a plain slice where they lie side by side."""
     first, stop = columns[0], columns[-1] + 1
-    if columns == tuple(range(first, stop)):
-        return values[..., first:stop].astype(dtype)
-    return values[..., np.array(columns)].astype(dtype)
+    side_by_side = columns == tuple(range(first, stop))
+    found = values[..., first:stop] if side_by_side else values[..., np.array(columns)]
+    return found.astype(dtype).reshape(*values.shape[:-1], n_components, -1)
 
 
 def _basis_sum(c: Array, u: Array, d: Array, ln_u: Array, ln_d: Array) -> Array:
     return c[0] + u * (c[1] + ln_u * (c[3] + ln_u * c[5])) + d * (c[2] + ln_d * (c[4] + ln_d * c[6]))
 
 
-def _move(own: ComponentColumns, chunk: Chunk, at: At, *, order: int, dtype: Element) -> _Moved:
-    n = chunk.weight.shape[0]
-    exponent, factor = jnp.zeros(n), jnp.ones(n)
-    slopes, bend = [jnp.zeros((n, 0), dtype)], jnp.zeros((n, 0), dtype)
-    for columns in (own.code4, own.log_linear):
+def _move(group: ColumnGroup, chunk: Chunk, at: At, *, order: int, dtype: Element) -> _Moved:
+    shape = chunk.weight.shape[0], len(group.components)
+    exponent, factor = jnp.zeros(shape), jnp.ones(shape)
+    slopes, bend = [], jnp.zeros((*shape, 0), dtype)
+    for columns in (group.code4, group.log_linear):
         if not columns:
             continue
-        ln_u, ln_d = (_take(values, columns, dtype) for values in (chunk.log_up, chunk.log_down))
-        table = _take(at.anchors, columns, dtype)
-        exponent += ln_u @ table[UP] + ln_d @ table[DOWN]
+        ln_u, ln_d = (_take(values, columns, shape[1], dtype) for values in (chunk.log_up, chunk.log_down))
+        table = _take(at.anchors, columns, shape[1], dtype)
+        exponent += jnp.sum(ln_u * table[UP] + ln_d * table[DOWN], axis=2)
         slope = ln_u * table[UP_SLOPE] + ln_d * table[DOWN_SLOPE]
-        if columns is own.code4:
-            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), table[CODE4].reshape(3, 7, -1)
+        if columns is group.code4:
+            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), table[CODE4].reshape(3, 7, *table.shape[1:])
             h = _basis_sum(c[0], u, d, ln_u, ln_d)
-            factor = jnp.prod(h, axis=1).astype(exponent.dtype)
+            factor = jnp.prod(h, axis=2).astype(exponent.dtype)
             if order > 0:
                 ratio = _basis_sum(c[1], u, d, ln_u, ln_d) / h
                 slope = slope + ratio
             if order > 1:
                 bend = _basis_sum(c[2], u, d, ln_u, ln_d) / h - ratio**2
         slopes.append(slope)
-    if own.terms:
-        deltas = _take(chunk.coefficients, own.terms, dtype)
-        exponent += deltas @ _take(at.terms, own.terms, dtype)
+    if group.terms:
+        deltas = _take(chunk.coefficients, group.terms, shape[1], dtype)
+        exponent += jnp.sum(deltas * _take(at.terms, group.terms, shape[1], dtype), axis=2)
         slopes.append(deltas)
-    return _Moved(exponent, factor, jnp.concatenate(slopes, axis=1) if order > 0 else slopes[0], bend)
+    slope = jnp.concatenate(slopes, axis=2) if len(slopes) > 1 else slopes[0]
+    return _Moved(exponent, factor, slope if order > 0 else slope[:, :, :0], bend)
 
 
-def _weighted(moved: list[_Moved], weight: Array, *, order: int) -> tuple[tuple[Array, ...], ...]:
-    """Return column, square and bend sums with a (events, components) weight."""
+def _log_and_factor(
+    layout: MorphLayout, chunk: Chunk, moved: list[_Moved]
+) -> tuple[Float[Array, "events components"], Float[Array, "events components"]]:
+    """Return ln r_j plus the exponents of the morphs, and the code-4 factors."""
+    logs = chunk.log_ratio.astype(jnp.float64)
+    factor = jnp.ones_like(logs)
+    for group, entry in zip(layout.groups, moved, strict=True):
+        if group.components == tuple(range(layout.n_components)):
+            return logs + entry.exponent, entry.factor
+        own = np.array(group.components)
+        logs = logs.at[:, own].add(entry.exponent)
+        factor = factor.at[:, own].set(entry.factor)
+    return logs, factor
+
+
+def _weighted(
+    layout: MorphLayout, moved: list[_Moved], weight: Float[Array, "events components"], *, order: int
+) -> tuple[tuple[Array, ...], tuple[Array, ...], tuple[Array, ...]]:
+    """Return column, square and bend sums with a weight per event and component."""
     columns, squares, bends = [], [], []
-    for j, entry in enumerate(moved):
-        own = weight[:, j].astype(entry.slope.dtype)
-        columns.append((own @ entry.slope).astype(jnp.float64))
-        z = entry.slope if order > 1 else entry.slope[:, :0]
-        squares.append(((z * own[:, None]).T @ z).astype(jnp.float64))
-        bends.append((own @ entry.bend).astype(jnp.float64))
+    for group, entry in zip(layout.groups, moved, strict=True):
+        own = weight[:, np.array(group.components)].astype(entry.slope.dtype)
+        columns.append(jnp.einsum("ij,ijk->jk", own, entry.slope).astype(jnp.float64))
+        z = entry.slope if order > 1 else entry.slope[:, :, :0]
+        parts = [(z[:, j] * own[:, j, None]).T @ z[:, j] for j in range(own.shape[1])]
+        squares.append(jnp.stack(parts).astype(jnp.float64))
+        bends.append(jnp.einsum("ij,ijk->jk", own, entry.bend).astype(jnp.float64))
     return tuple(columns), tuple(squares), tuple(bends)
 
 
-def data_sums(
-    layout: MorphLayout,
-    chunk: Chunk,
-    at: At,
-    *,
-    order: int,
-    dtype: Element,
-) -> Sums:
+def data_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element) -> Sums:
     """Return the sums of w_i ln sum_j nu_j r_ij g_ij and its derivatives.
 
     Args:
@@ -210,10 +226,10 @@ def data_sums(
         order: 0 value, 1 with first, 2 with second derivatives.
         dtype: of the elements, float32 or float64.
     """
-    moved = [_move(own, chunk, at, order=order, dtype=dtype) for own in layout.components]
-    logs = chunk.log_ratio.astype(jnp.float64) + jnp.stack([entry.exponent for entry in moved], axis=1)
+    moved = [_move(group, chunk, at, order=order, dtype=dtype) for group in layout.groups]
+    logs, factor = _log_and_factor(layout, chunk, moved)
     largest = jnp.max(logs, axis=1)
-    ratio = jnp.exp(logs - largest[:, None]) * jnp.stack([entry.factor for entry in moved], axis=1)
+    ratio = jnp.exp(logs - largest[:, None]) * factor
     intensity = ratio @ at.expected
     good = intensity > 0
     counted = jnp.where(good, chunk.weight, 0.0)
@@ -225,22 +241,27 @@ def data_sums(
         return sums
     scaled = jnp.where(good[:, None], ratio / safe[:, None], 0.0)
     weighted = scaled * counted[:, None]
-    column, square, bend = _weighted(moved, weighted, order=order)
+    column, square, bend = _weighted(layout, moved, weighted, order=order)
     sums = sums._replace(component=jnp.sum(weighted, axis=0), column=column)
     if order == 1:
         return sums
-    return sums._replace(square=square, bend=bend, cross=_cross(layout, moved, scaled, at.expected, counted))
+    cross = _cross(layout, moved, scaled, at.expected, counted)
+    return sums._replace(square=square, bend=bend, cross=cross)
 
 
 def _cross(layout: MorphLayout, moved: list[_Moved], scaled: Array, expected: Array, weight: Array) -> Array:
-    dtype = moved[0].slope.dtype
-    total = jnp.zeros((scaled.shape[0], layout.n_coordinates), dtype)
-    for j, (own, entry) in enumerate(zip(layout.components, moved, strict=True)):
-        if own.is_moved:
-            part = entry.slope * (scaled[:, j] * expected[j]).astype(dtype)[:, None]
-            total += _spread(part, own.coordinates, layout.n_coordinates)
-    if not layout.n_coordinates:
+    if not layout.groups:
         return (scaled * weight[:, None]).T @ scaled
+    dtype, size = moved[0].slope.dtype, layout.n_coordinates
+    shares = (scaled * expected).astype(dtype)
+    total = jnp.zeros((scaled.shape[0], size), dtype)
+    for group, entry in zip(layout.groups, moved, strict=True):
+        own = shares[:, np.array(group.components)]
+        if len(set(group.coordinates)) == 1:
+            total += _spread(jnp.einsum("ij,ijk->ik", own, entry.slope), group.coordinates[0], size)
+            continue
+        for j, along in enumerate(group.coordinates):
+            total += _spread(own[:, j, None] * entry.slope[:, j], along, size)
     x = jnp.concatenate([scaled.astype(dtype), total], axis=1)
     return ((x * weight.astype(dtype)[:, None]).T @ x).astype(jnp.float64)
 
@@ -255,15 +276,14 @@ def _spread(values: Array, coordinates: tuple[int, ...], size: int) -> Array:
 
 
 def reference_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element) -> Sums:
-    """Return the sums of w r_j g_j over reference events, with derivatives; 1 for components that do not move."""
-    moved = [_move(own, chunk, at, order=order, dtype=dtype) for own in layout.components]
-    logs = chunk.log_ratio.astype(jnp.float64) + jnp.stack([entry.exponent for entry in moved], axis=1)
-    weighted = jnp.exp(logs) * jnp.stack([entry.factor for entry in moved], axis=1) * chunk.weight[:, None]
-    weighted = jnp.where(chunk.weight[:, None] == 0, 0.0, weighted)
+    """Return the sums of w r_j g_j over reference events, with derivatives."""
+    moved = [_move(group, chunk, at, order=order, dtype=dtype) for group in layout.groups]
+    logs, factor = _log_and_factor(layout, chunk, moved)
+    weighted = jnp.where(chunk.weight[:, None] == 0, 0.0, jnp.exp(logs) * factor * chunk.weight[:, None])
     sums = empty_sums(layout, order=order, reference=True)._replace(component=jnp.sum(weighted, axis=0))
     if order == 0:
         return sums
-    column, square, bend = _weighted(moved, weighted, order=order)
+    column, square, bend = _weighted(layout, moved, weighted, order=order)
     sums = sums._replace(column=column)
     return sums._replace(square=square, bend=bend) if order > 1 else sums
 

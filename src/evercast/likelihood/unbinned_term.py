@@ -64,13 +64,14 @@ class UnbinnedTerm:
             self._reference = resident(channel.reference, normalised=True)
         self._n_counted = int(np.count_nonzero(channel.events.weight))
         self.rounding = 0.0
+        self._dtype = "float64"
 
     def _sums(self, own: Own, expected: Float[np.ndarray, " components"], order: int) -> tuple[HostSums, HostSums]:
         """Return the sums of the reference and of the data."""
         at = At(*(values[0] for values in self._form.at(own[None], expected[None])))
         layout = self._form.layout
         with jax.enable_x64(new_val=True):
-            kind = Kind(layout=layout, order=order, reference=True, dtype="float64")
+            kind = Kind(layout=layout, order=order, reference=True, dtype=self._dtype)
             reference = kind.nothing()
             if self._reference is not None:
                 reference = to_sums(kind, np.asarray(sums_at(kind, self._reference, at)))
@@ -129,12 +130,12 @@ def _batch_sums(
 
     def one(pair: tuple[Array, At]) -> tuple[Array, Array]:
         row, point = pair
-        of_reference, logs = jnp.zeros(0), jnp.zeros(len(kind.layout.components))
+        of_reference, logs = jnp.zeros(0), jnp.zeros(kind.layout.n_components)
         if reference is not None:
             sums = sums_of(replace(kind, reference=True), reference, point)
-            moved = np.array([component.is_moved for component in kind.layout.components])
             of_reference = ravel_pytree(sums)[0]
-            logs = jnp.where(moved, jnp.log(sums.component), 0.0)
+            moved = np.array(kind.layout.moved)
+            logs = logs.at[moved].set(jnp.log(sums.component[moved]))
         point = point._replace(expected=point.expected * jnp.exp(-logs))
         chosen = Chunk(*(leaf[row] for leaf in data))
         return of_reference, sums_at(kind, chosen, point)
