@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -78,3 +79,47 @@ def test_a_changed_file_is_not_published(finished: FrozenPlan) -> None:
     with pytest.raises(IntegrityError):
         export_results(finished)
     assert snapshot(finished.folder.root) == before
+
+
+PUBLICATION = {"allowed": False, "red": ["closure.ratios.S"], "overridden": {}}
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> FrozenPlan:
+    """A plan of a serialization with an index, and the checks of the run."""
+    index = "mkdir {outputs.folder}; echo '" + json.dumps({"run_id": "0"}) + "' > {outputs.folder}/index.json"
+    checks = "echo '" + json.dumps({"publication": PUBLICATION}) + "' > {outputs.checks}"
+    stages = {
+        "made": command(index, {"folder": "likelihood"}),
+        "checks": command(checks, {"checks": "diagnostics.json"}),
+    }
+    frozen = freeze(tmp_path, stages)
+    units = []
+    for name, stage in (("made", "serialization"), ("checks", "diagnostics")):
+        unit = named(frozen, name)
+        execute_unit(frozen, unit)
+        shutil.copytree(frozen.folder.unit(unit), frozen.folder.work / stage / unit.id)
+        receipt = frozen.folder.work / stage / unit.id / "receipt.json"
+        receipt.write_text(receipt.read_text().replace('"stage": "command"', f'"stage": "{stage}"'))
+        units.append(replace(unit, stage=stage))
+    return replace(frozen, plan=replace(frozen.plan, units=tuple(units)))
+
+
+def test_the_index_of_the_likelihoods_says_whether_the_checks_let_it_be_published(checked: FrozenPlan) -> None:
+    assert [path.name for path in export_results(checked)] == ["likelihood", "diagnostics.json"]
+    root = checked.folder.root
+    assert json.loads((root / "likelihood" / "index.json").read_text()) == {"run_id": "0", "publication": PUBLICATION}
+    assert json.loads((root / "diagnostics.json").read_text()) == {"publication": PUBLICATION}
+    before = snapshot(root)
+    assert export_results(checked) == ()
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize("text", ["{}", "no JSON", '{"run_id": "0", "publication": {"allowed": true}}'])
+def test_an_index_that_says_otherwise_is_put_right(checked: FrozenPlan, text: str) -> None:
+    export_results(checked)
+    index = checked.folder.root / "likelihood" / "index.json"
+    before = index.read_text()
+    index.write_text(text)
+    assert [path.name for path in export_results(checked)] == ["likelihood"]
+    assert index.read_text() == before

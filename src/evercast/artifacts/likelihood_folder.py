@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,7 +17,7 @@ from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.model import LikelihoodModel
 from evercast.spec.codec import from_json, to_json
 
-__all__ = ["INDEX_FILE", "Index", "IndexEntry", "open_likelihood", "read_index", "write_index"]
+__all__ = ["INDEX_FILE", "Index", "IndexEntry", "Publication", "open_likelihood", "read_index", "write_index"]
 
 INDEX_FILE: Final = "index.json"
 
@@ -43,17 +43,33 @@ class IndexEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """Whether the checks of the run let it be published, as in ``diagnostics.json``.
+
+    Args:
+        red: ids of the red checks.
+        overridden: id of a red check -> the written reason why the result is published all the same.
+    """
+
+    allowed: bool
+    red: tuple[str, ...] = ()
+    overridden: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
     """All likelihoods of a run.
 
     Args:
         run_id: shared by everything that was serialized together; it follows from their content.
+        publication: None until the checks are made: it is added in the run folder.
     """
 
     schema: Literal["likelihood-index/1.0.0"]
     analysis: str
     run_id: str
     likelihoods: Mapping[str, IndexEntry]
+    publication: Publication | None = None
 
 
 def write_index(folder: Path, index: Index) -> None:

@@ -1,12 +1,24 @@
-"""Publishes the results of a finished plan at the top of the run folder: complete, atomic, only where they differ."""
+"""Publishes the results of a finished plan at the top of the run folder: complete, atomic, only where they differ.
+
+The index of the likelihoods is the one file that is not copied as it is: it gets what the checks of the run say of its
+publication, which nobody knew when the likelihoods were written.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from evercast.artifacts.files import atomic_write_bytes, disk_errors, flush_to_disk, sha256_file
-from evercast.errors import RunFailed
+from evercast.artifacts.files import (
+    atomic_write_bytes,
+    atomic_write_json,
+    disk_errors,
+    flush_to_disk,
+    read_json,
+    sha256_file,
+)
+from evercast.errors import IntegrityError, RunFailed
 from evercast.plan import Unit
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt, check_files, is_finished, read_receipt
@@ -14,6 +26,8 @@ from evercast.runtime.receipts import Receipt, check_files, is_finished, read_re
 __all__ = ["export_results", "require_all"]
 
 _PUBLISHED = ("serialization", "diagnostics", "report")
+_INDEX = "likelihood/index.json"
+_CHECKS = "diagnostics.json"
 
 
 def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
@@ -27,11 +41,20 @@ def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
         EnvironmentUnfit: the disk refuses; what was published before is untouched.
     """
     require_all(frozen)
+    publication = _publication(frozen)
     written: list[Path] = []
     for unit in frozen.plan.units:
         if unit.stage in _PUBLISHED:
-            written += _export_unit(frozen, unit)
+            written += _export_unit(frozen, unit, publication=publication)
     return tuple(written)
+
+
+def _publication(frozen: FrozenPlan) -> object:
+    """Return what the checks say of the publication; None where the plan has no checks."""
+    for unit in frozen.plan.of_stage("diagnostics"):
+        body = read_json(frozen.folder.unit(unit) / _CHECKS)
+        return body.get("publication") if isinstance(body, Mapping) else None
+    return None
 
 
 def require_all(frozen: FrozenPlan) -> None:
@@ -51,37 +74,58 @@ def require_all(frozen: FrozenPlan) -> None:
         )
 
 
-def _export_unit(frozen: FrozenPlan, unit: Unit) -> list[Path]:
+def _export_unit(frozen: FrozenPlan, unit: Unit, *, publication: object) -> list[Path]:
     source = frozen.folder.unit(unit)
     receipt = read_receipt(frozen.folder.receipt(unit))
     check_files(receipt, folder=source)
+    index = _index(source, receipt, publication=publication)
     written = []
     for top in dict.fromkeys(name.split("/", 1)[0] for name in receipt.files):
         target = frozen.folder.root / top
-        if _agrees(target, top, receipt):
+        if _agrees(target, top, receipt, index=index):
             continue
         if (source / top).is_dir():
-            _replace_folder(frozen, source / top, target)
+            _replace_folder(frozen, source / top, target, index=index if top == "likelihood" else None)
         else:
             atomic_write_bytes(target, (source / top).read_bytes())
         written.append(target)
     return written
 
 
-def _agrees(target: Path, top: str, receipt: Receipt) -> bool:
-    """Return whether exactly the files of `receipt` under `top` stand at `target`."""
+def _index(source: Path, receipt: Receipt, *, publication: object) -> Mapping[str, object] | None:
+    """Return the index as it is published; None where this is not the unit that made it."""
+    if _INDEX not in receipt.files or publication is None:
+        return None
+    body = read_json(source / _INDEX)
+    return {**body, "publication": publication} if isinstance(body, Mapping) else None
+
+
+def _agrees(target: Path, top: str, receipt: Receipt, *, index: Mapping[str, object] | None) -> bool:
+    """Return whether exactly the files of `receipt` under `top` stand at `target`, and the index that is published."""
     expected = {name: file.sha256 for name, file in receipt.files.items() if name.split("/", 1)[0] == top}
     present = [path for path in target.rglob("*") if path.is_file()] if target.is_dir() else [target]
     found = {(Path(top) / path.relative_to(target)).as_posix(): sha256_file(path) for path in present if path.is_file()}
+    if index is not None and _INDEX in expected and _INDEX in found:
+        del expected[_INDEX], found[_INDEX]
+        return found == expected and _holds(target / Path(_INDEX).name, index)
     return found == expected
 
 
-def _replace_folder(frozen: FrozenPlan, source: Path, target: Path) -> None:
+def _holds(path: Path, body: Mapping[str, object]) -> bool:
+    try:
+        return read_json(path) == body
+    except IntegrityError:
+        return False
+
+
+def _replace_folder(frozen: FrozenPlan, source: Path, target: Path, *, index: Mapping[str, object] | None) -> None:
     new, old = frozen.folder.attempt(target.name), frozen.folder.attempt(target.name)
     try:
         with disk_errors(target):
             new.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, new)
+            if index is not None:
+                atomic_write_json(new / Path(_INDEX).name, index)
             for path in new.rglob("*"):
                 flush_to_disk(path)
             if target.exists():

@@ -50,10 +50,15 @@ def receipt_of(frozen: FrozenPlan, unit: Unit) -> str:
     return str(frozen.folder.receipt(unit))
 
 
-def receipts_needed(frozen: FrozenPlan, unit: Unit) -> list[str]:
-    """Return the receipts that a unit waits for."""
-    units = frozen.plan.by_id()
-    return [receipt_of(frozen, units[identity]) for identity in unit.needs()]
+def receipts_needed(frozen: FrozenPlan, unit: str, *, units: Mapping[str, Unit]) -> list[str]:
+    """Return the receipts that a unit waits for.
+
+    Args:
+        frozen: the plan.
+        unit: id of the unit.
+        units: all units of the plan by their id; they are looked up here for thousands of jobs.
+    """
+    return [receipt_of(frozen, units[identity]) for identity in units[unit].needs()]
 
 
 def use_own_programs() -> None:
