@@ -60,7 +60,8 @@ class Outcome:
         scan_values: (points,) values of the parameter of interest.
         scan_t: (points,) t = -2 ln of the profile likelihood ratio.
         z: significance of the parameter of interest against 0, in standard deviations.
-        limit: observed CLs upper limit on the parameter of interest; of Asimov data, the one on those data.
+        limit: CLs upper limit on these data; None where none was asked for or found.
+        view: all that the file holds: impacts, correlation, contours, minima, goodness of fit.
     """
 
     parameters: Mapping[str, FittedParameter] = field(default_factory=dict)
@@ -73,7 +74,8 @@ class Outcome:
     scan_t: Float[np.ndarray, " points"] = field(default_factory=lambda: np.zeros(0))
     z: float | None = None
     p: float | None = None
-    limit: float | None = None
+    limit: UpperLimit | None = None
+    view: JsonView = field(default_factory=JsonView)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +158,36 @@ def _outcome(body: JsonView, poi: str) -> Outcome | None:
         scan_t=body.numbers("scan", "t"),
         z=body.number("significance", "z"),
         p=body.number("significance", "p"),
-        limit=body.number("limit", "observed"),
+        limit=_limit(body.at("limit")),
+        view=body,
     )
+
+
+def _limit(body: JsonView) -> UpperLimit | None:
+    level = body.number("confidence_level")
+    if level is None:
+        return None
+    return UpperLimit(
+        confidence_level=level, observed=body.number("observed"), band=body.numbers("expected"),
+        method=body.text("method") or "asymptotic",
+    )  # fmt: skip
+
+
+def observed_text(result: LikelihoodResult) -> str:
+    """Return the observed best value with its interval, ``blinded`` where it was not computed, a dash without trust."""
+    if not result.trusted:
+        return "–"
+    return BLINDED if result.blinded else with_interval(result.observed)
+
+
+def with_limit(limit: UpperLimit | None) -> str:
+    """Return an upper limit as ``< 2.31``, a dash where there is none.
+
+    Example:
+        >>> with_limit(UpperLimit(confidence_level=0.95, observed=2.314, band=np.zeros(0), method="asymptotic"))
+        '< 2.31'
+    """
+    return "–" if limit is None or limit.observed is None else f"< {limit.observed:.3g}".replace("-", "−")
 
 
 def with_errors(value: float | None, up: float | None, down: float | None) -> str:

@@ -148,7 +148,7 @@ class _Covered:
 def _covered(entry: JsonView) -> _Covered | None:
     """Return one line of the coverage of a study; None where it is not whole."""
     value, level, share = entry.number("value"), entry.number("confidence_level"), entry.number("asymptotic")
-    toys = entry.whole("n_toys")
+    toys = entry.whole("toys")
     if value is None or level is None or share is None or not toys:
         return None
     p = _p_binomial(round(share * toys), toys, level)

@@ -23,6 +23,7 @@ from evercast.publication.plots.distributions import (
     draw_stack,
 )  # fmt: skip
 from evercast.publication.plots.figure import Label, add_label, figure_style, safe_text, to_svg
+from evercast.publication.plots.impacts import Impact, draw_impacts, draw_ranked_pulls
 from evercast.publication.plots.inference import (
     Interval,
     ProfileCurve,
@@ -43,8 +44,8 @@ from evercast.publication.plots.networks import (
 from evercast.publication.plots.variations import Variation, draw_variation, draw_variation_ratio
 
 __all__ = [
-    "Drawing", "Frame", "closures", "intervals", "losses", "panels", "points", "profiles", "pulls", "ratios", "shapes",
-    "stack", "variations",
+    "Drawing", "Frame", "closures", "impacts", "intervals", "labelled", "losses", "panels", "points", "profiles",
+    "pulls", "ratios", "shapes", "stack", "variations",
 ]  # fmt: skip
 
 COLUMNS = 4
@@ -179,6 +180,39 @@ def panels(
 ) -> Drawing:
     """Return panels side by side, one for each item of `content`, drawn by `draw`."""
     return _drawing(name, lambda: _grid(content, draw, frame), caption=caption, wide=len(content) > 1)
+
+
+def labelled(
+    name: str, content: P, draw: Callable[[Axes, P], None], frame: Frame, label: Label, *, caption: str | Markup
+) -> Drawing:
+    """Return one panel with the line of the experiment above it."""
+
+    def build() -> Figure:
+        figure, grid = frame.figure()
+        ax = figure.add_subplot(grid[0])
+        draw(ax, content)
+        add_label(ax, label, size=15)
+        return figure
+
+    return _drawing(name, build, caption=caption, wide=True)
+
+
+def impacts(name: str, items: tuple[Impact, ...], *, axis: str, caption: str | Markup) -> Drawing:
+    """Return ranked impacts beside the pulls of the same parameters."""
+
+    def build() -> Figure:
+        left = 0.5 + 0.105 * max(len(safe_text(item.title)) for item in items)
+        width, height = left + 6.4, 1.6 + 0.36 * len(items)
+        figure = Figure(figsize=(width, height))
+        grid = figure.add_gridspec(
+            1, 2, left=left / width, right=1 - 0.25 / width, bottom=0.75 / height, top=1 - 0.25 / height, wspace=0.06,
+            width_ratios=(2, 3),
+        )  # fmt: skip
+        draw_ranked_pulls(figure.add_subplot(grid[0]), items)
+        draw_impacts(figure.add_subplot(grid[1]), items, axis=axis)
+        return _plain_ticks(figure)
+
+    return _drawing(name, build, caption=caption, wide=True)
 
 
 def points(name: str, content: Points, *, caption: str | Markup) -> Drawing:

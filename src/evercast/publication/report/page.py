@@ -20,15 +20,17 @@ from evercast.publication.report.diagnostic_figures import FigureStyle
 from evercast.publication.report.processes import DrawnProcess, drawn_processes, poi_name
 from evercast.publication.report.provenance import provenance_section
 from evercast.publication.report.sections_diagnostics import TONES, diagnostics_section
+from evercast.publication.report.sections_inference import inference_section
 from evercast.publication.report.sections_inputs import analysis_section, workflow_section
 from evercast.publication.report.sections_networks import networks_section
 from evercast.publication.report.sections_results import headlines, result_sentence, results_section
 from evercast.publication.report.sections_selection import Selected, distributions_section, selection_section
 from evercast.publication.report.sections_shapes import shapes_section
+from evercast.publication.report.sections_studies import studies_section, training_statistics_section
 from evercast.publication.report.sections_systematics import systematics_section
 from evercast.publication.report.systematics import blind_regions, regions_used, varied_events
 from evercast.publication.report.units import Unit, of_stage
-from evercast.publication.report.view import read_view
+from evercast.publication.report.view import JsonView, read_view
 from evercast.publication.results import LikelihoodResult, read_result
 from evercast.spec.model import Analysis, BinnedChannel
 
@@ -78,7 +80,10 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
     results = read_results(units)
     diagnostics = read_diagnostics(units)
     sections: list[Section | None] = [
-        results_section(analysis, results, selected.label) if results else None,
+        results_section(analysis, results, selected.label, _training_statistics(units)) if results else None,
+        inference_section(analysis, results, selected.label),
+        training_statistics_section(analysis, units),
+        studies_section(analysis, units, selected.label),
         distributions_section(analysis, selected, processes),
         systematics_section(analysis, selected),
         networks_section(analysis, units, selected, processes),
@@ -126,6 +131,10 @@ def _banners(diagnostics: Diagnostics, *, pseudo: bool) -> tuple[str, ...]:
     if diagnostics.document.flag("publication", "allowed") is False:
         banners.append("Not to be published: there are red checks for which the document gives no reason.")
     return tuple(banners)
+
+
+def _training_statistics(units: tuple[Unit, ...]) -> dict[str, JsonView]:
+    return {unit.name: read_view(unit.folder / "result.json") for unit in of_stage(units, "training_statistics")}
 
 
 def _figure_style(analysis: Analysis, processes: tuple[DrawnProcess, ...]) -> FigureStyle:

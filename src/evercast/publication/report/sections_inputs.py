@@ -7,6 +7,7 @@ from markupsafe import Markup
 from evercast.publication.report.blocks import Block, Cell, Graph, Paragraph, Section, Table
 from evercast.publication.report.graph import draw_graph
 from evercast.publication.report.mathtext import to_html
+from evercast.publication.report.processes import coefficient_formulas
 from evercast.publication.report.units import Unit
 from evercast.spec.model import Analysis, EventFile, Normalisation, Reference
 
@@ -104,12 +105,13 @@ def _normalisation(norm: Normalisation | None) -> str:
 
 
 def _processes(analysis: Analysis) -> Table:
+    formulas = coefficient_formulas(analysis)
     rows = tuple(
         (
             Cell(name, "code"),
             Cell(to_html(process.title or "–")),
             Cell(process.sample, "code"),
-            Cell(process.coefficient, "code"),
+            Cell(formulas[name], "code"),
         )
         for name, process in analysis.processes.items()
     )

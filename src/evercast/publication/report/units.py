@@ -11,7 +11,8 @@ from evercast.publication.report.view import JsonView, read_view
 __all__ = ["Unit", "collect_units", "of_stage"]
 
 STAGE_ORDER = (
-    "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "report"
+    "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "toys", "study",
+    "training_statistics", "diagnostics", "report",
 )  # fmt: skip
 
 
