@@ -51,7 +51,7 @@ def result(of: Task[FitRecipe]) -> dict[str, object]:
 @pytest.mark.parametrize("name", ["binned", "neural"])
 def test_a_result_holds_observed_and_expected_with_their_guards(tmp_path: Path, name: str) -> None:
     body = result(task(tmp_path, name))
-    assert list(body) == ["likelihood", "poi", "status", "guard", "observed", "expected"]
+    assert list(body) == ["likelihood", "poi", "status", "guard", "blinded", "observed", "expected"]
     assert (body["likelihood"], body["poi"], body["guard"]["passed"]) == (name, "mu", True)
     for side, asimov in (("observed", None), ("expected", "binned" if name == "binned" else "simulation")):
         part = body[side]

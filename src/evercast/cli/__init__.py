@@ -31,7 +31,11 @@ COMMANDS: Final[dict[str, str]] = {
     "fit": "Fit a likelihood: best values and uncertainties.",
     "scan": "Scan the profile likelihood of the parameter of interest.",
     "cls": "CLs of one value of the parameter of interest, observed and expected.",
+    "limit": "Upper limits by CLs, observed and expected.",
     "significance": "Significance of the absence of the signal.",
+    "toys": "Throw and fit pseudo-experiments.",
+    "impacts": "Impacts of nuisance parameters, pulls, constraints, and their ranking plot.",
+    "gof": "Goodness of fit.",
     "stage": "Run one unit of a plan (called by the workflow).",
 }
 

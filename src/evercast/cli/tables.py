@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from evercast.inference.asymptotics import ClsResult, Significance
 from evercast.inference.fit import FitResult
 from evercast.inference.guard import Guard
+from evercast.inference.minima import LocalMinimum
 from evercast.inference.profile import Interval, Scan
 from evercast.likelihood.model import LikelihoodModel
 
-__all__ = ["cls_table", "fit_table", "scan_table", "significance_table"]
+__all__ = ["cls_table", "columns", "fit_table", "guard_line", "head", "scan_table", "significance_table"]
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as aligned columns, the first to the left."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -22,17 +24,20 @@ def _columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _head(model: LikelihoodModel, status: str) -> str:
+def head(model: LikelihoodModel, status: str) -> str:
+    """Return the first line: which likelihood, on which data, with which status."""
     what = "observed data" if model.asimov is None else f"Asimov data ({model.asimov})"
     n_channels = len(model.channels)
     noun = "channel" if n_channels == 1 else "channels"
     return f"{model.name}: {n_channels} {noun}, {len(model.parameters)} parameters; {what}; status {status}"
 
 
-def _guard_line(guard: Guard) -> str:
+def guard_line(guard: Guard) -> str:
+    """Return the last line: what the guard found."""
     text = f"guard: passed, {guard.distance:.1e} from the minimum in -2 ln L, {guard.n_evaluations} evaluations"
     if guard.second_optimiser:
-        text += f", second optimiser {guard.second_optimiser}"
+        gain = "" if guard.second_gain is None else f" (lower by {guard.second_gain:.1e})"
+        text += f", second optimiser {guard.second_optimiser}{gain}"
     return text + (f"; at bound: {', '.join(guard.at_bound)}" if guard.at_bound else "")
 
 
@@ -48,15 +53,17 @@ def fit_table(model: LikelihoodModel, result: FitResult, *, poi: str | None) -> 
         spread = "" if entry.uncertainty is None else f"{entry.uncertainty:.5g}"
         rows.append((entry.name, f"{entry.value:.5g}", spread, _note(entry.at_bound, entry.fixed)))
     lines = [
-        _head(model, result.status),
-        _columns(rows),
+        head(model, result.status),
+        columns(rows),
         f"-2 ln L = {result.twice_nll:.6f}",
-        _guard_line(result.guard),
+        guard_line(result.guard),
     ]
     return "\n".join(lines)
 
 
-def scan_table(model: LikelihoodModel, best: FitResult, scan: Scan, interval: Interval) -> str:
+def scan_table(
+    model: LikelihoodModel, best: FitResult, scan: Scan, interval: Interval, minima: Sequence[LocalMinimum] = ()
+) -> str:
     """Return t at each value and the interval."""
     rows = [(scan.poi, "t"), *((f"{value:.6g}", f"{t:.4f}") for value, t in zip(scan.values, scan.t, strict=True))]
     parts = " or ".join(
@@ -64,13 +71,13 @@ def scan_table(model: LikelihoodModel, best: FitResult, scan: Scan, interval: In
         f"{segment.high:.5g}{' (bound)' if segment.high_at_bound else ''}]"
         for segment in interval.segments
     )
-    lines = [_head(model, best.status), _columns(rows)]
+    lines = [head(model, best.status), columns(rows)]
     lines.append(
         f"best fit {scan.poi} = {best.parameter(scan.poi).value:.5g}; {interval.confidence_level:.2%} interval {parts}"
     )
-    lines += [f"a further minimum lies near {value:.5g}" for value in scan.minima[1:]]
+    lines += [f"a further minimum lies at {entry.value:.5g}, t = {entry.t:.4g}" for entry in minima[1:]]
     lines += [f"failed at {value:.5g}: {reason}" for value, reason in scan.failed]
-    return "\n".join([*lines, _guard_line(best.guard)])
+    return "\n".join([*lines, guard_line(best.guard)])
 
 
 def cls_table(model: LikelihoodModel, result: ClsResult) -> str:
@@ -82,14 +89,16 @@ def cls_table(model: LikelihoodModel, result: ClsResult) -> str:
     rows += [(label, f"{value:.6g}") for label, value in zip(labels, result.cls_exp, strict=True)]
     decisive = result.cls_obs if result.cls_obs is not None else result.cls_exp[2]
     verdict = "excluded" if decisive < 0.05 else "not excluded"
-    lines = [_head(model, result.status), _columns(rows), f"{result.poi} = {result.mu:.6g} is {verdict} at 95 % CL"]
+    lines = [head(model, result.status), columns(rows), f"{result.poi} = {result.mu:.6g} is {verdict} at 95 % CL"]
     if result.poi_hat is not None:
         lines.append(f"best fit {result.poi} = {result.poi_hat:.5g}")
-    return "\n".join([*lines, _guard_line(result.fits[0].guard)])
+    lines += result.remarks
+    return "\n".join([*lines, guard_line(result.fits[0].guard)])
 
 
 def significance_table(model: LikelihoodModel, result: Significance, *, poi: str) -> str:
     """Return the significance against the absence of the signal."""
     rows = [("best fit " + poi, f"{result.poi_hat:.5g}"), ("q0", f"{result.q0:.5g}")]
     rows += [("significance Z", f"{result.z:.4g}"), ("p-value", f"{result.p:.4g}")]
-    return "\n".join([_head(model, result.status), _columns(rows), _guard_line(result.fits[0].guard)])
+    lines = [head(model, result.status), columns(rows), *result.remarks]
+    return "\n".join([*lines, guard_line(result.fits[0].guard)])

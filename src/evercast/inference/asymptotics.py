@@ -35,6 +35,7 @@ class Significance:
         poi_hat: best-fit value of the parameter of interest.
         fits: free and conditional.
         status: ``ok`` or ``at-bound``.
+        remarks: why asymptotic formulas may not hold.
     """
 
     q0: float
@@ -43,6 +44,7 @@ class Significance:
     poi_hat: float
     fits: tuple[FitResult, FitResult]
     status: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,6 +98,7 @@ def significance(likelihood: Likelihood, *, poi: str | None = None, profile: Pro
         poi_hat=known.poi_hat,
         fits=(best, conditional),
         status=_status(best, conditional),
+        remarks=low_counts(likelihood, conditional.theta),
     )
 
 

@@ -95,6 +95,7 @@ def fit(
     fixed: Mapping[str, float] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     start: Point | None = None,
+    second: bool = False,
 ) -> FitResult:
     """Return the best fit with some parameters held.
 
@@ -107,6 +108,7 @@ def fit(
         fixed: parameter -> value at which it is held.
         bounds: parameter -> bounds instead of those of the model.
         start: (parameters,) where to start; None takes the initial values.
+        second: the second optimiser is asked in any case, and the guard says how much lower its result lies.
 
     Raises:
         NumericalFailure: no minimum was found that passes the guard.
@@ -126,7 +128,7 @@ def fit(
     ]
     best = _lowest(found)
     guard = inspect(best, likelihood.names)
-    if guard.reason is not None:
+    if second or guard.reason is not None:
         best, guard = second_opinion(likelihood, best, guard, lower=lower, upper=upper, free=free)
     if guard.reason is not None:
         raise _failure(likelihood, best, guard)

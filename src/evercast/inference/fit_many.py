@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,7 @@ Points = Float[np.ndarray, "points parameters"]
 Rows = Int[np.ndarray, " points"]
 
 
+@runtime_checkable
 class DataSets(ManyObjectives, Protocol):
     """Data sets of one likelihood."""
 

@@ -103,7 +103,7 @@ def saturated(likelihood: Likelihood, model: LikelihoodModel, theta: Point) -> t
         for channel in model.channels
         if isinstance(channel, BinnedChannelModel)
     }
-    total = sum(channels.values())
+    total = sum(channels.values(), start=0.0)
     for parameter, value in zip(model.parameters, theta, strict=True):
         measured = parameter.global_observable
         if parameter.constraint == "normal":

@@ -6,7 +6,7 @@ It is meant for pseudo-experiments and grids. What does not converge is said so,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -27,6 +27,7 @@ _FIRST_STEP = 1e-3
 _SIZES = (1, 16, 64, 256)
 
 
+@runtime_checkable
 class ManyObjectives(Protocol):
     """Functions with exact derivatives, evaluated at many points at once."""
 

@@ -16,7 +16,16 @@ from evercast.likelihood.batch import LikelihoodBatch
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel
 
-__all__ = ["FAILED", "Statistic", "ToySample", "concatenate", "evaluate_toys", "free_bounds", "statistic_of"]
+__all__ = [
+    "FAILED",
+    "Statistic",
+    "ToySample",
+    "concatenate",
+    "evaluate_toys",
+    "free_bounds",
+    "statistic_of",
+    "summary_of",
+]
 
 Point = Float[np.ndarray, " parameters"]
 Statistic = Literal["t", "q", "q-tilde", "q0"]
@@ -156,3 +165,20 @@ def _sample(
         t=np.where(failed, np.nan, t), poi_hat=np.where(best.failed, np.nan, poi_hat), status=status.astype(np.int64),
         seed=np.array(seeds, dtype=np.uint64), reasons=tuple(dict.fromkeys(reasons)),
     )  # fmt: skip
+
+
+def summary_of(sample: ToySample) -> dict[str, object]:
+    """Return counts, moments of the best fit and quantiles of the test statistic, in JSON form.
+
+    Raises:
+        NumericalFailure: ``toys.failed``, more than 2 % failed.
+    """
+    t = sample.values()
+    poi_hat = sample.poi_hat[sample.status != FAILED]
+    levels = (0.5, 0.6827, 0.9, 0.95, 0.9545)
+    return {
+        "toys": len(sample.t), "failed": sample.n_failed, "reasons": list(sample.reasons),
+        "at_bound": int(np.sum(sample.status == AT_BOUND)), "poi_mean": float(poi_hat.mean()),
+        "poi_deviation": float(poi_hat.std()),
+        "quantiles": {f"{level:g}": float(np.quantile(t, level)) for level in levels},
+    }  # fmt: skip

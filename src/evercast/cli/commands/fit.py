@@ -4,41 +4,47 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from evercast.cli.likelihoods import Source, likelihood_options
+from evercast.cli.likelihoods import Source
+from evercast.cli.statistics import load_data, print_json, statistics_options
 
 __all__ = ["command"]
 
 
 @click.command(epilog="Example: evercast fit results/h4l --likelihood binned --expected")
-@likelihood_options
+@statistics_options
+@click.option("--second-opinion", is_flag=True, help="Ask iminuit too, and report how its result differs.")
+@click.option("--correlations", is_flag=True, help="Correlation matrix, in the JSON.")
 def command(
     *,
     source: Source,
     poi: str | None,
     observed: bool,
     as_json: bool,
+    unblind: bool,
+    second_opinion: bool,
+    correlations: bool,
 ) -> None:
     """Fit LIKELIHOOD: best values with uncertainties from the Hessian.
 
     LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run.
     """
-    from evercast.cli.likelihoods import load
     from evercast.cli.tables import fit_table
     from evercast.inference.fit import fit, poi_of
-    from evercast.inference.outcome_json import fit_to_json, guard_to_json
+    from evercast.inference.impacts import correlation_of
+    from evercast.inference.outcome_json import correlation_to_json, fit_to_json, guard_to_json
 
-    compiled = load(source, observed=observed)
+    compiled = load_data(source, observed=observed, unblind=unblind)
     chosen = poi_of(compiled, poi) if poi or compiled.model.poi else None
-    result = fit(compiled)
+    result = fit(compiled, second=second_opinion)
     if as_json:
-        body = {
+        body: dict[str, object] = {
             "likelihood": compiled.model.name, "poi": chosen, "asimov": compiled.model.asimov, "status": result.status,
             "guard": guard_to_json(result.guard), **fit_to_json(result),
         }  # fmt: skip
-        click.echo(json.dumps(body, indent=1, allow_nan=False))
+        if correlations:
+            body["correlation"] = correlation_to_json(correlation_of(result))
+        print_json(body)
         return
     click.echo(fit_table(compiled.model, result, poi=chosen))

@@ -4,42 +4,56 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from evercast.cli.likelihoods import Source, likelihood_options
+from evercast.cli.likelihoods import Source
+from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
 
 __all__ = ["command"]
 
 
 @click.command(epilog="Example: evercast significance results/h4l --likelihood neural --json")
-@likelihood_options
+@statistics_options
+@toys_option
 def command(
     *,
     source: Source,
     poi: str | None,
     observed: bool,
     as_json: bool,
+    unblind: bool,
+    toys: int,
+    seed: int,
 ) -> None:
-    """Significance of LIKELIHOOD against the absence of the signal (q0, asymptotic).
+    """Significance of LIKELIHOOD against the absence of the signal (q0), asymptotic; with --toys also from toys.
 
     LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run.
     """
-    from evercast.cli.likelihoods import load
+    from evercast.cli.statistics_tables import toy_significance_lines
     from evercast.cli.tables import significance_table
     from evercast.inference.asymptotics import guards_to_json, significance
     from evercast.inference.fit import poi_of
     from evercast.inference.outcome_json import significance_to_json
+    from evercast.inference.profile import Profile
+    from evercast.inference.toy_tests import significance_from_toys
 
-    compiled = load(source, observed=observed)
+    compiled = load_data(source, observed=observed, unblind=unblind)
     chosen = poi_of(compiled, poi)
-    result = significance(compiled, poi=chosen)
+    profile = Profile(compiled, chosen)
+    result = significance(compiled, profile=profile)
+    thrown = significance_from_toys(compiled, n_toys=toys, seed=seed, profile=profile) if toys else None
     if as_json:
-        body = {
+        body: dict[str, object] = {
             "likelihood": compiled.model.name, "poi": chosen, "asimov": compiled.model.asimov, "status": result.status,
             "guard": guards_to_json(result.fits), "poi_hat": result.poi_hat, **significance_to_json(result),
+            "remarks": list(result.remarks),
         }  # fmt: skip
-        click.echo(json.dumps(body, indent=1, allow_nan=False))
+        if thrown is not None:
+            body["toys"] = {
+                "p": thrown.p, "p_error": thrown.p_error, "z": thrown.z, "bound": thrown.bound,
+                "toys": thrown.n_toys, "failed": thrown.n_failed, "seed": seed,
+            }  # fmt: skip
+        print_json(body)
         return
-    click.echo(significance_table(compiled.model, result, poi=chosen))
+    text = significance_table(compiled.model, result, poi=chosen)
+    click.echo(text if thrown is None else toy_significance_lines(text, thrown))

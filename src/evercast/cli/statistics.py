@@ -1,0 +1,72 @@
+"""What the statistics commands share: blinding, seeds, and JSON of what several of them give."""
+
+# ruff: noqa: PLC0415 - what is heavy is imported only when the command runs
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from evercast.cli.likelihoods import Source, likelihood_options, open_source
+
+if TYPE_CHECKING:
+    from evercast.likelihood.evaluate import Likelihood
+
+__all__ = ["DEFAULT_SEED", "load_data", "print_json", "seed_option", "statistics_options", "toys_option"]
+
+DEFAULT_SEED = 1
+
+_unblind = click.option("--unblind", is_flag=True, help="Look at the data of blind channels.")
+_toys = click.option(
+    "--toys", type=click.IntRange(0), default=0, metavar="N", help="Use N pseudo-experiments. [default: asymptotic]"
+)
+_seed = click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Of pseudo-experiments.")
+
+
+def statistics_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the argument LIKELIHOOD, its options (`likelihood_options`) and ``--unblind``."""
+    return likelihood_options(_unblind(function))
+
+
+def toys_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--toys N`` and ``--seed``."""
+    return _toys(_seed(function))
+
+
+def seed_option(function: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--seed``."""
+    return _seed(function)
+
+
+def load_data(source: Source, *, observed: bool, unblind: bool, keep_data: bool = False) -> Likelihood:
+    """Return the compiled likelihood with its own data, or Asimov data at the initial values.
+
+    Args:
+        source: what the argument and its options name.
+        observed: the data are used; refused where a channel is blind.
+        unblind: blind channels are looked at.
+        keep_data: with `observed` False, the data stay in place (the caller leaves them out itself).
+
+    Raises:
+        InvalidInput: what was named does not exist or is no likelihood; ``likelihood.blind``.
+        IntegrityError: a bundle or a run is damaged, or a patchset belongs to another workspace.
+    """
+    from evercast.inference.asimov import asimov_model
+    from evercast.inference.blinding import refuse_blind
+    from evercast.likelihood.evaluate import Likelihood
+
+    model = open_source(source)
+    if observed and not unblind:
+        refuse_blind(model)
+    likelihood = Likelihood(model)
+    if observed or keep_data:
+        return likelihood
+    return Likelihood(asimov_model(likelihood, likelihood.initial))
+
+
+def print_json(body: Mapping[str, object]) -> None:
+    """Print a result; NaN and infinity never leave."""
+    click.echo(json.dumps(body, indent=1, allow_nan=False))
