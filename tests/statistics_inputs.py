@@ -35,7 +35,10 @@ def published(relative: str) -> Path | None:
 
 
 def published_workspace(analysis: str, point: str) -> Mapping[str, object] | None:
-    """Return a published workspace with the patch of a signal; None where it is not at hand."""
+    """Return a published workspace with the patch of a signal; None where it is not at hand.
+
+    The analyses are ``3L``, ``sbottom``, ``stau`` and its parts ``stau lowMass`` and ``stau highMass``.
+    """
     if analysis == "3L":
         folder = published("atlas-susy-2018-06/BkgOnly.json")
         if folder is None:
@@ -52,8 +55,9 @@ def published_workspace(analysis: str, point: str) -> Mapping[str, object] | Non
     if archive is None:
         return None
     with tarfile.open(archive) as opened:
-        background = json.load(opened.extractfile("Region-combined/BkgOnly.json"))
-        patch = json.load(opened.extractfile(f"Region-combined/patch.{point}_Staus.json"))
+        region = analysis.removeprefix("stau").strip() or "combined"
+        background = json.load(opened.extractfile(f"Region-{region}/BkgOnly.json"))
+        patch = json.load(opened.extractfile(f"Region-{region}/patch.{point}_Staus.json"))
     return apply_patch(background, patch)
 
 

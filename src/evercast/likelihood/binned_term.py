@@ -18,7 +18,7 @@ from evercast.likelihood.binned_rates import (
     evaluate_group,
     group_rates,
 )
-from evercast.likelihood.constraints import log_factorial_excess
+from evercast.likelihood.constraints import log_factorial_excess, poisson_excess
 from evercast.likelihood.model import BinnedChannelModel, LikelihoodModel, ParameterModel
 from evercast.likelihood.terms import Expansion, Expansions
 
@@ -66,6 +66,11 @@ class BinnedTerm:
         self._data = _counts(self._layout, [channels])
         self.index = self._layout.index
         self.rounding = 0.0
+
+    @property
+    def fast(self) -> BinnedTerm:
+        """Itself."""
+        return self
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where a rate is negative, or zero with counts."""
@@ -146,9 +151,7 @@ def _poisson(
 ) -> Float[np.ndarray, " points"]:
     """Return -2 ln of the Poisson probabilities but for `log_factorial_excess`."""
     counted = observed > 0
-    count = np.where(counted, observed, 1.0)
-    excess = (rates - count) / count
-    terms = np.where(counted, count * (excess - np.log1p(excess)), rates)
+    terms = np.where(counted, poisson_excess(rates, observed), rates)
     possible = (rates > 0) | ((rates == 0) & ~counted)
     return np.asarray(2.0 * np.sum(np.where(possible, terms, math.inf), axis=(1, 2)))
 

@@ -13,7 +13,7 @@ from scipy.special import gammaln
 from evercast.likelihood.model import LikelihoodModel, ParameterModel
 from evercast.likelihood.terms import Expansion, Expansions
 
-__all__ = ["ConstraintBatch", "ConstraintTerm", "log_factorial_excess"]
+__all__ = ["ConstraintBatch", "ConstraintTerm", "log_factorial_excess", "poisson_excess"]
 
 Own = Float[np.ndarray, " own"]
 Points = Float[np.ndarray, " points"]
@@ -36,6 +36,19 @@ def log_factorial_excess(count: Counts) -> Counts:
     small = np.where((count > 0) & (count <= _ASYMPTOTIC), count, 1.0)
     direct = small - small * np.log(small) + gammaln(small + 1.0)
     return np.where(count > _ASYMPTOTIC, series, np.where(count > 0, direct, 0.0))
+
+
+def poisson_excess(rate: Counts, count: Counts) -> Counts:
+    """Return n (x - ln(1 + x)), x = (rate - n) / n, the part of -ln Poisson(n | rate) that depends on the rate.
+
+    Near x = 0 nothing large is subtracted, near x = -1 (a rate far below the count) ln(rate / n) keeps the digits that
+    1 + x would lose. 0 where the count is 0, or the rate not positive.
+    """
+    usable = (count > 0) & (rate > 0)
+    safe, own = np.where(usable, count, 1.0), np.where(usable, rate, 1.0)
+    excess = (own - safe) / safe
+    logarithm = np.where(excess > -0.5, np.log1p(excess), np.log(own / safe))
+    return np.where(usable, safe * (excess - logarithm), 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +78,7 @@ class _Constraints:
             total = np.sum(normal, axis=1)
             return np.where(np.isnan(total), np.inf, total)
         rate, counted = self.scale * own, observed > 0
-        excess = np.where(counted & (rate > 0), (rate - observed) / np.where(counted, observed, 1.0), 0.0)
-        poisson = np.where(counted, observed * (excess - np.log1p(excess)), rate) + log_factorial_excess(observed)
+        poisson = np.where(counted, poisson_excess(rate, observed), rate) + log_factorial_excess(observed)
         bad = ~self.normal & ~((rate > 0) | ((rate == 0) & ~counted))
         total = np.sum(np.where(self.normal, normal, 2.0 * poisson), axis=1)
         return np.where(np.any(bad, axis=1) | np.isnan(total), np.inf, total)
@@ -88,6 +100,11 @@ class ConstraintTerm:
             observed=np.array([[p.global_observable for p in used]], dtype=float),
         )
         self.rounding = 0.0
+
+    @property
+    def fast(self) -> ConstraintTerm:
+        """Itself."""
+        return self
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where an expected count is negative, or zero with counts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 import jsonpatch
 import jsonpointer
@@ -34,6 +35,11 @@ from evercast.likelihood.workspace_text import (
 )
 
 __all__ = ["apply_patch", "patch_of_set", "read_workspace"]
+
+Codes = tuple[Literal["0", "1", "4"], Literal["0", "2", "4p"]]
+
+_NORMSYS_CODES: Final[Mapping[str, Literal["0", "1", "4"]]] = {"code0": "0", "code1": "1", "code4": "4"}
+_HISTOSYS_CODES: Final[Mapping[str, Literal["0", "2", "4p"]]] = {"code0": "0", "code2": "2", "code4p": "4p"}
 
 
 def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Mapping[str, object]:
@@ -73,18 +79,25 @@ def patch_of_set(patchset: Mapping[str, object], name: str) -> Sequence[object]:
 
 
 def read_workspace(
-    workspace: Mapping[str, object], *, measurement: str | None = None, name: str = "workspace"
+    workspace: Mapping[str, object],
+    *,
+    measurement: str | None = None,
+    modifier_settings: Mapping[str, Mapping[str, str]] | None = None,
+    name: str = "workspace",
 ) -> LikelihoodModel:
     """Return the likelihood of a pyhf workspace.
 
     Args:
         workspace: the JSON document.
         measurement: which of its measurements; None takes the first.
+        modifier_settings: interpolation codes as pyhf takes them, ``{"normsys": {"interpcode": "code1"}}``; `normsys`
+            has code0, code1, code4 (default), `histosys` code0, code2, code4p (default).
         name: for messages and results.
 
     Raises:
         InvalidInput: the document is not a valid workspace; the message holds the JSON path.
     """
+    codes = _codes(modifier_settings or {})
     channels = sorted(
         ((text_of(entry, "name", f"$.channels[{i}]"), i, entry) for i, entry in
          enumerate(entries_of(workspace, "channels", "$"))),
@@ -97,7 +110,7 @@ def read_workspace(
     found = _measurement(workspace, measurement)
     config = mapping_of(found.get("config"), "$.measurements.config")
     models = tuple(
-        _channel(channel, entry, observed[channel], parameters, f"$.channels[{position}]")
+        _channel(channel, entry, observed[channel], parameters, codes, f"$.channels[{position}]")
         for channel, position, entry in channels
     )
     return LikelihoodModel(name=name, parameters=parameters.models(config), channels=models)
@@ -129,22 +142,48 @@ def _observations(workspace: Mapping[str, object], channels: Sequence[str]) -> M
     return observed
 
 
+def _codes(settings: Mapping[str, Mapping[str, str]]) -> Codes:
+    """Return the interpolation codes of normsys and histosys."""
+    unknown = sorted(settings.keys() - {"normsys", "histosys"})
+    if unknown:
+        message = f"modifiers of type '{unknown[0]}' have no settings; normsys and histosys have"
+        raise InvalidInput(message, code="workspace.interpolation")
+    normsys = settings.get("normsys", {}).get("interpcode", "code4")
+    histosys = settings.get("histosys", {}).get("interpcode", "code4p")
+    if normsys not in _NORMSYS_CODES or histosys not in _HISTOSYS_CODES:
+        message = f"unknown interpolation: normsys {normsys}, histosys {histosys}"
+        hint = f"normsys has {', '.join(_NORMSYS_CODES)}, histosys {', '.join(_HISTOSYS_CODES)}"
+        raise InvalidInput(message, code="workspace.interpolation", hint=hint)
+    return _NORMSYS_CODES[normsys], _HISTOSYS_CODES[histosys]
+
+
 def _channel(
-    name: str, entry: Mapping[str, object], observed: np.ndarray, parameters: Parameters, place: str
+    name: str,
+    entry: Mapping[str, object],
+    observed: np.ndarray,
+    parameters: Parameters,
+    codes: Codes,
+    place: str,
 ) -> BinnedChannelModel:
     samples = []
     for number, sample in enumerate(entries_of(entry, "samples", place)):
         where = f"{place}.samples[{number}]"
         nominal = numbers_of(sample, "data", where)
         modifiers = tuple(
-            _modifier(modifier, name, parameters, f"{where}.modifiers[{i}]")
+            _modifier(modifier, name, parameters, codes, f"{where}.modifiers[{i}]")
             for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True))
         )
         samples.append(BinnedSample(name=text_of(sample, "name", where), nominal=nominal, modifiers=modifiers))
     return BinnedChannelModel(name=name, samples=tuple(samples), observed=observed)
 
 
-def _modifier(entry: Mapping[str, object], channel: str, parameters: Parameters, place: str) -> Modifier:
+def _modifier(
+    entry: Mapping[str, object],
+    channel: str,
+    parameters: Parameters,
+    codes: Codes,
+    place: str,
+) -> Modifier:
     parameter = text_of(entry, "name", place)
     kind = text_of(entry, "type", place)
     if kind in {"normfactor", "lumi"}:
@@ -154,6 +193,6 @@ def _modifier(entry: Mapping[str, object], channel: str, parameters: Parameters,
     body = mapping_of(entry.get("data"), f"{place}.data")
     if kind == "normsys":
         up, down = number_of(body, "hi", f"{place}.data"), number_of(body, "lo", f"{place}.data")
-        return NormSys(parameter=parameter, up=up, down=down)
+        return NormSys(parameter=parameter, up=up, down=down, code=codes[0])
     up_bins, down_bins = (numbers_of(body, key, f"{place}.data") for key in ("hi_data", "lo_data"))
-    return HistoSys(parameter=parameter, up=up_bins, down=down_bins)
+    return HistoSys(parameter=parameter, up=up_bins, down=down_bins, code=codes[1])

@@ -14,6 +14,7 @@ from evercast.likelihood.workspace_text import entries_of, flag_of, mapping_of, 
 
 __all__ = ["Parameters"]
 
+_SETTINGS = (("inits", "initial"), ("auxdata", "global_observable"), ("sigmas", "width"), ("factors", "factor"))
 _BIN_BOUNDS = (1e-10, 10.0)
 _FAMILY = {
     "normfactor": "normfactor",
@@ -173,7 +174,7 @@ def _shapesys(name: str, use: _Use) -> list[ParameterModel]:
 def _configured(name: str, defaults: list[ParameterModel], entry: Mapping[str, object]) -> list[ParameterModel]:
     place = f"$.measurements.config.parameters[{name}]"
     columns: dict[str, Float[np.ndarray, " n"]] = {}
-    for key, target in (("inits", "initial"), ("auxdata", "global_observable"), ("sigmas", "width")):
+    for key, target in _SETTINGS:
         if key in entry:
             columns[target] = numbers_of(entry, key, place)
             if len(columns[target]) != len(defaults):
