@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from synthetic_results import detailed_outcome, write_diagnostics, write_studies, write_training_statistics
 
 from evercast.artifacts.arrays import write_arrays
 from evercast.artifacts.event_table import EventTable, write_event_table
 from evercast.artifacts.likelihood_folder import Index, IndexEntry, write_index
 from evercast.spec.codec import from_json
-from evercast.spec.model import Analysis, BinnedChannel
+from evercast.spec.model import Analysis, BinnedChannel, KinematicSystematic, WeightSystematic
 
 DOCUMENT = {
     "schema": "analysis/1.0.0",
@@ -26,6 +28,8 @@ DOCUMENT = {
     "samples": {
         "peak": {"files": [{"path": "peak.csv"}], "normalisation": {"yield_events": 40, "region": "SR"}},
         "fall": {"files": [{"path": "fall.csv"}], "normalisation": {"cross_section_pb": 0.02}},
+        "fall_up": {"files": [{"path": "fall_up.csv"}], "normalisation": {"cross_section_pb": 0.021}},
+        "fall_down": {"files": [{"path": "fall_down.csv"}], "normalisation": {"cross_section_pb": 0.019}},
         "observed": {"files": [{"path": "observed.csv"}], "role": "data"},
     },
     "selection": {
@@ -42,7 +46,15 @@ DOCUMENT = {
         "S": {"sample": "peak", "coefficient": "mu", "title": "Peak"},
         "B": {"sample": "fall", "title": "Falling"},
     },
-    "systematics": {"norm_b": {"kind": "normalisation", "processes": ["B"], "up": 1.1, "down": 0.9}},
+    "systematics": {
+        "norm_b": {"kind": "normalisation", "processes": ["B"], "up": 1.1, "down": 0.9},
+        "scale": {
+            "kind": "kinematic", "processes": ["S", "B"], "up": {"particles.pt": 1.01}, "down": {"particles.pt": 0.99},
+            "title": "Energy scale",
+        },
+        "model": {"kind": "normalisation+shape", "samples": {"B": {"up": "fall_up", "down": "fall_down"}}},
+        "shower": {"kind": "two_point", "samples": {"B": "fall_up"}, "symmetrise": True, "effect": "shape"},
+    },
     "ensembles": {
         "ratios": {
             "region": "SR", "processes": ["S", "B"], "reference": {"peak": 1.0, "fall": 1.0},
@@ -72,14 +84,28 @@ def synthetic_analysis(**changes: object) -> Analysis:
     return from_json(Analysis, DOCUMENT | changes)
 
 
-def write_run(folder: Path, analysis: Analysis, *, seed: int = 1, members: int = 2) -> dict[str, Path]:
-    """Write the units of a finished run; return the inputs of its report."""
+def write_run(
+    folder: Path, analysis: Analysis, *, seed: int = 1, members: int = 2, detailed: bool = False
+) -> dict[str, Path]:
+    """Write the units of a finished run; return the inputs of its report.
+
+    Args:
+        detailed: with limits, impacts, contours, studies, training statistics and diagnostics.
+    """
     rng = np.random.default_rng(seed)
     inputs: dict[str, Path] = {}
     tables = {}
     for name, sample in analysis.samples.items():
         tables[name] = _table(analysis, name, sample.role, rng)
         inputs[f"selection/{name}"] = _selection(folder, tables[name], rng)
+    for name, sample, factor in (
+        (f"{analysis.processes[process].sample}-{name}-{direction}", analysis.processes[process].sample, factor)
+        for name, item in analysis.systematics.items()
+        if isinstance(item, KinematicSystematic | WeightSystematic)
+        for process in item.processes
+        for direction, factor in (("up", 1.02), ("down", 0.99))
+    ):
+        inputs[f"selection/{name}"] = _selection(folder, _varied(tables[sample], factor), rng, name=name)
     for name, ensemble in analysis.ensembles.items():
         for process in ensemble.processes:
             path = folder / f"training-{name}-{process}-b0"
@@ -89,7 +115,12 @@ def write_run(folder: Path, analysis: Analysis, *, seed: int = 1, members: int =
     _serialization(serial / "likelihood", analysis, tables)
     inputs["serialization/all"] = serial
     for index, name in enumerate(analysis.likelihoods):
-        inputs[f"fit/{name}"] = _fit(folder / f"fit-{name}", name, analysis, 0.9 + 0.1 * index)
+        inputs[f"fit/{name}"] = _fit(folder / f"fit-{name}", name, analysis, 0.9 + 0.1 * index, detailed=detailed)
+    if detailed:
+        first = next(iter(analysis.likelihoods))
+        blind = any(channel.blind for channel in analysis.likelihoods[first].channels.values())
+        inputs |= write_studies(folder, first, blinded=blind) | write_training_statistics(folder, first, blinded=blind)
+        inputs |= write_diagnostics(folder)
     for unit, path in inputs.items():
         _receipt(unit, path, inputs)
     return inputs
@@ -114,8 +145,14 @@ def _table(analysis: Analysis, name: str, role: str, rng: np.random.Generator) -
     )  # fmt: skip
 
 
-def _selection(folder: Path, table: EventTable, rng: np.random.Generator) -> Path:
-    path = folder / f"selection-{table.sample}"
+def _varied(table: EventTable, factor: float) -> EventTable:
+    columns = table.observables.copy()
+    columns[:, 0] *= factor
+    return replace(table, observables=columns, weight=table.weight * factor)
+
+
+def _selection(folder: Path, table: EventTable, rng: np.random.Generator, *, name: str | None = None) -> Path:
+    path = folder / f"selection-{name or table.sample}"
     path.mkdir(parents=True)
     write_event_table(path / "events.zarr", table)
     n = len(table)
@@ -155,7 +192,8 @@ def _training(path: Path, process: str, networks: int, rng: np.random.Generator)
             "member": k // 2, "fold": k % 2, "seed": 100 + k, "best_epoch": int(np.argmin(validation)),
             "loss": {"training": training.tolist(), "validation": validation.tolist()},
         })  # fmt: skip
-    (path / "training.json").write_text(json.dumps({"process": process, "networks": entries}))
+    body = {"ensemble": "ratios", "process": process, "variation": None, "points": [], "replica": None}
+    (path / "training.json").write_text(json.dumps(body | {"networks": entries}))
     return path
 
 
@@ -236,7 +274,7 @@ def _workspace(
     return {"channels": bodies, "observations": observations, "measurements": [measurement], "version": "1.0.0"}
 
 
-def _fit(path: Path, name: str, analysis: Analysis, best: float) -> Path:
+def _fit(path: Path, name: str, analysis: Analysis, best: float, *, detailed: bool) -> Path:
     path.mkdir(parents=True)
     values = np.linspace(0, 3, 31)
 
@@ -252,11 +290,15 @@ def _fit(path: Path, name: str, analysis: Analysis, best: float) -> Path:
             "interval": {"low": mu - 0.38, "high": mu + 0.42, "confidence_level": 0.6827},
             "scan": {"values": values.tolist(), "t": (((values - mu) / 0.4) ** 2).tolist()},
             "significance": {"q0": (mu / 0.3) ** 2, "z": mu / 0.3, "p": 0.001},
+            **(detailed_outcome(mu, [*analysis.systematics], seed=1) if detailed else {}),
         }
 
+    channels = analysis.likelihoods[name].channels
+    blind = [] if analysis.inference.unblind else [key for key, channel in channels.items() if channel.blind]
     body = {
-        "likelihood": name, "poi": "mu", "status": "ok", "guard": {"passed": True, "problems": []},
-        "observed": side(best), "expected": side(1.0) | {"asimov": "simulation"},
+        "likelihood": name, "poi": "mu", "status": "blinded" if blind else "ok", "blinded": blind,
+        "guard": {"passed": True, "problems": []},
+        "observed": None if blind else side(best), "expected": side(1.0) | {"asimov": "simulation"},
     }  # fmt: skip
     (path / "result.json").write_text(json.dumps(body))
     return path

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from evercast.errors import EnvironmentUnfit, UsageError
 from evercast.inference.fit import ParameterResult
 from evercast.inference.impacts import Impact
-from evercast.publication.plots.figure import INK, MUTED, PALETTE, figure_style, safe_text
+from evercast.publication.plots.figure import INK, MUTED, PALETTE, PAPER, figure_style, safe_text
 
 __all__ = ["draw_impacts", "draw_ranked_pulls", "save_impacts"]
 
 _UP, _DOWN = PALETTE[0], PALETTE[1]
+_PLATE = {"facecolor": PAPER, "edgecolor": "none", "pad": 2.0}
 _FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -42,15 +44,23 @@ def draw_impacts(ax: Axes, impacts: Sequence[Impact], *, poi: str) -> Axes:
             size = abs(impact.covariance)
             ax.barh(row, 2 * size, left=-size, height=0.72, color="none", edgecolor=MUTED, lw=1.2)
     ax.axvline(0, color=INK, lw=1)
-    ax.barh([], [], color=_UP, edgecolor=_UP, label=r"$+1\sigma$")
-    ax.barh([], [], color="none", edgecolor=_DOWN, hatch="////", label=r"$-1\sigma$")
+    handles = [Patch(facecolor=_UP, edgecolor=_UP, label=r"$+1\sigma$")]
+    handles.append(Patch(facecolor="none", edgecolor=_DOWN, hatch="////", label=r"$-1\sigma$"))
     if any(impact.up is None and impact.down is None for impact in impacts):
-        ax.barh([], [], color="none", edgecolor=MUTED, label="free, from covariance")
+        handles.append(Patch(facecolor="none", edgecolor=MUTED, label="free, from covariance"))
     reach = 1.15 * max([1e-12, *(impact.size for impact in impacts)])
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-0.7, len(impacts) - 0.3)
     ax.set_xlabel(safe_text(f"shift of {poi}"))
-    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncol=3, frameon=False, handlelength=1.4, columnspacing=1.0)
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncol=3,
+        frameon=False,
+        handlelength=1.4,
+        columnspacing=1.0,
+    )
     return ax
 
 
@@ -71,7 +81,7 @@ def draw_ranked_pulls(ax: Axes, impacts: Sequence[Impact]) -> Axes:
     )  # fmt: skip
     for row, impact in zip(rows, impacts, strict=True):
         if impact.pull is None:
-            ax.text(0, row, "free", color=MUTED, ha="center", va="center", fontsize="small")
+            ax.text(0, row, "free", color=MUTED, ha="center", va="center", fontsize="small", bbox=_PLATE)
     reach = max([2.0, *(abs(pull) + 1.2 for pull in pulls)])
     ax.set_xlim(-reach, reach)
     ax.set_yticks(rows, [safe_text(impact.parameter) for impact in impacts])

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 
+from evercast.inference.impacts import Impact
 from evercast.publication.plots.diagnostics import Points, draw_points
 from evercast.publication.plots.distributions import (
     Shape,
@@ -23,7 +24,7 @@ from evercast.publication.plots.distributions import (
     draw_stack,
 )  # fmt: skip
 from evercast.publication.plots.figure import Label, add_label, figure_style, safe_text, to_svg
-from evercast.publication.plots.impacts import Impact, draw_impacts, draw_ranked_pulls
+from evercast.publication.plots.impacts import draw_impacts, draw_ranked_pulls
 from evercast.publication.plots.inference import (
     Interval,
     ProfileCurve,
@@ -201,15 +202,15 @@ def impacts(name: str, items: tuple[Impact, ...], *, axis: str, caption: str | M
     """Return ranked impacts beside the pulls of the same parameters."""
 
     def build() -> Figure:
-        left = 0.5 + 0.105 * max(len(safe_text(item.title)) for item in items)
-        width, height = left + 6.4, 1.6 + 0.36 * len(items)
+        left = 0.5 + 0.105 * max(len(safe_text(item.parameter)) for item in items)
+        width, height = left + 6.4, 1.85 + 0.36 * len(items)
         figure = Figure(figsize=(width, height))
         grid = figure.add_gridspec(
-            1, 2, left=left / width, right=1 - 0.25 / width, bottom=0.75 / height, top=1 - 0.25 / height, wspace=0.06,
+            1, 2, left=left / width, right=1 - 0.25 / width, bottom=0.75 / height, top=1 - 0.45 / height, wspace=0.06,
             width_ratios=(2, 3),
         )  # fmt: skip
         draw_ranked_pulls(figure.add_subplot(grid[0]), items)
-        draw_impacts(figure.add_subplot(grid[1]), items, axis=axis)
+        draw_impacts(figure.add_subplot(grid[1]), items, poi=axis).set_yticks([])
         return _plain_ticks(figure)
 
     return _drawing(name, build, caption=caption, wide=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 
+from evercast.inference.impacts import Impact
 from evercast.publication.plots.figure import PALETTE, Label, safe_text
-from evercast.publication.plots.impacts import Impact
 from evercast.publication.plots.statistics import (
     ContourLines,
     LimitBand,
@@ -135,8 +135,9 @@ def _impacts(analysis: Analysis, result: LikelihoodResult) -> Gallery | None:
     entries = [entry for entry in found[0].entries() if entry.text("parameter")]
     impacts = tuple(
         Impact(
-            title=_titled(analysis, entry.text("parameter") or "?"), pull=entry.number("pull"),
+            parameter=_titled(analysis, entry.text("parameter") or "?"), pull=entry.number("pull"),
             constraint=entry.number("constraint"), up=entry.number("up"), down=entry.number("down"),
+            covariance=entry.number("covariance"), local=entry.number("local"), reason=entry.text("reason"),
         )
         for entry in entries[:MOST_RANKED]
     )  # fmt: skip
