@@ -18,7 +18,7 @@ __all__ = ["Tables", "physics_of", "same_events"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """The event tables among the inputs of the stage, each read once."""
+    """The event tables among the inputs of the stage; nominal ones are kept, varied ones are many and used once."""
 
     task: Task[SerializationRecipe]
     _read: dict[str, EventTable] = field(default_factory=dict)
@@ -39,7 +39,10 @@ class Tables:
 
     def sample(self, name: str, region: str) -> EventTable:
         """Return the events of a sample in a region."""
-        return self._table(f"sample_{name}").in_region(region)
+        key = f"sample_{name}"
+        if key not in self._read:
+            self._read[key] = read_event_table(self.input(key) / "events.zarr")
+        return self._read[key].in_region(region)
 
     def simulated(self, process: str, region: str, *, channel: str) -> EventTable:
         """Return the simulated events of a process in a region.
@@ -75,7 +78,7 @@ class Tables:
                 where=where,
                 hint="give it up and down of every process it acts on, or leave the process out of it",
             )
-        table = self._table(name).in_region(region)
+        table = read_event_table(self.input(name) / "events.zarr").in_region(region)
         total = float(table.weight.sum())
         if len(table) == 0 or total <= 0:
             raise InvalidInput(
@@ -86,11 +89,6 @@ class Tables:
                 hint="look at the cut flow of the varied selection",
             )
         return table
-
-    def _table(self, name: str) -> EventTable:
-        if name not in self._read:
-            self._read[name] = read_event_table(self.input(name) / "events.zarr")
-        return self._read[name]
 
 
 def same_events(first: EventTable, second: EventTable) -> bool:
