@@ -26,10 +26,10 @@ def test_a_dry_run_lists_the_units_and_runs_none(nowhere: Path, capsys: pytest.C
     write_document(nowhere, small_body())
     assert main(["run", "analysis.yaml", "--dry-run"]) == 0
     text = capsys.readouterr().out
-    assert "10 of 10 units would be run" in text
+    assert "11 of 11 units would be run" in text
     assert not (nowhere / "results" / "toy" / "report.html").exists()
     assert main(["run", "analysis.yaml", "--dry-run", "--json", "--results", "elsewhere"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["units"]) == 10
+    assert len(json.loads(capsys.readouterr().out)["units"]) == 11
     assert (nowhere / "elsewhere" / "work" / "plans").is_dir()
 
 

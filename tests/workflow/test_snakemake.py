@@ -45,7 +45,7 @@ def test_the_run_says_where_the_results_are(small_run: Path) -> None:
     for name in ("report.html", "fit.json", "likelihood/"):
         assert f"results/toy/{name}" in screen
     assert "binned" in screen
-    assert "[10/10] report" in (small_run / "stderr.txt").read_text()
+    assert "[11/11] report" in (small_run / "stderr.txt").read_text()
 
 
 @pytest.mark.parametrize("profile", sorted(path.name for path in (ROOT / "workflow" / "profiles").iterdir()))
@@ -68,7 +68,7 @@ def test_the_rule_graph_joins_the_stages_in_order(tmp_path: Path) -> None:
     write_document(tmp_path, body())
     done = snakemake("--rulegraph", "dot", "--config", "analysis=analysis.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for rule in ("command", "selection", "training", "evaluation", "serialization", "fit", "report", "all"):
+    for rule in ("command", "selection", "training", "evaluation", "serialization", "fit", "diagnostics", "report", "all"):
         assert f'"{rule}"' in done.stdout
 
 

@@ -30,9 +30,9 @@ def copied(toy_run: Path, tmp_path: Path) -> Path:
 
 def test_everything_comes_out(toy_run: Path) -> None:
     outcome = json.loads((toy_run / "stdout.json").read_text())
-    assert outcome["units"] == len(outcome["ran"]) == 14
+    assert outcome["units"] == len(outcome["ran"]) == 16
     results = toy_run / "results" / "toy"
-    for name in ("likelihood/workspace.json", "likelihood/neural/manifest.json", "fit.json", "report.html"):
+    for name in ("likelihood/workspace.json", "likelihood/neural/manifest.json", "fit.json", "diagnostics.json", "report.html"):
         assert (results / name).stat().st_size > 0
     assert not list((results / "work").glob("attempts/*"))
 
@@ -65,12 +65,12 @@ def test_time_stamps_decide_nothing(copied: Path) -> None:
     assert run(copied)["ran"] == []
 
 
-def test_another_scan_only_fits_and_reports_again(copied: Path) -> None:
+def test_another_scan_trains_and_serializes_nothing(copied: Path) -> None:
     before = receipts(RunFolder(copied / "results" / "toy"))
     write_document(copied, changed(body(), "inference.scan_points", 11))
     ran = run(copied)["ran"]
     assert isinstance(ran, list)
-    assert sorted(unit.rsplit("-", 1)[0] for unit in ran) == ["binned", "neural", "report"]
+    assert sorted(unit.rsplit("-", 1)[0] for unit in ran) == ["binned", "diagnostics", "neural", "neural", "report"]
     after = receipts(RunFolder(copied / "results" / "toy"))
     assert all(after[unit] == files for unit, files in before.items())
     fits = json.loads((copied / "results" / "toy" / "fit.json").read_text())["results"]
@@ -80,7 +80,8 @@ def test_another_scan_only_fits_and_reports_again(copied: Path) -> None:
 def test_going_back_to_the_old_document_runs_nothing(copied: Path) -> None:
     write_document(copied, changed(body(), "title", "another title"))
     planned = evercast("run", "analysis.yaml", "--dry-run", "--json", cwd=copied)
-    assert sorted({unit["stage"] for unit in json.loads(planned.stdout)["units"]}) == ["fit", "report", "serialization"]
+    stages = {unit["stage"] for unit in json.loads(planned.stdout)["units"]}
+    assert stages == {"serialization", "fit", "training_statistics", "diagnostics", "report"}
     write_document(copied, body())
     planned = evercast("run", "analysis.yaml", "--dry-run", "--json", cwd=copied)
     assert json.loads(planned.stdout)["units"] == []
@@ -92,7 +93,8 @@ def test_a_block_that_was_lost_is_trained_again_bit_for_bit(copied: Path) -> Non
     shutil.rmtree(block)
     ran = run(copied)["ran"]
     assert isinstance(ran, list)
-    assert [unit.rsplit("-", 1)[0] for unit in ran] == ["ratios-S-0", "ratios", "likelihood", "report"]
+    names = ["ratios-S-0", "ratios", "likelihood", "neural", "diagnostics", "report"]
+    assert [unit.rsplit("-", 1)[0] for unit in ran] == names
     after = receipts(RunFolder(copied / "results" / "toy"))
     assert {unit for unit in after if after[unit] != before[unit]} == {ran[-1]}  # the report tells the times of its run
 

@@ -25,7 +25,7 @@ class StageBars:
             units = frozen.plan.of_stage(stage)
             done = sum(frozen.folder.receipt(unit).exists() for unit in units)
             self._bars[stage] = tqdm(
-                total=len(units), initial=done, desc=f"{stage:<13}", position=position, leave=True,
+                total=len(units), initial=done, desc=f"{stage:<19}", position=position, leave=True,
                 bar_format="{desc} {bar:30} {n_fmt}/{total_fmt} {elapsed}",
             )  # fmt: skip
 

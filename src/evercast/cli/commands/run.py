@@ -84,7 +84,7 @@ def _progress(frozen: FrozenPlan, *, say: Callable[[str], None]) -> Callable[[Un
         nonlocal done
         done += 1
         seconds = read_receipt(frozen.folder.receipt(unit)).seconds
-        say(f"[{done:>{len(str(total))}}/{total}] {unit.stage:<13} {unit.name}  {seconds:.1f} s")
+        say(f"[{done:>{len(str(total))}}/{total}] {unit.stage:<19} {unit.name}  {seconds:.1f} s")
 
     return finished
 
