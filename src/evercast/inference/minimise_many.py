@@ -24,6 +24,7 @@ _TOLERANCE = 1e-12
 _ROUNDING = 1e-13
 _FLOOR = 1e-12
 _FIRST_STEP = 1e-3
+_MAX_HALVINGS = 40
 _SIZES = (1, 16, 64, 256)
 
 
@@ -98,7 +99,7 @@ def minimise_many(
         noise = _ROUNDING * np.maximum(1.0, np.abs(value[active]))
         distance = _distance(model)
         step = _bounded(model, at, slope, curvature, lower, upper, radius[active])
-        predicted = -np.einsum("pi,pi->p", slope, step) - 0.5 * np.einsum("pi,pij,pj->p", step, curvature, step)
+        step, predicted = _or_cauchy(model, at, slope, curvature, lower, upper, radius[active], step)
         converged[active] = (distance < _TOLERANCE) | (
             (predicted <= noise) & (distance < 100 * np.maximum(noise, _TOLERANCE))
         )
@@ -185,6 +186,36 @@ def _bounded(
         inner = _decomposed(slope[again], hessian[again], model.scale[again], moving[again])
         step[again] = np.where(moving[again], _step(inner, radius[again]), held[again])
     return step
+
+
+def _predicted(gradient: Points, hessian: np.ndarray, step: Points) -> Values:
+    return np.asarray(-np.einsum("pi,pi->p", gradient, step) - 0.5 * np.einsum("pi,pij,pj->p", step, hessian, step))
+
+
+def _or_cauchy(
+    model: _Model,
+    theta: Points,
+    gradient: Points,
+    hessian: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    radius: Values,
+    step: Points,
+) -> tuple[Points, Values]:
+    """Return the steps with what they gain in the model; one that gains nothing goes along the projected gradient."""
+    predicted = _predicted(gradient, hessian, step)
+    poor = np.flatnonzero((predicted <= 0) & (_distance(model) > _TOLERANCE))
+    slope = np.where(model.working[poor], gradient[poor], 0.0)
+    direction = -slope * model.scale[poor] ** 2
+    length = np.linalg.norm(direction / model.scale[poor], axis=1)
+    direction *= (radius[poor] / np.maximum(length, 1e-300))[:, None]
+    for _ in range(_MAX_HALVINGS if poor.size else 0):
+        tried = np.where(model.working[poor], np.clip(theta[poor] + direction, lower, upper) - theta[poor], 0.0)
+        gained = _predicted(slope, hessian[poor], tried)
+        better = (gained > 0) & (predicted[poor] <= 0)
+        step[poor[better]], predicted[poor[better]] = tried[better], gained[better]
+        direction /= 2.0
+    return step, predicted
 
 
 def _step(model: _Model, radius: Values) -> Points:

@@ -132,7 +132,7 @@ def _goodness_block(data: StudyData, spec: ToyStudy, seeds: Sequence[int]) -> To
     best = fit(data.likelihood)
     found = goodness_toys(data.likelihood, best, seeds=seeds, seed=spec.seed)
     names = tuple(found.channels)
-    arrays = {"statistic": found.statistic, "seed": np.array(seeds, dtype=np.uint64)}
+    arrays = {"statistic": found.statistic, "seed": np.array(seeds, dtype=np.int64)}
     arrays |= {f"channel_{number}": found.channels[name] for number, name in enumerate(names)}
     generator = ToyGenerator(data.likelihood, best.theta)
     return ToyBlock(

@@ -163,7 +163,7 @@ def _sample(
     reasons = (*best.reasons.values(), *conditional.reasons.values())
     return ToySample(
         t=np.where(failed, np.nan, t), poi_hat=np.where(best.failed, np.nan, poi_hat), status=status.astype(np.int64),
-        seed=np.array(seeds, dtype=np.uint64), reasons=tuple(dict.fromkeys(reasons)),
+        seed=np.array(seeds, dtype=np.int64), reasons=tuple(dict.fromkeys(reasons)),
     )  # fmt: skip
 
 
