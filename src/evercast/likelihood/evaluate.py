@@ -55,6 +55,7 @@ class Likelihood:
         nonlinear: parameters that a coefficient holds in another form than linear: there may be several minima.
         terms: the summands of -2 ln L.
         rounding: absolute noise of `twice_nll` beyond that of float64 sums: 0.
+        fast: the same function, faster and with a `rounding` above 0, for all but the last steps of a minimisation.
 
     Args:
         model: parameters, channels and data.
@@ -84,6 +85,15 @@ class Likelihood:
     def rounding(self) -> float:
         """Absolute noise of -2 ln L beyond that of float64 sums."""
         return self._sum.rounding
+
+    @property
+    def fast(self) -> Likelihood | Sum:
+        """The likelihood with float32 elements where that is faster; itself where it is not."""
+        terms = self.terms
+        fast = tuple(term.fast for term in terms)
+        if all(one is other for one, other in zip(terms, fast, strict=True)):
+            return self
+        return Sum(terms=fast, n_parameters=len(self.names))
 
     def index(self, name: str) -> int:
         """Return the position of a parameter in parameter vectors."""

@@ -1,7 +1,8 @@
 """What a morph needs of the parameters: a few numbers per column, common to all events.
 
-HistFactory code 4 is linear in (1, u, d, u ln u, d ln d, u ln^2 u, d ln^2 d), u and d the factors at +1 and -1; its
-coefficients and their derivatives depend on the parameter alone (CERN-OPEN-2012-016).
+HistFactory code 4 is 1 + a linear form in (u - 1, d - 1, u ln u, d ln d, u ln^2 u, d ln^2 d), u and d the factors at +1
+and -1; its coefficients depend on the parameter alone (CERN-OPEN-2012-016). All six are small where u and d are near 1:
+rounding of the coefficients, which all events share, then does not add up.
 """
 
 from __future__ import annotations
@@ -13,50 +14,67 @@ from jaxtyping import Float
 
 from evercast.likelihood.morph_layout import Monomial, MorphLayout
 
-__all__ = ["CODE4", "DOWN", "DOWN_SLOPE", "UP", "UP_SLOPE", "Coordinates", "anchor_table", "coordinates", "monomials"]
+__all__ = [
+    "CODE4",
+    "DOWN",
+    "DOWN_SLOPE",
+    "UP",
+    "UP_SLOPE",
+    "Coordinates",
+    "anchor_table",
+    "coordinates",
+    "is_within",
+    "monomials",
+]
 
 Own = Float[np.ndarray, "points own"]
 
-CODE4 = slice(0, 21)
-"""Rows of the anchor table: 3 x 7 coefficients of the basis, of value, first and second derivative."""
-UP, DOWN, UP_SLOPE, DOWN_SLOPE = 21, 22, 23, 24
+CODE4 = slice(0, 18)
+"""Rows of the anchor table: 3 x 6 coefficients of the basis, of value, first and second derivative."""
+UP, DOWN, UP_SLOPE, DOWN_SLOPE = 18, 19, 20, 21
 """Rows of the anchor table: powers of u and d, and their derivatives."""
 
 
 def _powers_to_basis() -> Float[np.ndarray, "powers basis"]:
-    """Return the coefficients of alpha^n in the basis, n = 0 ... 6."""
-    one, u, d, u1, d1, u2, d2 = np.eye(7)
+    """Return the coefficients of alpha^n in the basis, n = 0 ... 6; in u - 1 and d - 1 the constants vanish."""
+    u, d, u1, d1, u2, d2 = np.eye(6)
     s0, a0 = (u + d) / 2, (u - d) / 2
     s1, a1 = (u1 - d1) / 2, (u1 + d1) / 2
     s2, a2 = (u2 + d2) / 2, (u2 - d2) / 2
     return np.stack(
         [
-            one,
+            np.zeros(6),
             (15 * a0 - 7 * s1 + a2) / 8,
-            (-24 * one + 24 * s0 - 9 * a1 + s2) / 8,
+            (24 * s0 - 9 * a1 + s2) / 8,
             (-5 * a0 + 5 * s1 - a2) / 4,
-            (12 * one - 12 * s0 + 7 * a1 - s2) / 4,
+            (-12 * s0 + 7 * a1 - s2) / 4,
             (3 * a0 - 3 * s1 + a2) / 8,
-            (-8 * one + 8 * s0 - 5 * a1 + s2) / 8,
+            (8 * s0 - 5 * a1 + s2) / 8,
         ]
     )
 
 
+def is_within(layout: MorphLayout, own: Float[np.ndarray, " own"]) -> bool:
+    """Return whether no parameter of a code-4 anchor lies beyond +-1."""
+    code4 = [layout.anchors[column] for group in layout.groups for column in group.code4]
+    return bool(np.all(np.abs(own[code4]) < 1.0)) if code4 else True
+
+
 def anchor_table(layout: MorphLayout, own: Own) -> Float[np.ndarray, "points rows anchors"]:
-    """Return the numbers of each anchor: its factor is u^up d^down x (coefficients . basis).
+    """Return the numbers of each anchor: its factor is u^up d^down (1 + coefficients . basis).
 
     Within -1 < alpha < 1 code 4 is its polynomial and the powers are 0; outside, and for log-linear anchors, the
-    coefficients are 1, 0, 0, ... and one of the powers is |alpha|.
+    coefficients are 0 and one of the powers is |alpha|.
 
     Args:
         layout: of the morphs.
         own: (points, own) parameters.
 
     Returns:
-        (points, 25, anchors), the rows as named above.
+        (points, 22, anchors), the rows as named above.
     """
     if not layout.anchors:
-        return np.zeros((len(own), 25, 0))
+        return np.zeros((len(own), 22, 0))
     alpha = own[:, list(layout.anchors)]
     is_code4 = np.zeros(len(layout.anchors), dtype=bool)
     for group in layout.groups:
@@ -67,9 +85,7 @@ def anchor_table(layout: MorphLayout, own: Own) -> Float[np.ndarray, "points row
     table = np.stack(
         [x**order, order * x ** np.maximum(order - 1, 0), order * (order - 1) * x ** np.maximum(order - 2, 0)]
     )
-    basis = np.einsum("dnpa,pb->ndba", table, _powers_to_basis()).reshape(len(own), 21, len(layout.anchors))
-    outside = np.zeros((21, 1))
-    outside[0] = 1.0
+    basis = np.einsum("dnpa,pb->ndba", table, _powers_to_basis()).reshape(len(own), 18, len(layout.anchors))
     above = alpha >= 0
     powers = (
         np.where(above, alpha, 0.0),
@@ -78,7 +94,7 @@ def anchor_table(layout: MorphLayout, own: Own) -> Float[np.ndarray, "points row
         np.where(above, 0.0, -1.0),
     )
     exponents = np.where(within, 0.0, np.stack(powers)).transpose(1, 0, 2)
-    return np.concatenate([np.where(within[:, None], basis, outside), exponents], axis=1)
+    return np.concatenate([np.where(within[:, None], basis, 0.0), exponents], axis=1)
 
 
 class Coordinates(NamedTuple):

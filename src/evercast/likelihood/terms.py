@@ -81,6 +81,11 @@ class Term(Protocol):
         """Absolute noise of the value beyond that of float64 sums; 0 where all is float64."""
         ...
 
+    @property
+    def fast(self) -> Term:
+        """The same term with a `rounding` above 0 and faster; itself where there is none."""
+        ...
+
     def value(self, own: Own) -> float:
         """Return the value at (own,) parameters."""
         ...

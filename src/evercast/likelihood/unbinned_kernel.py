@@ -51,7 +51,7 @@ class At(NamedTuple):
 
     Args:
         expected: (components,) expected events; divided by Z for the sums of the data.
-        anchors: (25, anchors) of `anchor_table`.
+        anchors: (22, anchors) of `anchor_table`.
         terms: (terms,) values of the monomials.
     """
 
@@ -154,10 +154,11 @@ def _take(values: Array, columns: tuple[int, ...], n_components: int, dtype: Ele
 
 
 def _basis_sum(c: Array, u: Array, d: Array, ln_u: Array, ln_d: Array) -> Array:
-    return c[0] + u * (c[1] + ln_u * (c[3] + ln_u * c[5])) + d * (c[2] + ln_d * (c[4] + ln_d * c[6]))
+    above = c[0] * (u - 1.0) + u * ln_u * (c[2] + ln_u * c[4])
+    return above + (c[1] * (d - 1.0) + d * ln_d * (c[3] + ln_d * c[5]))
 
 
-def _move(group: ColumnGroup, chunk: Chunk, at: At, *, order: int, dtype: Element) -> _Moved:
+def _move(group: ColumnGroup, chunk: Chunk, at: At, *, order: int, dtype: Element, within: bool) -> _Moved:
     shape = chunk.weight.shape[0], len(group.components)
     exponent, factor = jnp.zeros(shape), jnp.ones(shape)
     slopes, bend = [], jnp.zeros((*shape, 0), dtype)
@@ -166,18 +167,20 @@ def _move(group: ColumnGroup, chunk: Chunk, at: At, *, order: int, dtype: Elemen
             continue
         ln_u, ln_d = (_take(values, columns, shape[1], dtype) for values in (chunk.log_up, chunk.log_down))
         table = _take(at.anchors, columns, shape[1], dtype)
-        exponent += jnp.sum(ln_u * table[UP] + ln_d * table[DOWN], axis=2)
-        slope = ln_u * table[UP_SLOPE] + ln_d * table[DOWN_SLOPE]
+        slope = None
+        if not (within and columns is group.code4):
+            exponent += jnp.sum(ln_u * table[UP] + ln_d * table[DOWN], axis=2)
+            slope = ln_u * table[UP_SLOPE] + ln_d * table[DOWN_SLOPE]
         if columns is group.code4:
-            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), table[CODE4].reshape(3, 7, *table.shape[1:])
-            h = _basis_sum(c[0], u, d, ln_u, ln_d)
+            u, d, c = jnp.exp(ln_u), jnp.exp(ln_d), table[CODE4].reshape(3, 6, *table.shape[1:])
+            h = 1.0 + _basis_sum(c[0], u, d, ln_u, ln_d)
             factor = jnp.prod(h, axis=2).astype(exponent.dtype)
             if order > 0:
                 ratio = _basis_sum(c[1], u, d, ln_u, ln_d) / h
-                slope = slope + ratio
+                slope = ratio if slope is None else slope + ratio
             if order > 1:
                 bend = _basis_sum(c[2], u, d, ln_u, ln_d) / h - ratio**2
-        slopes.append(slope)
+        slopes.append(ln_u if slope is None else slope)  # without derivatives it is cut off below
     if group.terms:
         deltas = _take(chunk.coefficients, group.terms, shape[1], dtype)
         exponent += jnp.sum(deltas * _take(at.terms, group.terms, shape[1], dtype), axis=2)
@@ -216,7 +219,7 @@ def _weighted(
     return tuple(columns), tuple(squares), tuple(bends)
 
 
-def data_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element) -> Sums:
+def data_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element, within: bool) -> Sums:
     """Return the sums of w_i ln sum_j nu_j r_ij g_ij and its derivatives.
 
     Args:
@@ -225,8 +228,9 @@ def data_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: E
         at: nu_j / Z_j, of any sign, and the numbers of the morphs.
         order: 0 value, 1 with first, 2 with second derivatives.
         dtype: of the elements, float32 or float64.
+        within: no parameter of a code-4 anchor lies beyond +-1: powers of u and d are left out.
     """
-    moved = [_move(group, chunk, at, order=order, dtype=dtype) for group in layout.groups]
+    moved = [_move(group, chunk, at, order=order, dtype=dtype, within=within) for group in layout.groups]
     logs, factor = _log_and_factor(layout, chunk, moved)
     largest = jnp.max(logs, axis=1)
     ratio = jnp.exp(logs - largest[:, None]) * factor
@@ -275,9 +279,9 @@ def _spread(values: Array, coordinates: tuple[int, ...], size: int) -> Array:
     return values @ jnp.asarray(indicator, values.dtype)
 
 
-def reference_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element) -> Sums:
-    """Return the sums of w r_j g_j over reference events, with derivatives."""
-    moved = [_move(group, chunk, at, order=order, dtype=dtype) for group in layout.groups]
+def reference_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: Element, within: bool) -> Sums:
+    """Return the sums of w r_j g_j over reference events, with derivatives; arguments as for `data_sums`."""
+    moved = [_move(group, chunk, at, order=order, dtype=dtype, within=within) for group in layout.groups]
     logs, factor = _log_and_factor(layout, chunk, moved)
     weighted = jnp.where(chunk.weight[:, None] == 0, 0.0, jnp.exp(logs) * factor * chunk.weight[:, None])
     sums = empty_sums(layout, order=order, reference=True)._replace(component=jnp.sum(weighted, axis=0))

@@ -58,12 +58,14 @@ class Kind:
         order: 0 value, 1 with first, 2 with second derivatives.
         reference: sums of w r g instead of w ln lambda.
         dtype: of the elements, ``float32`` or ``float64``.
+        within: no parameter of a code-4 anchor lies beyond +-1.
     """
 
     layout: MorphLayout
     order: int
     reference: bool
     dtype: str
+    within: bool
 
     @property
     def chunk_size(self) -> int:
@@ -74,7 +76,7 @@ class Kind:
         """Return the sums over a chunk."""
         dtype: Element = jnp.dtype(self.dtype)
         function: Callable[..., Sums] = reference_sums if self.reference else data_sums
-        return function(self.layout, chunk, at, order=self.order, dtype=dtype)
+        return function(self.layout, chunk, at, order=self.order, dtype=dtype, within=self.within)
 
     def empty(self) -> Sums:
         """Return the sums over no events."""
@@ -93,6 +95,8 @@ def sums_of(kind: Kind, arrays: Chunk, at: At) -> Sums:
     n_events = arrays.weight.shape[0]
     size = min(kind.chunk_size, n_events)
     steps = jnp.arange(size)
+    dtype = jnp.dtype(kind.dtype)
+    at = At(at.expected, at.anchors.astype(dtype), at.terms.astype(dtype))
 
     def add_chunk(number: Array, total: Sums) -> Sums:
         first = jnp.minimum(number * size, n_events - size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,9 +15,9 @@ from jaxtyping import Array, Float, Int
 
 from evercast.errors import InvalidInput
 from evercast.likelihood.component_scales import ComponentScales, ScaleValues, build_scales
-from evercast.likelihood.event_arrays import padded_length, resident
+from evercast.likelihood.event_arrays import column_counts, padded_length, resident
 from evercast.likelihood.model import EventSet, LikelihoodModel, ParameterModel, UnbinnedChannelModel
-from evercast.likelihood.morph_factors import anchor_table, coordinates, monomials
+from evercast.likelihood.morph_factors import anchor_table, coordinates, is_within, monomials
 from evercast.likelihood.morph_layout import MorphLayout, build_layout
 from evercast.likelihood.terms import Expansion, Expansions
 from evercast.likelihood.unbinned_chain import differentiate, log_normalisation, twice_nll
@@ -28,6 +29,9 @@ from evercast.spec.expressions import parse_coefficient
 __all__ = ["UnbinnedBatch", "UnbinnedTerm"]
 
 Own = Float[np.ndarray, " own"]
+
+_LARGE = 1 << 20
+"""Numbers in columns above which it pays to compile a function per order, and to have float32 elements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +51,10 @@ class _Form:
 class UnbinnedTerm:
     """2 [nu - sum_i w_i ln(lambda(x_i) / p_ref(x_i))] of one channel (arXiv:2412.01600); terms of p_ref are left out.
 
+    Attributes:
+        index: positions of the parameters the channel depends on.
+        rounding: absolute noise of the value: 0 with float64 elements.
+
     Args:
         parameters: all of the likelihood.
         channel: components, morphs and events.
@@ -63,20 +71,38 @@ class UnbinnedTerm:
         if channel.reference is not None and self._form.layout.normalises:
             self._reference = resident(channel.reference, normalised=True)
         self._n_counted = int(np.count_nonzero(channel.events.weight))
-        self.rounding = 0.0
         self._dtype = "float64"
+        self.rounding = 0.0
+        self._is_large = _n_numbers(channel) >= _LARGE
+        self._fast: UnbinnedTerm | None = None
+        if self._is_large and _is_single(channel.events):
+            self._fast = copy.copy(self)
+            self._fast._dtype, self._fast.rounding = "float32", _rounding(self._form.layout, channel)
+
+    @property
+    def fast(self) -> UnbinnedTerm:
+        """The same term with float32 elements, about twice as fast, where there are many float32 columns; or itself."""
+        return self._fast or self
+
+    def _kind(self, own: Own, order: int) -> Kind:
+        """Return the sums to make; one compiled function serves all orders and points of small sets."""
+        layout = self._form.layout
+        within = self._is_large and is_within(layout, own)
+        order = order if self._is_large else 2
+        return Kind(layout=layout, order=order, reference=False, dtype=self._dtype, within=within)
 
     def _sums(self, own: Own, expected: Float[np.ndarray, " components"], order: int) -> tuple[HostSums, HostSums]:
         """Return the sums of the reference and of the data."""
         at = At(*(values[0] for values in self._form.at(own[None], expected[None])))
-        layout = self._form.layout
+        kind = self._kind(own, order)
+        of_reference = replace(kind, reference=True)
         with jax.enable_x64(new_val=True):
-            kind = Kind(layout=layout, order=order, reference=True, dtype=self._dtype)
-            reference = kind.nothing()
+            reference = of_reference.nothing()
             if self._reference is not None:
-                reference = to_sums(kind, np.asarray(sums_at(kind, self._reference, at)))
-                at = at._replace(expected=at.expected * np.exp(-log_normalisation(layout, reference)))
-            kind = replace(kind, reference=False)
+                reference = to_sums(of_reference, np.asarray(sums_at(of_reference, self._reference, at)))
+                with np.errstate(invalid="ignore"):
+                    scale = np.exp(-log_normalisation(kind.layout, reference))
+                at = at._replace(expected=at.expected * scale)
             return reference, to_sums(kind, np.asarray(sums_at(kind, self._data, at)))
 
     def value(self, own: Own) -> float:
@@ -111,6 +137,27 @@ class UnbinnedTerm:
             data = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(resident(entry, length=length) for entry in sets))
         counted = tuple(int(np.count_nonzero(entry.weight)) for entry in sets)
         return UnbinnedBatch(self._form, self._reference, data, counted)
+
+
+def _n_numbers(channel: UnbinnedChannelModel) -> int:
+    """Return how many numbers the columns of data and reference hold."""
+    sets = [channel.events] if channel.reference is None else [channel.events, channel.reference]
+    return sum(len(entry.weight) * sum(column_counts(entry)) for entry in sets)
+
+
+def _is_single(events: EventSet) -> bool:
+    columns = (events.log_up, events.log_down, events.coefficients)
+    return all(values is None or values.dtype == np.float32 for values in columns)
+
+
+def _rounding(layout: MorphLayout, channel: UnbinnedChannelModel) -> float:
+    """Return the noise of the value with float32 elements.
+
+    A morph is a product of as many rounded factors as a component has columns; the errors of events are independent.
+    """
+    longest = max(group.n_columns for group in layout.groups)
+    error = np.finfo(np.float32).eps * np.sqrt(2.0 * longest)
+    return float(2.0 * error * np.sqrt(np.sum(np.asarray(channel.events.weight, dtype=float) ** 2)))
 
 
 def _chain(
@@ -166,7 +213,7 @@ class UnbinnedBatch:
 
     def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
         """Return value, gradient and Hessian at each point."""
-        kind = Kind(layout=self.form.layout, order=2, reference=False, dtype="float64")
+        kind = Kind(layout=self.form.layout, order=2, reference=False, dtype="float64", within=False)
         of_reference = replace(kind, reference=True)
         scales = self.form.scales.evaluate(own)
         with jax.enable_x64(new_val=True):
