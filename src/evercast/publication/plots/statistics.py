@@ -88,9 +88,9 @@ def draw_contours(ax: Axes, contours: tuple[ContourLines, ...], *, axes: tuple[s
     """
     everything = []
     for contour in contours:
-        for index, (level, lines) in enumerate(contour.levels):
+        for index, (_, lines) in enumerate(contour.levels):
             kind = "expected" if contour.expected else "observed"
-            label: str | None = f"{safe_text(contour.title)}, {kind}, {100 * level:.3g} %"
+            label: str | None = f"{safe_text(contour.title)}, {kind}" if index == 0 else None
             for line in lines:
                 style = (0, (4, 2)) if contour.expected else "-"
                 ax.plot(line[:, 0], line[:, 1], ls=style, color=contour.color, lw=2.4 - 0.9 * index, label=label)
@@ -104,7 +104,7 @@ def draw_contours(ax: Axes, contours: tuple[ContourLines, ...], *, axes: tuple[s
         low, high = points.min(axis=0), points.max(axis=0)
         margin = 0.12 * (high - low) + 1e-9
         ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
-        ax.set_ylim(low[1] - margin[1], high[1] + 3.2 * margin[1])
+        ax.set_ylim(low[1] - margin[1], high[1] + (1.5 + 0.7 * len(contours)) * margin[1])
     ax.set_xlabel(safe_text(axes[0]))
     ax.set_ylabel(safe_text(axes[1]))
     ax.legend(loc="upper right", fontsize="x-small")

@@ -49,11 +49,12 @@ Draw = Callable[[Axes, JsonView, FigureStyle, str], None]
 def check_figures(number: int | None, checks: Sequence[ReportedCheck], style: FigureStyle) -> tuple[Drawing, ...]:
     """Return the plots of the checks of one kind: panels side by side, closures one figure a process."""
     found: list[Drawing] = []
-    for kind, (draw, caption) in _PANELS.items():
+    for key, (draw, caption) in _PANELS.items():
+        kind = key.partition("/")[0]
         chosen = [check for check in checks if check.figure.text("kind") == kind][:MOST_PANELS]
         if chosen:
             panels = [(check.subject, check) for check in chosen]
-            found.append(_panels(f"check-{number or 0}-{kind}", panels, draw, style, caption))
+            found.append(_panels(f"check-{number or 0}-{key.replace('/', '-')}", panels, draw, style, caption))
     for check in checks:
         if check.figure.text("kind") == "closure":
             drawing = _closure(check, style)
@@ -167,6 +168,10 @@ _PANELS: Mapping[str, tuple[Draw, str]] = {
     "calibration": (
         _calibration,
         "Fraction of the process in bins of the score, events held out, equal class weights.",
+    ),
+    "calibration/log": (
+        _log_calibration,
+        "The same as log ratios: counted in simulation against learned.",
     ),
     "morph-norm": (
         _morph_norm,

@@ -61,8 +61,9 @@ def _group(number: int | None, checks: list[ReportedCheck], diagnostics: Diagnos
     blocks: list[Table | Gallery | Paragraph] = [_table("Checks", ordered, diagnostics.overridden, named=False)]
     if drawings:
         blocks.append(Gallery(drawings=drawings))
-    title = _OTHER if number is None else f"{number} · {NUMBERED[number]}"
-    return Group(title=f"{title[:1].upper()}{title[1:]}", lights=lights, blocks=tuple(blocks))
+    name = _OTHER if number is None else NUMBERED[number]
+    title = f"{name[:1].upper()}{name[1:]}"
+    return Group(title=title if number is None else f"{number} · {title}", lights=lights, blocks=tuple(blocks))
 
 
 def _table(title: str, checks: list[ReportedCheck], overridden: Mapping[str, str], *, named: bool) -> Table:
@@ -79,7 +80,7 @@ def _table(title: str, checks: list[ReportedCheck], overridden: Mapping[str, str
         for check in checks
     )
     headers = ("outcome", "of", "check", "value", "amber · red from", "found", "id")
-    return Table(title=title, headers=headers, rows=rows)
+    return Table(title=title, headers=headers, rows=rows, stacked=True)
 
 
 def _reason(check: ReportedCheck, overridden: Mapping[str, str]) -> str:

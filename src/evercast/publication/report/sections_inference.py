@@ -181,7 +181,11 @@ def _contours(analysis: Analysis, results: tuple[LikelihoodResult, ...], label: 
             draw_contours(ax, content, axes=axes)
 
         name = f"contour-{slug(first)}-{slug(second)}"
-        caption = "Contours of the profile likelihood; levels of a chi-squared with two degrees of freedom."
+        levels = ", ".join(f"{100 * level:.4g} %" for level, _ in contours[0].levels)
+        caption = (
+            f"Contours of the profile likelihood at {levels} (from thick to thin), levels of a chi-squared with two "
+            "degrees of freedom."
+        )
         frame = Frame(width=6.4, height=5.8)
         drawings.append(figures.labelled(name, tuple(contours), draw, frame, label, caption=caption))
     return [Gallery(drawings=tuple(drawings), title="Contours")] if drawings else []
