@@ -7,7 +7,7 @@ The steps are those of `evercast.inference.trust_region`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -81,6 +81,9 @@ class Minimum:
 def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, free: Mask) -> Minimum:
     """Return a local minimum in the box, from `start`.
 
+    An objective with a fast form (`Likelihood.fast`) is minimised in that first, down to its rounding; the exact one
+    follows from there, so that the minimum quoted is that of the exact one.
+
     Args:
         objective: value infinite where it is not defined; such steps are refused.
         start: (parameters,), clipped to the box.
@@ -88,8 +91,18 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         upper: (parameters,) may be infinity.
         free: (parameters,) those that are varied.
     """
+    fast = getattr(objective, "fast", objective)
+    if fast is objective:
+        return _minimise(objective, start, lower, upper, free)
+    rough = _minimise(fast, start, lower, upper, free)
+    exact = _minimise(objective, rough.theta if np.isfinite(rough.value) else start, lower, upper, free)
+    return replace(exact, n_evaluations=rough.n_evaluations + exact.n_evaluations)
+
+
+def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, free: Mask) -> Minimum:
     theta = np.where(free, np.clip(start, lower, upper), start)
     current = objective.expand(theta)
+    absolute = getattr(objective, "rounding", 0.0)
     radius = max(2.0, float(np.sqrt(free.sum())))
     n_evaluations, reason = 1, f"no convergence in {_MAX_STEPS} steps"
     refused: Point | None = None
@@ -107,7 +120,7 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
             reason = ""
             break
         step, predicted = bounded_step(theta, current, lower, upper, working, radius)
-        noise = _ROUNDING * max(1.0, abs(current.value))
+        noise = max(_ROUNDING * max(1.0, abs(current.value)), absolute)
         if predicted <= noise:
             reason = "" if _distance(current, working) < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
             break
