@@ -1,4 +1,4 @@
-"""Makes the reference pages from the code while the documentation is built: document, commands, expressions, errors.
+"""Makes the reference pages from the code while the documentation is built: documents, commands, expressions, errors.
 
 A hook of MkDocs (``hooks`` in mkdocs.yml). Run as a program it prints one page: ``generate_reference.py PAGE``.
 """
@@ -58,29 +58,54 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def document_page() -> str:
     """Return the reference of the analysis document."""
-    schema = load_schema("analysis")
-    common = load_schema("common")["$defs"]
+    introduction = (
+        "Generated from `analysis.schema.json`, version 1.0.0. `evercast schema analysis` prints the schema. "
+        "No key beyond those listed is accepted. A key without a default is required or marked optional."
+    )
+    return "\n\n".join(["# The analysis document", introduction, *_schema_sections("analysis", "## ")]) + "\n"
+
+
+def other_documents_page() -> str:
+    """Return the reference of the documents and files beside the analysis."""
     parts = [
-        "# The analysis document",
+        "# Other documents",
         (
-            "Generated from `analysis.schema.json`, version 1.0.0. `evercast schema analysis` prints the schema. "
-            "No key beyond those listed is accepted. A key without a default is required or marked optional."
+            "Generated from the schemas; `evercast schema KIND` prints each. People write a parametrisation and a "
+            "combination, a run writes diagnostics."
         ),
-        "## Top level",
-        _table(schema, common),
     ]
-    for name, body in schema["$defs"].items():
-        if "properties" in body:
-            parts += [f"## {name}", body.get("description", ""), _table(body, common)]
-        elif "oneOf" in body:
-            parts += [f"## {name}", body.get("description", ""), _one_of(body)]
+    for kind in ("parametrisation", "combination", "diagnostics"):
+        schema = load_schema(kind)
+        parts += [f"## {kind}", schema["description"], *_schema_sections(kind, "### ")]
     return "\n\n".join(parts) + "\n"
 
 
-def _one_of(body: Mapping[str, object]) -> str:
-    choices = body["oneOf"]
-    assert isinstance(choices, list)
-    return "One of: " + ", ".join(_reference(choice["$ref"]) for choice in choices if "$ref" in choice) + "."
+def _schema_sections(kind: str, heading: str) -> list[str]:
+    """Return the top level of a schema and each of its definitions, as headings, texts and tables."""
+    schema = load_schema(kind)
+    common = load_schema("common")["$defs"]
+    parts = [f"{heading}Top level", _table(schema, common)] if kind == "analysis" else [_table(schema, common)]
+    for name, body in schema.get("$defs", {}).items():
+        parts += [f"{heading}{name}", body.get("description", "")]
+        if "allOf" in body:
+            parts.append(_by_kind(body))
+        elif "properties" in body:
+            parts.append(_table(body, common))
+        else:
+            parts.append(f"{_value(body, common)}; the names are {body.get('x-rule', 'free')}.")
+    return parts
+
+
+def _by_kind(body: Mapping[str, object]) -> str:
+    """Return what the keys of a choice by ``kind`` are."""
+    branches = body["allOf"]
+    assert isinstance(branches, list)
+    rows = ["| `kind` | keys |", "|---|---|"]
+    rows += [
+        f"| `{branch['if']['properties']['kind']['const']}` | {_reference(branch['then']['$ref'])} |"
+        for branch in branches
+    ]
+    return "\n".join(rows)
 
 
 def _table(body: Mapping[str, object], common: Mapping[str, object]) -> str:
@@ -118,6 +143,8 @@ def _value(entry: Mapping[str, object], common: Mapping[str, object]) -> str:
 
 def _structure(entry: Mapping[str, object], common: Mapping[str, object]) -> str:
     kind = entry.get("type", "any")
+    if isinstance(kind, list) and "array" in kind:
+        return f"{_structure({**entry, 'type': 'array'}, common)} or `all`"
     if kind == "array":
         items = entry.get("items")
         if not isinstance(items, dict) and isinstance(entry.get("prefixItems"), list):
@@ -129,7 +156,10 @@ def _structure(entry: Mapping[str, object], common: Mapping[str, object]) -> str
         if isinstance(patterns, dict) and patterns:
             inner = next(iter(patterns.values()))
         return f"name → {_value(inner, common)}" if isinstance(inner, dict) else "object"
-    words = {"number": "number", "integer": "whole number", "string": "text", "boolean": "true or false"}
+    words = {
+        "number": "number", "integer": "whole number", "string": "text", "boolean": "true or false", "null": "null",
+        "object": "object",
+    }  # fmt: skip
     text = " or ".join(words.get(one, str(one)) for one in (kind if isinstance(kind, list) else [kind]))
     limits = [f"{sign} {entry[key]:g}" for key, sign in _LIMITS.items() if isinstance(entry.get(key), int | float)]
     rule = entry.get("x-rule")
@@ -258,7 +288,13 @@ def _template(node: ast.expr | None) -> str:
     return "…"
 
 
-PAGES = {"document": document_page, "commands": commands_page, "expressions": expressions_page, "errors": errors_page}
+PAGES = {
+    "document": document_page,
+    "other-documents": other_documents_page,
+    "commands": commands_page,
+    "expressions": expressions_page,
+    "errors": errors_page,
+}
 
 if __name__ == "__main__":
     print(PAGES[sys.argv[1]]())
