@@ -8,6 +8,7 @@ from toys import ARCHITECTURE, OPTIONS, gaussian, toy
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.networks.dataset import TrainingSet, training_set
+from evercast.networks.epoch import Shared
 from evercast.networks.folds import CrossFitting
 from evercast.networks.numpy_evaluate import numpy_logits
 from evercast.networks.optimisers import learning_rates
@@ -96,6 +97,32 @@ def test_map_and_vmap_agree(optimiser: str, patience: int | None) -> None:
         np.testing.assert_allclose(one.validation_loss, two.validation_loss, rtol=1e-4)
         found, expected = (numpy_logits(ARCHITECTURE, network.weights, values) for network in (one, two))
         np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_sixty_four_networks_at_once_are_those_trained_one_by_one() -> None:
+    """As above; over the few steps of two epochs the rounding of float32 grows to less than 1e-4 in a logit."""
+    names = [NetworkName(member=member, fold=fold, seed=2 * member + fold) for member in range(32) for fold in range(2)]
+    options = replace(OPTIONS, epochs=2)
+    together, alone = (
+        train(names, events=toy(events=400), options=options, strategy=strategy) for strategy in ("vmap", "map")
+    )
+    values = np.random.default_rng(1).normal(size=(50, 2))
+    logits = [
+        np.array([numpy_logits(ARCHITECTURE, network.weights, values) for network in networks])
+        for networks in (together, alone)
+    ]
+    assert [network.name for network in together] == names
+    assert np.std(logits[1], axis=0).min() > 0.01
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-3)
+
+
+def test_samples_of_about_one_length_are_trained_by_one_compiled_function() -> None:
+    """Replicas of a bootstrap differ by the root of their length; rows are added up to five significant bits."""
+    shapes = {
+        Shared.of(toy(events=events), OPTIONS, activation="silu", validation=100).observables.shape
+        for events in (1000, 1009, 1020)
+    }
+    assert shapes == {(2048, 2)}
 
 
 def test_early_stopping_keeps_the_weights_of_the_best_epoch() -> None:

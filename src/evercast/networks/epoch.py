@@ -47,11 +47,16 @@ class Shared(eqx.Module):
 
     @classmethod
     def of(cls, events: TrainingSet, options: Training, *, activation: Activation, validation: int) -> Shared:
-        """Return the shared part for `events`, with the longest validation part rounded up to whole chunks."""
+        """Return the shared part for `events`, with the longest validation part rounded up to whole chunks.
+
+        Rows are added that no network reads, up to a number with five significant bits: so the replicas of a bootstrap,
+        which differ a little in length, are trained by one compiled function.
+        """
         chunk = min(4096, max(1, validation))
+        spare = -len(events.weight) % (1 << max(0, len(events.weight).bit_length() - 5))
         return cls(
-            observables=jnp.asarray(events.observables),
-            category=jnp.asarray(events.category),
+            observables=jnp.asarray(np.pad(events.observables, ((0, spare), (0, 0)))),
+            category=jnp.asarray(np.pad(events.category, (0, spare))),
             powers=jnp.asarray(events.powers),
             validation=-(-validation // chunk) * chunk,
             chunk=chunk,

@@ -242,7 +242,7 @@ def _result(
         weights=Weights(
             mean=group.mean[index],
             scale=group.scale[index],
-            weight=tuple(np.asarray(array[index]) for array in progress.best.weight),
+            weight=tuple(np.ascontiguousarray(np.asarray(array[index]).T) for array in progress.best.weight),
             bias=tuple(np.asarray(array[index]) for array in progress.best.bias),
         ),
         best_epoch=int(progress.best_epoch[index]),

@@ -18,7 +18,7 @@ from evercast.errors import IntegrityError
 __all__ = ["FolderCheckpoints"]
 
 _log = logging.getLogger(__name__)
-_CHECKPOINT_FORMAT: Final = "training-checkpoint/1.0.0"
+_CHECKPOINT_FORMAT: Final = "training-checkpoint/2.0.0"
 
 
 class FolderCheckpoints:
