@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evercast.errors import IntegrityError, InvalidInput, UsageError
+from evercast.errors import UsageError
 
 if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
     from evercast.likelihood.evaluate import Likelihood
     from evercast.likelihood.model import LikelihoodModel
 
-__all__ = ["Source", "likelihood_options", "load", "open_source"]
+__all__ = ["Source", "likelihood_options", "load", "located", "open_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +27,13 @@ class Source:
     """What the argument and its options name.
 
     Args:
-        path: a pyhf workspace, a neural bundle, or the folder of a run.
+        path: a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
         name: which likelihood of a run.
         measurement: which measurement of a workspace.
         patch: a file with a JSON patch, or the name of one in `patchset`.
+        patchset: a pyhf patchset.
+        parametrisation: a document with other parameters and coefficients.
+        interpolation: pairs of a kind of modifier and its interpolation code.
     """
 
     path: Path
@@ -39,6 +41,8 @@ class Source:
     measurement: str | None = None
     patch: str | None = None
     patchset: Path | None = None
+    parametrisation: Path | None = None
+    interpolation: tuple[tuple[str, str], ...] = ()
 
 
 def likelihood_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -55,9 +59,14 @@ def likelihood_options(function: Callable[..., None]) -> Callable[..., None]:
         measurement: str | None,
         patch: str | None,
         patchset: Path | None,
+        parametrisation: Path | None,
+        interpolation: tuple[str, ...],
         **options: object,
     ) -> None:
-        source = Source(path=likelihood, name=name, measurement=measurement, patch=patch, patchset=patchset)
+        source = Source(
+            path=likelihood, name=name, measurement=measurement, patch=patch, patchset=patchset,
+            parametrisation=parametrisation, interpolation=tuple(_code(text) for text in interpolation),
+        )  # fmt: skip
         function(source=source, **options)
 
     decorated: Callable[..., None] = wrapped
@@ -68,6 +77,14 @@ def likelihood_options(function: Callable[..., None]) -> Callable[..., None]:
             click.option("--measurement", metavar="NAME", help="Measurement of a workspace [default: first]."),
             click.option("--patch", metavar="FILE|NAME", help="JSON patch, or its name in --patchset."),
             click.option("--patchset", type=click.Path(path_type=Path), help="File of patches (pyhf patchset)."),
+            click.option(
+                "--parametrisation", type=click.Path(path_type=Path),
+                help="Document with other parameters and coefficients of the processes.",
+            ),
+            click.option(
+                "--interpolation", metavar="KIND=CODE", multiple=True,
+                help="Interpolation of a workspace's normsys or histosys. [default: normsys=code4, histosys=code4p]",
+            ),
             click.option("--poi", metavar="PARAMETER", help="Parameter of interest [default: the declared one]."),
             click.option(
                 "--observed/--expected", "observed", default=True,
@@ -78,6 +95,13 @@ def likelihood_options(function: Callable[..., None]) -> Callable[..., None]:
     ):  # fmt: skip
         decorated = decorate(decorated)
     return decorated
+
+
+def _code(text: str) -> tuple[str, str]:
+    kind, sign, code = text.partition("=")
+    if not (kind and sign and code):
+        raise UsageError(f"--interpolation takes KIND=CODE, e.g. normsys=code1; found '{text}'")
+    return kind, code
 
 
 def load(source: Source, *, observed: bool) -> Likelihood:
@@ -102,91 +126,16 @@ def open_source(source: Source) -> LikelihoodModel:
         UsageError: options do not fit the kind of likelihood.
         IntegrityError: a bundle or a run is damaged, or a patchset belongs to another workspace.
     """
-    if not source.path.exists():
-        raise InvalidInput(f"{source.path} does not exist", code="likelihood.missing")
-    if source.path.is_dir():
-        if source.patch or source.patchset or source.measurement:
-            raise UsageError("--patch, --patchset and --measurement need a workspace file; a folder was given")
-        return _open_folder(source.path, source.name)
-    from evercast.likelihood.histfactory import read_workspace
+    from evercast.artifacts.likelihood_source import open_likelihood_source
 
-    body = _read_object(source.path)
-    if not {"channels", "observations", "measurements"} & set(body) or "schema" in body:
-        raise InvalidInput(
-            f"{source.path} is no pyhf workspace: it has the keys {', '.join(sorted(map(str, body))[:8])}",
-            code="likelihood.missing",
-            hint="give a workspace file, the folder of a neural bundle, or the folder of a run",
-        )
-    workspace = _patched(body, source)
-    name = source.path.stem if source.patch is None else f"{source.path.stem} + {Path(source.patch).stem}"
-    return read_workspace(workspace, measurement=source.measurement, name=name)
+    return open_likelihood_source(located(source))
 
 
-def _open_folder(path: Path, name: str | None) -> LikelihoodModel:
-    from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
-    from evercast.artifacts.likelihood_folder import INDEX_FILE, open_likelihood, read_index
+def located(source: Source) -> LikelihoodSource:
+    """Return the source in the form that reads it."""
+    from evercast.artifacts.likelihood_source import LikelihoodSource
 
-    for folder in (path, path / "likelihood"):
-        if not (folder / INDEX_FILE).is_file():
-            continue
-        names = list(read_index(folder).likelihoods)
-        if name is None and len(names) != 1:
-            raise UsageError(f"the run holds the likelihoods {', '.join(names)}; choose one with --likelihood NAME")
-        return open_likelihood(folder, name or names[0])
-    if (path / LIKELIHOOD_FILE).is_file():
-        return read_likelihood(path)
-    message = f"{path} holds neither a neural bundle ({LIKELIHOOD_FILE}) nor a run (likelihood/{INDEX_FILE})"
-    raise InvalidInput(
-        message, code="likelihood.missing", hint="give a workspace file, a bundle or the folder of a run"
-    )
-
-
-def _patched(workspace: Mapping[str, object], source: Source) -> Mapping[str, object]:
-    from evercast.likelihood.histfactory import apply_patch, patch_of_set
-
-    if source.patch is None:
-        if source.patchset is not None:
-            raise UsageError("--patchset needs --patch NAME")
-        return workspace
-    if source.patchset is not None:
-        patchset = _read_object(source.patchset)
-        _check_patchset(workspace, patchset, source)
-        return apply_patch(workspace, patch_of_set(patchset, source.patch))
-    patch = _read(Path(source.patch))
-    if not isinstance(patch, list):
-        hint = "a patchset is given with --patchset FILE --patch NAME"
-        raise InvalidInput("a JSON patch must be a list", code="workspace.patch", where=source.patch, hint=hint)
-    return apply_patch(workspace, patch)
-
-
-def _check_patchset(workspace: Mapping[str, object], patchset: Mapping[str, object], source: Source) -> None:
-    """Compare the digest of the workspace, as pyhf defines it, with the one the patchset is made for."""
-    metadata = patchset.get("metadata")
-    digests = metadata.get("digests") if isinstance(metadata, Mapping) else None
-    wanted = digests.get("sha256") if isinstance(digests, Mapping) else None
-    if not isinstance(wanted, str):
-        return
-    text = json.dumps(workspace, sort_keys=True, ensure_ascii=False)
-    found = hashlib.sha256(text.encode()).hexdigest()
-    if found != wanted:
-        message = f"the patchset is made for a workspace with sha256 {wanted}; this one has {found}"
-        raise IntegrityError(message, code="workspace.patchset-digest", where=str(source.patchset))
-
-
-def _read_object(path: Path) -> Mapping[str, object]:
-    value = _read(path)
-    if not isinstance(value, dict):
-        raise InvalidInput("expected a JSON object", code="workspace.invalid", where=str(path))
-    return value
-
-
-def _read(path: Path) -> object:
-    """Return the JSON value of a file of the user; every fault is an input error."""
-    from evercast.artifacts.files import read_json
-
-    if not path.is_file():
-        raise InvalidInput(f"{path} does not exist or is not a file", code="likelihood.missing")
-    try:
-        return read_json(path)
-    except IntegrityError as err:
-        raise InvalidInput(err.message, code="workspace.not-json") from err
+    return LikelihoodSource(
+        path=source.path, name=source.name, measurement=source.measurement, patch=source.patch,
+        patchset=source.patchset, parametrisation=source.parametrisation, interpolation=dict(source.interpolation),
+    )  # fmt: skip

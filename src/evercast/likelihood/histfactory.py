@@ -34,7 +34,7 @@ from evercast.likelihood.workspace_text import (
     text_of,
 )
 
-__all__ = ["apply_patch", "patch_of_set", "read_workspace"]
+__all__ = ["apply_patch", "patch_of_set", "patches_of_set", "read_workspace"]
 
 Codes = tuple[Literal["0", "1", "4"], Literal["0", "2", "4p"]]
 
@@ -63,19 +63,31 @@ def patch_of_set(patchset: Mapping[str, object], name: str) -> Sequence[object]:
     Raises:
         InvalidInput: there is no such patch; the nearest names are given.
     """
-    found: list[str] = []
+    found = patches_of_set(patchset)
+    if name in found:
+        return found[name]
+    near = [other for other in found if name.lower() in other.lower()][:5] or list(found)[:5]
+    message = f"the patchset of {len(found)} patches has no '{name}'; for example: {', '.join(near)}"
+    raise InvalidInput(message, code="workspace.unknown-patch")
+
+
+def patches_of_set(patchset: Mapping[str, object]) -> Mapping[str, Sequence[object]]:
+    """Return all patches of a pyhf patchset by name, in its order.
+
+    Raises:
+        InvalidInput: it is no patchset, or a name stands twice.
+    """
+    found: dict[str, Sequence[object]] = {}
     for number, entry in enumerate(entries_of(patchset, "patches", "$")):
         place = f"$.patches[{number}]"
         metadata = mapping_of(entry.get("metadata"), f"{place}.metadata")
-        found.append(text_of(metadata, "name", f"{place}.metadata"))
-        if found[-1] == name:
-            patch = entry.get("patch")
-            if not isinstance(patch, list):
-                raise InvalidInput("a patch must be a list", code="workspace.patch", where=f"{place}.patch")
-            return patch
-    near = [other for other in found if name.lower() in other.lower()][:5] or found[:5]
-    message = f"the patchset of {len(found)} patches has no '{name}'; for example: {', '.join(near)}"
-    raise InvalidInput(message, code="workspace.unknown-patch")
+        name, patch = text_of(metadata, "name", f"{place}.metadata"), entry.get("patch")
+        if not isinstance(patch, list):
+            raise InvalidInput("a patch must be a list", code="workspace.patch", where=f"{place}.patch")
+        if name in found:
+            raise InvalidInput(f"the patch '{name}' stands twice", code="workspace.duplicate", where=place)
+        found[name] = patch
+    return found
 
 
 def read_workspace(
