@@ -62,7 +62,7 @@ class _Constraints:
     def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
         """Return value, gradient and diagonal Hessian; infinite where a rate is negative, or zero with counts."""
         observed = self.observed[rows]
-        positive = own > 0
+        positive = (own > 0) & ~self.normal
         safe = np.where(positive, own, 1.0)
         inverse = 1.0 / self.scale**2
         slope_poisson = 2.0 * (self.scale - np.where(positive, observed / safe, 0.0))
