@@ -204,7 +204,7 @@ def test_the_serialization_gets_everything_that_varies_under_its_name(plan: Plan
 def test_studies_are_cut_in_jobs_in_the_order_of_values_and_numbers(plan: Plan) -> None:
     jobs = [one.recipe for one in plan.of_stage("toys") if one.name.startswith("interval")]
     assert [(job.value, job.first, job.count) for job in jobs if isinstance(job, ToysRecipe)] == [
-        (value, first, count) for value in (0.0, 0.5, 1.0) for first, count in ((0, 40), (40, 40), (80, 20))
+        (value, first, count) for value in (0.0, 0.5, 1.0) for first, count in ((0, 120), (120, 120), (240, 60))
     ]
     study = inputs(plan, "study", "interval-neural")
     assert study["toys_4"] == "toys/interval-neural-4"
@@ -304,8 +304,8 @@ def test_a_change_of_what_is_inferred_trains_nothing(path: str, value: object, s
 
 
 def test_more_pseudo_experiments_leave_those_alone_that_are_there() -> None:
-    before = keys(changed(body(), "inference.toys.interval.toys", 80))
-    after = keys(changed(body(), "inference.toys.interval.toys", 160))
+    before = keys(changed(body(), "inference.toys.interval.toys", 240))
+    after = keys(changed(body(), "inference.toys.interval.toys", 480))
     jobs = {at for at in before if at[0] == "toys" and at[1].startswith("interval")}
     kept = {before[at] for at in jobs} & set(after.values())
     assert len(kept) == len(jobs) == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from evercast.spec.checks.context import Context, check_distinct, check_reference
 from evercast.spec.checks.systematics import nuisance_parameters, training_parameters
 from evercast.spec.model import ToyStudy, TwoPointSystematic, UnbinnedChannel
@@ -9,6 +11,10 @@ from evercast.spec.report import Path, Report
 from evercast.spec.systematics import acts_in, changes_density, parameter_of
 
 __all__ = ["check_studies"]
+
+_BEYOND = 10
+_QUANTILES = {"neyman": 1, "coverage": 2}
+"""Purposes that take quantiles of the test statistic: of all, or of half of the pseudo-experiments."""
 
 
 def check_studies(context: Context, report: Report) -> None:
@@ -43,11 +49,32 @@ def _check_study(context: Context, report: Report, path: Path, study: ToyStudy) 
     if not study.values and (*path, "values") not in context.broken:
         message = f"pseudo-experiments for '{study.purpose}' need values of the parameter of interest"
         report.add(path, "spec.missing-key", message, expected="values: [...]", key=True)
+    if study.purpose == "neyman" and len(study.values) == 1:
+        message = "a Neyman construction needs acceptance intervals at two values or more"
+        report.add((*path, "values"), "spec.size", message, found="1", expected="at least 2 values")
+    _check_number(report, path, study)
     _check_values(context, report, path, study)
+
+
+def _check_number(report: Report, path: Path, study: ToyStudy) -> None:
+    """Refuse numbers of pseudo-experiments that leave fewer than ten beyond a quantile; coverage takes it from half."""
+    if study.purpose not in _QUANTILES:
+        return
+    level = max(study.confidence_levels)
+    needed = _QUANTILES[study.purpose] * ceil(_BEYOND / (1 - level))
+    if study.toys < needed:
+        message = f"{study.toys} pseudo-experiments are too few for the confidence level {level:g}"
+        hint = f"fewer than {_BEYOND} would lie beyond it; or take a lower level"
+        report.add((*path, "toys"), "spec.toys", message, expected=f"at least {needed}", hint=hint)
 
 
 def _check_values(context: Context, report: Report, path: Path, study: ToyStudy) -> None:
     pois = [(name, one.bounds) for name, one in context.analysis.parameters.items() if one.poi]
+    if study.purpose == "limit":
+        for place, value in enumerate(study.values):
+            if value <= 0:
+                message = f"an upper limit is looked for above 0, found {value:g}"
+                report.add((*path, "values", place), "spec.out-of-range", message, expected="values above 0")
     name, bounds = pois[0] if len(pois) == 1 else ("", None)
     if bounds is None:
         return
