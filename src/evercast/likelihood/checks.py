@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from evercast.errors import InvalidInput, NumericalFailure
+from evercast.errors import InvalidInput
 from evercast.likelihood.model import (
     BinFactor,
     BinnedChannelModel,
@@ -19,6 +19,7 @@ from evercast.likelihood.model import (
     ParameterModel,
     UnbinnedChannelModel,
 )
+from evercast.likelihood.unbinned_checks import check_morphs, check_sets
 
 __all__ = ["check_model"]
 
@@ -138,20 +139,5 @@ def _check_unbinned(channel: UnbinnedChannelModel, model: LikelihoodModel) -> No
             message = f"yield of {component.yield_events} events; it must be finite and not negative"
             raise InvalidInput(message, code="likelihood.negative-yield", where=place)
         _check_modifiers(component.modifiers, frozenset(model.parameter_names), place)
-    _check_events(channel.events.log_ratio, channel.events.weight, len(channel.components), where)
-    if channel.simulation is not None:
-        simulation = channel.simulation
-        _check_events(simulation.log_ratio, simulation.weight, len(channel.components), f"{where}: simulation")
-
-
-def _check_events(log_ratio: np.ndarray, weight: np.ndarray, n_components: int, where: str) -> None:
-    if log_ratio.ndim != 2 or log_ratio.shape != (len(weight), n_components):
-        message = f"log ratios of shape {log_ratio.shape} for {len(weight)} weights and {n_components} components"
-        raise InvalidInput(message, code="likelihood.shape", where=where)
-    bad = ~np.all(np.isfinite(log_ratio), axis=1) | ~np.isfinite(weight)
-    if np.any(bad):
-        first = ", ".join(str(event) for event in np.flatnonzero(bad)[:3])
-        message = (
-            f"{int(bad.sum())} of {len(weight)} events have a log ratio or weight that is not finite; first: {first}"
-        )
-        raise NumericalFailure(message, code="likelihood.not-finite", where=where)
+    check_morphs(channel, model, where)
+    check_sets(channel, where)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +29,7 @@ __all__ = [
     "NormSys",
     "ParameterModel",
     "PolynomialMorph",
+    "Store",
     "UnbinnedChannelModel",
     "YieldModifier",
 ]
@@ -153,9 +154,34 @@ class PolynomialMorph:
     terms: tuple[tuple[tuple[str, int], ...], ...]
 
 
+@runtime_checkable
+class Store(Protocol):
+    """An array that need not be in memory (a zarr array): its rows are read block by block."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """float32 or float64."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        """Return rows, in memory."""
+        ...
+
+
+if TYPE_CHECKING:
+    from typing import Never as Stored  # what reads event sets whole is written for arrays; stores stand in for them
+else:
+    Stored = Store
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EventSet:
-    """Weighted events of an unbinned channel, in float32 as stored or float64.
+    """Weighted events of an unbinned channel, in float32 as stored or float64; arrays in memory or `Store`s.
 
     Args:
         log_ratio: (events, components) natural log of p_component(x) / p_reference(x).
@@ -166,11 +192,11 @@ class EventSet:
             there are none.
     """
 
-    log_ratio: Float[np.ndarray, "events components"]
+    log_ratio: Float[np.ndarray, "events components"] | Stored
     weight: Float[np.ndarray, " events"]
-    log_up: Float[np.ndarray, "events anchors"] | None = None
-    log_down: Float[np.ndarray, "events anchors"] | None = None
-    coefficients: Float[np.ndarray, "events terms"] | None = None
+    log_up: Float[np.ndarray, "events anchors"] | Stored | None = None
+    log_down: Float[np.ndarray, "events anchors"] | Stored | None = None
+    coefficients: Float[np.ndarray, "events terms"] | Stored | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

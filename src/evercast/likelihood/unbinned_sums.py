@@ -27,7 +27,7 @@ from evercast.likelihood.unbinned_kernel import (
     sums_shapes,
 )
 
-__all__ = ["HostSums", "Kind", "sums_at", "sums_of", "to_sums"]
+__all__ = ["HostSums", "Kind", "add_vector", "sums_at", "sums_of", "to_sums"]
 
 Numbers = Float[np.ndarray, "..."]
 
@@ -82,16 +82,21 @@ class Kind:
         """Return the sums over no events."""
         return empty_sums(self.layout, order=self.order, reference=self.reference)
 
-    def nothing(self) -> HostSums:
-        """Return the sums over no events."""
+    @property
+    def n_numbers(self) -> int:
+        """Length of the vector of sums."""
         shapes = sums_shapes(self.layout, order=self.order, reference=self.reference)
         several = (shape for entry in (shapes.column, shapes.square, shapes.bend) for shape in entry)
         single = (shapes.value, shapes.n_bad, shapes.component, shapes.cross)
-        return to_sums(self, np.zeros(sum(math.prod(shape) for shape in (*several, *single))))
+        return sum(math.prod(shape) for shape in (*several, *single))
+
+    def nothing(self) -> HostSums:
+        """Return the sums over no events."""
+        return to_sums(self, np.zeros(self.n_numbers))
 
 
-def sums_of(kind: Kind, arrays: Chunk, at: At) -> Sums:
-    """Return the sums over all events; the last chunk overlaps the one before and has no weight there."""
+def sums_of(kind: Kind, arrays: Chunk, at: At, start: Sums | None = None) -> Sums:
+    """Return the sums over all events, added to `start`; the last chunk overlaps the one before, unweighted there."""
     n_events = arrays.weight.shape[0]
     size = min(kind.chunk_size, n_events)
     steps = jnp.arange(size)
@@ -104,7 +109,7 @@ def sums_of(kind: Kind, arrays: Chunk, at: At) -> Sums:
         weight = jnp.where(first + steps >= number * size, chunk.weight, 0.0)
         return add_sums(total, kind.of_chunk(chunk._replace(weight=weight), at))
 
-    total: Sums = jax.lax.fori_loop(0, -(-n_events // size), add_chunk, kind.empty())
+    total: Sums = jax.lax.fori_loop(0, -(-n_events // size), add_chunk, kind.empty() if start is None else start)
     return total
 
 
@@ -112,6 +117,12 @@ def sums_of(kind: Kind, arrays: Chunk, at: At) -> Sums:
 def sums_at(kind: Kind, arrays: Chunk, at: At) -> Float[Array, " numbers"]:
     """Return the sums as one vector: one array to bring back."""
     return ravel_pytree(sums_of(kind, arrays, at))[0]
+
+
+def add_vector(kind: Kind, total: Float[Array, " numbers"], arrays: Chunk, at: At) -> Float[Array, " numbers"]:
+    """Return a vector of sums with those over further events added."""
+    unravel = ravel_pytree(kind.empty())[1]
+    return ravel_pytree(sums_of(kind, arrays, at, unravel(total)))[0]
 
 
 def to_sums(kind: Kind, numbers: Float[np.ndarray, " numbers"]) -> HostSums:

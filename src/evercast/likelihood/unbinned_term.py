@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from evercast.errors import InvalidInput
 from evercast.likelihood.component_scales import ComponentScales, ScaleValues, build_scales
 from evercast.likelihood.event_arrays import column_counts, padded_length, resident
+from evercast.likelihood.event_source import EventSource, MakeSource, local_source
 from evercast.likelihood.model import EventSet, LikelihoodModel, ParameterModel, UnbinnedChannelModel
 from evercast.likelihood.morph_factors import anchor_table, coordinates, is_within, monomials
 from evercast.likelihood.morph_layout import MorphLayout, build_layout
@@ -58,18 +59,24 @@ class UnbinnedTerm:
     Args:
         parameters: all of the likelihood.
         channel: components, morphs and events.
+        make_source: where the sums over events are made.
     """
 
-    def __init__(self, parameters: Sequence[ParameterModel], channel: UnbinnedChannelModel) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[ParameterModel],
+        channel: UnbinnedChannelModel,
+        make_source: MakeSource = local_source,
+    ) -> None:
         used = _used(channel)
         self.index = np.array([i for i, p in enumerate(parameters) if p.name in used], dtype=np.int64)
         names = [parameters[i].name for i in self.index]
         self._channel = channel
         self._form = _Form(scales=build_scales(channel.components, names), layout=build_layout(channel, names))
-        self._data = resident(channel.events)
-        self._reference = None
+        self._data = make_source(channel.events, 1.0)
+        self._reference: EventSource | None = None
         if channel.reference is not None and self._form.layout.normalises:
-            self._reference = resident(channel.reference, normalised=True)
+            self._reference = make_source(channel.reference, 1.0 / float(np.sum(channel.reference.weight)))
         self._n_counted = int(np.count_nonzero(channel.events.weight))
         self._dtype = "float64"
         self.rounding = 0.0
@@ -99,11 +106,11 @@ class UnbinnedTerm:
         with jax.enable_x64(new_val=True):
             reference = of_reference.nothing()
             if self._reference is not None:
-                reference = to_sums(of_reference, np.asarray(sums_at(of_reference, self._reference, at)))
+                reference = to_sums(of_reference, self._reference.sums(of_reference, at))
                 with np.errstate(invalid="ignore"):
                     scale = np.exp(-log_normalisation(kind.layout, reference))
                 at = at._replace(expected=at.expected * scale)
-            return reference, to_sums(kind, np.asarray(sums_at(kind, self._data, at)))
+            return reference, to_sums(kind, self._data.sums(kind, at))
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where an intensity is not positive."""
@@ -136,7 +143,11 @@ class UnbinnedTerm:
         with jax.enable_x64(new_val=True):
             data = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(resident(entry, length=length) for entry in sets))
         counted = tuple(int(np.count_nonzero(entry.weight)) for entry in sets)
-        return UnbinnedBatch(self._form, self._reference, data, counted)
+        reference = None
+        if self._reference is not None and self._channel.reference is not None:
+            scale = 1.0 / float(np.sum(self._channel.reference.weight))
+            reference = resident(self._channel.reference, scale=scale)
+        return UnbinnedBatch(self._form, reference, data, counted)
 
 
 def _n_numbers(channel: UnbinnedChannelModel) -> int:
