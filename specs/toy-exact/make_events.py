@@ -22,7 +22,8 @@ import numpy as np
 
 Density = Callable[[np.ndarray], np.ndarray]
 
-SIMULATED_EVENTS = 20_000
+SIMULATED_EVENTS = {"background": 120_000, "other": 80_000, "signal": 40_000, "mu": 40_000, "background_": 80_000}
+"""By the beginning of the name, first match of the longest."""
 RATE_S, RATE_B, RATE_OTHER, COS_PHI = 400.0, 300.0, 2000.0, -0.5
 RATE_SIGNAL, RATE_BACKGROUND = 200.0, 2000.0
 SUPPORT = (-9.0, 9.0)
@@ -46,8 +47,8 @@ def rate(mu: float) -> float:
 
 
 def other_model(x: np.ndarray) -> np.ndarray:
-    """The background of another model: a tenth of it is narrower and shifted."""
-    return 0.9 * gauss(x, 0.0, 1.0) + 0.1 * gauss(x, 0.5, 0.9)
+    """The background of another model: a twelfth of it is narrower and shifted."""
+    return 0.92 * gauss(x, 0.0, 1.0) + 0.08 * gauss(x, 0.4, 0.9)
 
 
 INTERFERENCE: Mapping[str, tuple[float, Density]] = {
@@ -59,10 +60,10 @@ INTERFERENCE: Mapping[str, tuple[float, Density]] = {
 PAIR: Mapping[str, tuple[float, Density]] = {
     "signal": (RATE_SIGNAL, lambda x: gauss(x, 1.0, 1.0)),
     "background": (RATE_BACKGROUND, lambda x: gauss(x, 0.0, 1.0)),
-    "background_mean_up": (1.03 * RATE_BACKGROUND, lambda x: gauss(x, 0.05, 1.0)),
-    "background_mean_down": (0.975 * RATE_BACKGROUND, lambda x: gauss(x, -0.05, 1.0)),
-    "background_width_up": (RATE_BACKGROUND, lambda x: gauss(x, 0.0, 1.04)),
-    "background_width_down": (RATE_BACKGROUND, lambda x: gauss(x, 0.0, 0.965)),
+    "background_mean_up": (1.02 * RATE_BACKGROUND, lambda x: gauss(x, 0.03, 1.0)),
+    "background_mean_down": (0.985 * RATE_BACKGROUND, lambda x: gauss(x, -0.03, 1.0)),
+    "background_width_up": (RATE_BACKGROUND, lambda x: gauss(x, 0.0, 1.03)),
+    "background_width_down": (RATE_BACKGROUND, lambda x: gauss(x, 0.0, 0.975)),
     "background_model": (RATE_BACKGROUND, other_model),
 }
 """Sample -> expected events and normalised density."""
@@ -84,7 +85,8 @@ def simulated(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return x and category of the events of a simulated sample."""
     samples = [*INTERFERENCE, *PAIR]
     _, density = {**INTERFERENCE, **PAIR}[name]
-    x = draw(density, events=SIMULATED_EVENTS, generator=np.random.default_rng([7, samples.index(name)]))
+    events = SIMULATED_EVENTS[max((key for key in SIMULATED_EVENTS if name.startswith(key)), key=len)]
+    x = draw(density, events=events, generator=np.random.default_rng([7, samples.index(name)]))
     return x, np.full(len(x), float(name in PAIR))
 
 

@@ -3,7 +3,8 @@
 Densities come from make_events.py, integrals from the trapezoidal rule on a fine grid, minima from scipy, and nothing
 from evercast. Asimov results use the expected intensity at mu = 1, observed ones the observed events.
 
-    python truth.py            # the numbers that stand under `expected` in analysis.yaml
+    python truth.py                            # the numbers that stand under `expected` in analysis.yaml
+    python truth.py --parameters mean tilt     # the same with fewer nuisance parameters
 
 The model of a nuisance parameter a: yields and densities at a = +1 and -1 are those of the varied samples; between and
 beyond they follow HistFactory code 4, but for the densities of the likelihood ``polynomial``, which follow the
@@ -12,6 +13,7 @@ exponential of the parabola through the logs. The density of the background is d
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ CUT = -1.0
 BIN_EDGES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 9.0)
 RATE_S, RATE_B = (1.08, 0.95), (1.05, 0.96)
 SHAPE_ONLY = ("width", "model")
-BOUNDS_MU, BOUNDS_NUISANCE = (1e-9, 10.0), (-5.0, 5.0)
+BOUNDS_MU, BOUNDS_NUISANCE = (1e-14, 10.0), (-5.0, 5.0)
 
 
 def code_1(up: float, down: float, a: float) -> float:
@@ -75,7 +77,7 @@ def varied(name: str) -> tuple[tuple[float, Density], tuple[float, Density]]:
     """Return expected events and density of the background at +1 and -1 of a parameter, in all of x."""
     if name == "tilt":
         return tuple(
-            (PAIR["background"][0], lambda x, s=sign: background()(x) * (1 + s * 0.1 * np.tanh(x))) for sign in (1, -1)
+            (PAIR["background"][0], lambda x, s=sign: background()(x) * (1 + s * 0.05 * np.tanh(x))) for sign in (1, -1)
         )
     if name == "model":
         return PAIR["background_model"], PAIR["background"]
@@ -222,7 +224,7 @@ def summary(nll: Callable[[np.ndarray], float], parameters: tuple[str, ...]) -> 
     low = brentq(lambda mu: t(mu) - 1, max(hat - 0.6, 1e-6), hat, xtol=1e-5) if t(max(hat - 0.6, 1e-6)) > 1 else 0.0
     high = brentq(lambda mu: t(mu) - 1, hat, hat + 0.6, xtol=1e-5)
     result = {f"{name}_hat": float(value) for name, value in zip(parameters, theta, strict=True)}
-    return {**result, "interval_low": low, "interval_high": high, "significance": float(np.sqrt(t(1e-9)))}
+    return {**result, "interval_low": low, "interval_high": high, "significance": float(np.sqrt(t(1e-14)))}
 
 
 def observed_in(category: float, low: float, high: float) -> np.ndarray:
@@ -255,18 +257,20 @@ def binned(names: tuple[str, ...], *, asimov: bool) -> Binned:
     return Binned(names, counts=counts.astype(float))
 
 
-ALL, POLYNOMIAL = ("mean", "width", "tilt", "model"), ("mean", "width", "tilt")
+ALL = ("mean", "width", "tilt", "model")
+ONE_SIDED = ("model",)
 
 
-def truth() -> dict[str, dict[str, float]]:
+def truth(names: tuple[str, ...] = ALL) -> dict[str, dict[str, float]]:
     """Return likelihood -> quantity -> value; those of Asimov data begin with ``expected_``."""
+    both_sided = tuple(name for name in names if name not in ONE_SIDED)
     results: dict[str, dict[str, float]] = {}
     for asimov in (True, False):
         models = {
             "amplitudes": interference(asimov=asimov),
-            "anchors": pair(ALL, code_4, asimov=asimov),
-            "polynomial": pair(POLYNOMIAL, parabola, asimov=asimov),
-            "binned": binned(ALL, asimov=asimov),
+            "anchors": pair(names, code_4, asimov=asimov),
+            "polynomial": pair(both_sided, parabola, asimov=asimov),
+            "binned": binned(names, asimov=asimov),
         }
         for name, model in models.items():
             found = summary(model, model.parameters)
@@ -276,7 +280,10 @@ def truth() -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    print(json.dumps(truth(), indent=1))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parameters", choices=ALL, nargs="+", default=list(ALL))
+    names = parser.parse_args().parameters
+    print(json.dumps(truth(tuple(name for name in ALL if name in names)), indent=1))
 
 
 if __name__ == "__main__":
