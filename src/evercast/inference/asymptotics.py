@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import erfcx, ndtr
 
 from evercast.errors import InvalidInput, NumericalFailure
@@ -106,24 +108,46 @@ def _status(*fits: FitResult) -> str:
     return "at-bound" if any(entry.status == "at-bound" for entry in fits) else "ok"
 
 
-def q_tilde(likelihood: Likelihood, mu: float, *, poi: str) -> tuple[float, FitResult, FitResult]:
+def q_tilde(
+    likelihood: Likelihood, mu: float, *, poi: str, start: Float[np.ndarray, " parameters"] | None = None
+) -> tuple[float, FitResult, FitResult]:
     """Return q-tilde at `mu` (arXiv:1007.1727, equation 16) with the free and the conditional fit.
 
     The free fit is made with the parameter of interest in [0, upper bound].
+
+    Args:
+        likelihood: with the data to be used.
+        mu: tested value.
+        poi: parameter of interest.
+        start: (parameters,) where both fits start, e.g. the fit without signal; the initial values where -2 ln L is
+            not defined there, and where a coefficient is not linear and there may be several minima.
 
     Raises:
         NumericalFailure: a fit failed.
     """
     high = float(likelihood.upper[likelihood.index(poi)])
     bounds = {poi: (0.0, max(high, mu))}
-    conditional = fit(likelihood, fixed={poi: mu})
-    start = likelihood.initial.copy()
-    start[likelihood.index(poi)] = np.clip(start[likelihood.index(poi)], *bounds[poi])
-    best = fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else start)
+    conditional = fit(likelihood, fixed={poi: mu}, start=_usable(likelihood, start, {poi: mu}))
+    near = _usable(likelihood, start, {})
+    near = (likelihood.initial if near is None else near).copy()
+    near[likelihood.index(poi)] = np.clip(near[likelihood.index(poi)], *bounds[poi])
+    best = fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else near)
     best = not_above(likelihood, best, conditional, bounds=bounds)
     above = best.parameter(poi).value > mu
     q = 0.0 if above else max(conditional.twice_nll - best.twice_nll, 0.0)
     return q, best, conditional
+
+
+def _usable(
+    likelihood: Likelihood, start: Float[np.ndarray, " parameters"] | None, fixed: Mapping[str, float]
+) -> Float[np.ndarray, " parameters"] | None:
+    """Return a point where a fit may start: not where the likelihood is undefined, or may have several minima."""
+    if start is None or likelihood.nonlinear:
+        return None
+    point = start.copy()
+    for name, value in fixed.items():
+        point[likelihood.index(name)] = value
+    return start if math.isfinite(likelihood.twice_nll(point)) else None
 
 
 def cls_values(
@@ -163,7 +187,14 @@ def _tail_ratio(start: float, distance: float) -> float:
     return float(scaled * math.exp(-distance * (start + 0.5 * distance)))
 
 
-def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: bool = True) -> ClsResult:
+def cls(
+    likelihood: Likelihood,
+    mu: float,
+    *,
+    poi: str | None = None,
+    observed: bool = True,
+    start: Float[np.ndarray, " parameters"] | None = None,
+) -> ClsResult:
     """Return CLs at `mu` with q-tilde and asymptotic distributions.
 
     Args:
@@ -171,6 +202,7 @@ def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: 
         mu: tested value, positive.
         poi: parameter of interest; None takes the declared one.
         observed: False leaves the data out: the Asimov data are then those of the initial values (blind).
+        start: (parameters,) where the fit without signal starts, e.g. that of another signal on the same background.
 
     Raises:
         InvalidInput: `mu` is not positive, or nothing depends on the parameter of interest.
@@ -184,11 +216,11 @@ def cls(likelihood: Likelihood, mu: float, *, poi: str | None = None, observed: 
     theta[likelihood.index(name)] = 0.0
     q = poi_hat = None
     if observed:
-        q, best, conditional = q_tilde(likelihood, mu, poi=name)
-        background = fit(likelihood, fixed={name: 0.0})
+        background = fit(likelihood, fixed={name: 0.0}, start=_usable(likelihood, start, {name: 0.0}))
+        q, best, conditional = q_tilde(likelihood, mu, poi=name, start=background.theta)
         theta, poi_hat, fits = background.theta, best.parameter(name).value, (best, conditional, background)
     model = asimov_model(likelihood, theta)
-    q_asimov, *asimov_fits = q_tilde(Likelihood(model), mu, poi=name)
+    q_asimov, *asimov_fits = q_tilde(likelihood.with_data(model), mu, poi=name, start=theta)
     if q_asimov < 1e-8:
         message = f"nothing observable depends on '{name}': q on background Asimov data is {q_asimov:.3g}"
         raise InvalidInput(message, code="cls.no-sensitivity", hint="is the signal empty in every bin?")

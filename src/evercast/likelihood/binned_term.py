@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,12 @@ class BinnedTerm:
     def fast(self) -> BinnedTerm:
         """Itself."""
         return self
+
+    def with_counts(self, channels: Sequence[BinnedChannelModel]) -> BinnedTerm:
+        """Return the term on other counts; the channels differ in nothing else."""
+        other = copy.copy(self)
+        other._channels, other._data = tuple(channels), _counts(self._layout, [channels])
+        return other
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where a rate is negative, or zero with counts."""

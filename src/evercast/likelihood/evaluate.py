@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,14 +22,19 @@ __all__ = ["Expansion", "Likelihood", "build_terms"]
 Point = Float[np.ndarray, " parameters"]
 
 
-def build_terms(model: LikelihoodModel) -> tuple[Term, ...]:
-    """Return the constraint terms, one term for all binned channels, and one for each unbinned channel."""
+def build_terms(model: LikelihoodModel, *, binned_term: BinnedTerm | None = None) -> tuple[Term, ...]:
+    """Return the constraint terms, one term for all binned channels, and one for each unbinned channel.
+
+    Args:
+        model: parameters, channels and data.
+        binned_term: that of a model whose binned channels differ in their counts only; it is built anew without.
+    """
     terms: list[Term] = []
     if any(parameter.constraint != "none" for parameter in model.parameters):
         terms.append(ConstraintTerm(model.parameters))
     binned = [channel for channel in model.channels if isinstance(channel, BinnedChannelModel)]
     if binned:
-        terms.append(BinnedTerm(model.parameters, binned))
+        terms.append(binned_term.with_counts(binned) if binned_term else BinnedTerm(model.parameters, binned))
     unbinned = [channel for channel in model.channels if isinstance(channel, UnbinnedChannelModel)]
     return (*terms, *(UnbinnedTerm(model.parameters, channel) for channel in unbinned))
 
@@ -75,6 +81,14 @@ class Likelihood:
         self.fixed = np.array([parameter.fixed for parameter in model.parameters], dtype=bool)
         self.nonlinear = _nonlinear(model)
         self._sum = Sum(terms=build_terms(model), n_parameters=len(self.names))
+
+    def with_data(self, model: LikelihoodModel) -> Likelihood:
+        """Return the likelihood of a model that differs in counts, events and global observables only."""
+        other = copy.copy(self)
+        other.model = model
+        known = next((term for term in self.terms if isinstance(term, BinnedTerm)), None)
+        other._sum = Sum(terms=build_terms(model, binned_term=known), n_parameters=len(self.names))
+        return other
 
     @property
     def terms(self) -> tuple[Term, ...]:
