@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
 from evercast.inference.fit import FitResult, fit, not_above, poi_of
 from evercast.inference.profile import Profile
-from evercast.inference.regime import low_counts
+from evercast.inference.regime import channels_of_few_events, low_counts
 from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
@@ -61,6 +61,7 @@ class ClsResult:
         poi_hat: best fit within [0, ...); None as `cls_obs`.
         asimov: kind of the Asimov data.
         remarks: why asymptotic formulas may not hold.
+        few_events: channels outside of the asymptotic regime -> why.
     """
 
     poi: str
@@ -74,6 +75,12 @@ class ClsResult:
     fits: tuple[FitResult, ...]
     status: str
     remarks: tuple[str, ...] = ()
+    few_events: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def background(self) -> FitResult | None:
+        """The fit without signal; None where the data were left out."""
+        return self.fits[2] if self.cls_obs is not None else None
 
 
 def significance(likelihood: Likelihood, *, poi: str | None = None, profile: Profile | None = None) -> Significance:
@@ -231,6 +238,7 @@ def cls(
         poi=name, mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov,
         poi_hat=poi_hat, asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),
         remarks=low_counts(likelihood, theta, observed=observed),
+        few_events=channels_of_few_events(likelihood, theta, observed=observed),
     )  # fmt: skip
 
 

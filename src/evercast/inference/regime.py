@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
 
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel
 
-__all__ = ["FEW_EVENTS", "low_counts"]
+__all__ = ["FEW_EVENTS", "channels_of_few_events", "low_counts"]
 
 FEW_EVENTS = 5.0
 """Expected events of a channel below which its Poisson distribution is far from a Gaussian one."""
@@ -24,13 +26,23 @@ def low_counts(
         theta: (parameters,) where events are expected, e.g. the fit without signal.
         observed: False leaves the data out.
     """
+    return tuple(
+        f"channel '{name}' {reason}: asymptotic formulas may not hold"
+        for name, reason in channels_of_few_events(likelihood, theta, observed=observed).items()
+    )
+
+
+def channels_of_few_events(
+    likelihood: Likelihood, theta: Float[np.ndarray, " parameters"], *, observed: bool = True
+) -> Mapping[str, str]:
+    """Return channel -> why it is outside of the asymptotic regime; arguments as for `low_counts`."""
     expected = likelihood.expected_events(theta)
-    remarks = []
+    found: dict[str, str] = {}
     for channel in likelihood.model.channels:
         counted = channel.observed if isinstance(channel, BinnedChannelModel) else channel.events.weight
-        total, found = float(np.sum(expected[channel.name])), float(np.sum(counted))
+        total = float(np.sum(expected[channel.name]))
         few = [f"expects {total:.3g} events"] if total < FEW_EVENTS else []
-        none = ["has no observed event"] if observed and found == 0 else []
+        none = ["has no observed event"] if observed and float(np.sum(counted)) == 0 else []
         if few or none:
-            remarks.append(f"channel '{channel.name}' {' and '.join(few + none)}: asymptotic formulas may not hold")
-    return tuple(remarks)
+            found[channel.name] = " and ".join(few + none)
+    return found

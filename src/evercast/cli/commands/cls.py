@@ -4,10 +4,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from typing import TYPE_CHECKING
+
 import click
 
-from evercast.cli.likelihoods import Source
+from evercast.cli.likelihoods import Source, located
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
+from evercast.errors import NumericalFailure, UsageError
+
+if TYPE_CHECKING:
+    from evercast.inference.asymptotics import ClsResult
+    from evercast.inference.patches import PatchResult
 
 __all__ = ["command"]
 
@@ -16,7 +25,12 @@ __all__ = ["command"]
 @statistics_options
 @click.option("--mu", type=float, default=1.0, show_default=True, help="Tested value of the parameter of interest.")
 @toys_option
-def command(
+@click.option(
+    "--all", "every", is_flag=True, help="Every patch of --patchset (a patchset, or a folder of patch files)."
+)
+@click.pass_context
+def command(  # noqa: PLR0913 - the options of the command
+    context: click.Context,
     *,
     source: Source,
     poi: str | None,
@@ -26,11 +40,19 @@ def command(
     mu: float,
     toys: int,
     seed: int,
+    every: bool,
 ) -> None:
     """CLs of LIKELIHOOD at one signal strength (q-tilde), observed and expected; asymptotic, or from toys.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run. With --expected the data are not looked at.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. With --expected the
+    data are not looked at. With --all one line for each patch (with --json one JSON object a line); one that fails has
+    a reason and no number, and the exit code is then 7.
     """
+    if every:
+        if toys:
+            raise UsageError("--all computes asymptotic values; --toys takes one --patch")
+        failed = _every_patch(source, mu=mu, poi=poi, observed=observed, as_json=as_json)
+        context.exit(NumericalFailure.exit_code if failed else 0)
     from evercast.cli.statistics_tables import toy_cls_table
     from evercast.cli.tables import cls_table
     from evercast.inference.asymptotics import cls, guards_to_json
@@ -53,13 +75,57 @@ def command(
         return
     result = cls(compiled, mu, poi=poi, observed=observed)
     if as_json:
-        print_json(
-            {
-                "CLs_obs": result.cls_obs, "CLs_exp": list(result.cls_exp), "status": result.status,
-                "guard": guards_to_json(result.fits), "method": "asymptotic", "poi": result.poi, "mu": mu,
-                "poi_hat": result.poi_hat, "qtilde": result.q, "qtilde_asimov": result.q_asimov,
-                "asimov": result.asimov, "remarks": list(result.remarks),
-            }
-        )  # fmt: skip
+        print_json(_to_json(result))
         return
     click.echo(cls_table(compiled.model, result))
+
+
+def _to_json(result: ClsResult) -> dict[str, object]:
+    from evercast.inference.asymptotics import guards_to_json
+
+    few = [{"channel": name, "reason": reason} for name, reason in result.few_events.items()]
+    return {
+        "CLs_obs": result.cls_obs, "CLs_exp": list(result.cls_exp), "status": result.status,
+        "guard": guards_to_json(result.fits), "method": "asymptotic", "poi": result.poi, "mu": result.mu,
+        "poi_hat": result.poi_hat, "qtilde": result.q, "qtilde_asimov": result.q_asimov, "asimov": result.asimov,
+        "remarks": list(result.remarks), "asymptotic": {"valid": not few, "channels": few},
+    }  # fmt: skip
+
+
+def _every_patch(source: Source, *, mu: float, poi: str | None, observed: bool, as_json: bool) -> int:
+    """Print CLs of every patch as it is computed; return how many failed."""
+    from tqdm import tqdm
+
+    from evercast.artifacts.likelihood_source import open_patchset
+    from evercast.inference.patches import cls_of_patches
+
+    opened = open_patchset(located(source))
+    names = list(opened.patches)
+    results = cls_of_patches(names, opened.model, mu=mu, poi=poi, observed=observed)
+    width = max(map(len, names))
+    if not as_json:
+        click.echo(f"{'patch':<{width}}  {'CLs obs':>10}  {'CLs exp':>10}  status")
+    failed = 0
+    for found in tqdm(results, total=len(names), unit="patch", disable=not sys.stderr.isatty(), leave=False):
+        failed += found.result is None
+        line = json.dumps(_line(found), allow_nan=False) if as_json else _row(found, width)
+        tqdm.write(line, file=sys.stdout)
+    if failed:
+        click.echo(f"{failed} of {len(names)} patches failed", err=True)
+    return failed
+
+
+def _line(found: PatchResult) -> dict[str, object]:
+    if found.result is None:
+        error = None if found.failure is None else found.failure.to_json()
+        return {"patch": found.name, "status": found.status, "error": error}
+    return {"patch": found.name, **_to_json(found.result)}
+
+
+def _row(found: PatchResult, width: int) -> str:
+    result = found.result
+    if result is None:
+        return f"{found.name:<{width}}  {'-':>10}  {'-':>10}  failed: {found.failure}"
+    observed = "-" if result.cls_obs is None else f"{result.cls_obs:.5g}"
+    few = f"; few events in {', '.join(result.few_events)}" if result.few_events else ""
+    return f"{found.name:<{width}}  {observed:>10}  {result.cls_exp[2]:>10.5g}  {result.status}{few}"
