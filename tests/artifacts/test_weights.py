@@ -173,3 +173,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="does not exist") as caught:
         read_weights(tmp_path / "absent.safetensors")
     assert caught.value.code == "tensors.missing"
+
+
+def test_a_large_file_is_mapped_and_read_alike(tmp_path, monkeypatch):
+    arrays = {"a": np.arange(12.0).reshape(3, 4), "b": np.arange(5, dtype=np.int32), "none": np.zeros((0, 2))}
+    write_tensors(tmp_path / "t.safetensors", arrays, {"x": 1})
+    monkeypatch.setattr("evercast.artifacts.weights._MAPPED", 1)
+    found = read_tensors(tmp_path / "t.safetensors")
+    assert found.metadata == {"x": 1}
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], values)
+    assert not found.arrays["a"].flags.writeable
+    (tmp_path / "t.safetensors").write_bytes((tmp_path / "t.safetensors").read_bytes()[:-8])
+    with pytest.raises(IntegrityError) as caught:
+        read_tensors(tmp_path / "t.safetensors")
+    assert caught.value.code == "tensors.damaged"

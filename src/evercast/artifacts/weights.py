@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +31,8 @@ __all__ = ["EnsembleWeights", "Tensors", "read_tensors", "read_weights", "write_
 _FORMAT: Final = "network-weights/1.0.0"
 _METADATA: Final = "evercast"
 _MAX_HEADER: Final = 16 << 20
+_MAPPED: Final = 64 << 20
+"""Files from this size on are mapped: events of a large likelihood need not all be in memory."""
 _DTYPES: Final = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U64": "<u8", "BOOL": "|b1"}
 
 
@@ -78,7 +82,7 @@ def read_tensors(path: Path) -> Tensors:
         IntegrityError: ``tensors.missing``, or ``tensors.damaged`` with what is wrong: length, type, overlap, hole.
     """
     try:
-        content = path.read_bytes()
+        content = _content(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
         raise IntegrityError(f"{path} does not exist", code="tensors.missing", where=str(path)) from err
     try:
@@ -92,13 +96,21 @@ def read_tensors(path: Path) -> Tensors:
         ) from err
 
 
-def _parse(content: bytes) -> Tensors:
+def _content(path: Path) -> memoryview:
+    """Return the bytes of a file; of a large one they are read where and when they are used."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < _MAPPED:
+            return memoryview(file.read())
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _parse(content: memoryview) -> Tensors:
     if len(content) < 8:
         raise ValueError(f"it has {len(content)} bytes, fewer than the 8 of its length field")
     length = int.from_bytes(content[:8], "little")
     if length > min(_MAX_HEADER, len(content) - 8):
         raise ValueError(f"the header has {length} bytes in a file of {len(content)}")
-    header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_unique)
+    header = json.loads(bytes(content[8 : 8 + length]).decode(), object_pairs_hook=_unique)
     if not isinstance(header, dict):
         raise ValueError("the header is not an object")  # noqa: TRY004 - every problem of the file is one kind of error
     metadata = header.pop("__metadata__", None)
