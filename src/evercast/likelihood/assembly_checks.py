@@ -116,7 +116,7 @@ def _unbinned_pairs(channel: UnbinnedInput, physics: Physics) -> Iterator[tuple[
             for events in sets
             if events.log_up is not None and events.log_down is not None
         ]
-        yield anchor.parameter, all(np.array_equal(up, down) for up, down in columns)
+        yield anchor.parameter, bool(columns) and all(np.array_equal(up, down) for up, down in columns)
     for morph in channel.polynomials:
         yield from ((parameter, False) for term in morph.terms for parameter, _ in term)
 
