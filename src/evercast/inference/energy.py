@@ -44,6 +44,18 @@ def _rows(events: EventSet, rows: np.ndarray, weight: Float[np.ndarray, " rows"]
     )  # fmt: skip
 
 
+def _thinned(support: EventSet, seed: int) -> EventSet:
+    """Return at most 2000 events of equal absolute weight, drawn at equal steps of the cumulative weight."""
+    weight = np.asarray(support.weight, dtype=float)
+    if len(weight) <= _MOST_EVENTS:
+        return support
+    cumulative = np.cumsum(np.abs(weight))
+    start = np.random.Generator(np.random.Philox(seed)).random()
+    places = (start + np.arange(_MOST_EVENTS)) / _MOST_EVENTS * cumulative[-1]
+    chosen = np.minimum(np.searchsorted(cumulative, places, side="right"), len(weight) - 1)
+    return _rows(support, chosen, np.sign(weight[chosen]) * cumulative[-1] / _MOST_EVENTS)
+
+
 class EnergyTest:
     """2 E|X - Y| - E|X - X'| - E|Y - Y'| with X data, Y the fitted model; distances in standardised log ratios.
 
@@ -56,13 +68,10 @@ class EnergyTest:
     def __init__(self, channel: UnbinnedChannelModel, support: EventSet, *, seed: int) -> None:
         self._channel = channel
         self._seed = seed
-        rng = np.random.Generator(np.random.Philox(seed))
-        if len(support.weight) > _MOST_EVENTS:
-            chosen = np.sort(rng.choice(len(support.weight), _MOST_EVENTS, replace=False))
-            support = _rows(support, chosen, np.asarray(support.weight, dtype=float)[chosen])
-        self._support = support
-        features = np.asarray(support.log_ratio, dtype=float)
-        self._spread = np.maximum(features.std(axis=0), 1e-9)
+        self._support = _thinned(support, seed)
+        features, weight = np.asarray(self._support.log_ratio, dtype=float), np.abs(self._support.weight)
+        mean = np.average(features, axis=0, weights=weight)
+        self._spread = np.maximum(np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weight)), 1e-9)
         self._features = features / self._spread
         self._within = cdist(self._features, self._features)
 
