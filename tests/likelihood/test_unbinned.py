@@ -109,7 +109,8 @@ def test_a_component_may_be_negative_but_not_the_total() -> None:
     bad = np.flatnonzero(np.exp(channel.events.log_ratio.astype(float)) @ nu <= 0)
     text = why_undefined(negative, theta)
     assert text is not None
-    assert f"not positive for {len(bad)} of 2000 events, first event {bad[0]} at mu = 1, norm = 0" in text
+    assert f"not positive for {len(bad)} of 2000 events, first event {bad[0]} (S -0.85, NI +0.14" in text
+    assert text.endswith("at mu = 1, norm = 0")
 
 
 def wide_signal(n_events: int) -> Likelihood:

@@ -10,11 +10,13 @@ from jaxtyping import Float
 from evercast.errors import NumericalFailure
 from evercast.likelihood.coefficients import evaluate_coefficient, read_coefficient
 from evercast.likelihood.evaluate import Likelihood
+from evercast.likelihood.intensity import intensities
 from evercast.likelihood.model import BinnedChannelModel, UnbinnedChannelModel
 
 __all__ = ["Positivity", "simulated_positivity", "why_undefined"]
 
-_CHUNK = 1 << 16
+_LARGEST = 3
+"""Contributions of processes named of an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +43,23 @@ def simulated_positivity(likelihood: Likelihood, theta: Float[np.ndarray, " para
         Positivity(
             channel=channel.name,
             n_events=len(channel.simulation.weight),
-            n_not_positive=int(np.sum(_intensity(channel.simulation.log_ratio, expected[channel.name]) <= 0)),
+            n_not_positive=_n_not_positive(likelihood, theta, channel, expected[channel.name]),
         )
         for channel in likelihood.model.channels
         if isinstance(channel, UnbinnedChannelModel) and channel.simulation is not None
     )
 
 
-def _intensity(
-    log_ratio: Float[np.ndarray, "events components"], expected: Float[np.ndarray, " components"]
-) -> Float[np.ndarray, " events"]:
-    """Return the total intensity at each event, over the largest ratio there."""
-    total = np.zeros(len(log_ratio))
-    for first in range(0, len(log_ratio), _CHUNK):
-        exact = np.asarray(log_ratio[first : first + _CHUNK], dtype=float)
-        total[first : first + _CHUNK] = np.exp(exact - exact.max(axis=1, keepdims=True)) @ expected
-    return total
+def _n_not_positive(
+    likelihood: Likelihood,
+    theta: Float[np.ndarray, " parameters"],
+    channel: UnbinnedChannelModel,
+    expected: Float[np.ndarray, " components"],
+) -> int:
+    if channel.simulation is None:
+        return 0
+    parts = intensities(channel, likelihood.names, theta, expected, channel.simulation)
+    return sum(int(np.sum(~(part.contribution.sum(axis=1) > 0))) for part in parts)
 
 
 def why_undefined(likelihood: Likelihood, theta: Float[np.ndarray, " parameters"]) -> str | None:
@@ -80,7 +83,7 @@ def why_undefined(likelihood: Likelihood, theta: Float[np.ndarray, " parameters"
         if isinstance(channel, BinnedChannelModel):
             found = _negative_bins(channel, expected[channel.name])
         else:
-            found = _negative_events(channel.events.log_ratio, channel.events.weight, expected[channel.name])
+            found = _negative_events(likelihood, theta, channel, expected[channel.name])
         if found:
             return f"channel '{channel.name}': {found} at {_point(likelihood, theta)}"
     return None
@@ -99,14 +102,30 @@ def _negative_bins(channel: BinnedChannelModel, rates: Float[np.ndarray, " bins"
 
 
 def _negative_events(
-    log_ratio: Float[np.ndarray, "events components"],
-    weight: Float[np.ndarray, " events"],
+    likelihood: Likelihood,
+    theta: Float[np.ndarray, " parameters"],
+    channel: UnbinnedChannelModel,
     expected: Float[np.ndarray, " components"],
 ) -> str | None:
-    total, counted = float(expected.sum()), int(np.sum(weight != 0))
+    weight = np.asarray(channel.events.weight)
+    total, counted = float(expected.sum()), int(np.count_nonzero(weight))
     if total < 0 or (total == 0 and counted):
         return f"the expected events of all components add up to {total:.6g}, with {counted} events observed,"
-    bad = np.flatnonzero((_intensity(log_ratio, expected) <= 0) & (weight != 0))
-    if not bad.size:
+    n_bad, first = 0, ""
+    for part in intensities(channel, likelihood.names, theta, expected, channel.events):
+        size = part.contribution.shape[0]
+        positive = part.contribution.sum(axis=1) > 0
+        bad = np.flatnonzero(~positive & (weight[part.first : part.first + size] != 0))
+        if bad.size and not n_bad:
+            first = f"first event {part.first + bad[0]} ({_shares(channel, part.contribution[bad[0]])})"
+        n_bad += bad.size
+    if not n_bad:
         return None
-    return f"the total intensity is not positive for {bad.size} of {len(weight)} events, first event {bad[0]}"
+    return f"the total intensity is not positive for {n_bad} of {len(weight)} events, {first}"
+
+
+def _shares(channel: UnbinnedChannelModel, contribution: Float[np.ndarray, " components"]) -> str:
+    """Return the largest contributions of processes to an event, over the sum of their sizes."""
+    shares = contribution / max(float(np.abs(contribution).sum()), np.finfo(float).tiny)
+    order = np.argsort(-np.abs(shares))[:_LARGEST]
+    return ", ".join(f"{channel.components[j].process} {shares[j]:+.2g}" for j in order)

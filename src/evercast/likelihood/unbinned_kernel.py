@@ -22,7 +22,18 @@ from jaxtyping import Array, Float
 from evercast.likelihood.morph_factors import CODE4, DOWN, DOWN_SLOPE, UP, UP_SLOPE
 from evercast.likelihood.morph_layout import ColumnGroup, MorphLayout
 
-__all__ = ["At", "Chunk", "Element", "Sums", "add_sums", "data_sums", "empty_sums", "reference_sums", "sums_shapes"]
+__all__ = [
+    "At",
+    "Chunk",
+    "Element",
+    "Sums",
+    "add_sums",
+    "data_sums",
+    "empty_sums",
+    "morphed",
+    "reference_sums",
+    "sums_shapes",
+]
 
 
 Element = np.dtype[np.generic]
@@ -202,6 +213,14 @@ def _log_and_factor(
         logs = logs.at[:, own].add(entry.exponent)
         factor = factor.at[:, own].set(entry.factor)
     return logs, factor
+
+
+def morphed(
+    layout: MorphLayout, chunk: Chunk, at: At, *, dtype: Element
+) -> tuple[Float[Array, "events components"], Float[Array, "events components"]]:
+    """Return ln r_j plus the exponents of the morphs, and the code-4 factors, which are to be multiplied by exp."""
+    moved = [_move(group, chunk, at, order=0, dtype=dtype, within=False) for group in layout.groups]
+    return _log_and_factor(layout, chunk, moved)
 
 
 def _weighted(
