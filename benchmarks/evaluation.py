@@ -3,16 +3,19 @@
     python benchmarks/evaluation.py --events 200000 --members 8
 
 Row B1 of the table of speeds. The log ratios must agree before the times count. The clock is CPU time of the process;
-contestants take turns, and the best turn of each counts.
+contestants take turns, and the best turn of each counts. Peak memory is that of a fresh process for each contestant.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 os.environ["NPROC"] = "1"
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -99,18 +102,21 @@ def torch_chunks(weights: Weights, chunk: int | None) -> Callable[[np.ndarray], 
     return run
 
 
-def main() -> None:
+def arguments_of() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--members", type=int, default=8)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--turns", type=int, default=3)
-    arguments = parser.parse_args()
+    parser.add_argument("--memory-of", help="run one contestant once and print the peak memory of the process")
+    return parser.parse_args()
+
+
+def contestants_of(arguments: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     names = tuple(f"x{i}" for i in range(INPUTS))
     architecture = Architecture(observables=names, width=arguments.width, depth=arguments.depth, activation="silu")
     weights = ensemble(architecture, arguments.members)
-    x = np.random.default_rng(2).normal(size=(arguments.events, INPUTS)).astype(np.float32)
     fold = np.zeros(arguments.events, dtype=np.int64)
     contestants: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "evercast, chunks": lambda x: ensemble_log_ratio(architecture, weights, x, fold).log_ratio,
@@ -120,21 +126,60 @@ def main() -> None:
     if torch is not None:
         contestants["PyTorch, whole arrays"] = torch_chunks(weights, None)
         contestants["PyTorch, chunks"] = torch_chunks(weights, 2048)
+    return contestants
+
+
+def matmul_peak(width: int) -> float:
+    """Floating-point operations per second of products of the shape that the hidden layers have, float32."""
+    x, w = jnp.ones((2048, width), jnp.float32), jnp.full((width, width), 1.0 / width, jnp.float32)
+    many = jax.jit(lambda x, w: jax.lax.fori_loop(0, 200, lambda _, y: y @ w, x))
+    many(x, w).block_until_ready()
+    best = float("inf")
+    for _ in range(5):
+        start = time.process_time()
+        many(x, w).block_until_ready()
+        best = min(best, time.process_time() - start)
+    return 200 * 2.0 * 2048 * width**2 / best
+
+
+def peak_memory(name: str) -> float:
+    """Peak memory in MB of a fresh process that runs one contestant once."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1]) / 1024.0
+
+
+def main() -> None:
+    arguments = arguments_of()
+    contestants = contestants_of(arguments)
+    x = np.random.default_rng(2).normal(size=(arguments.events, INPUTS)).astype(np.float32)
+    if arguments.memory_of:
+        contestants[arguments.memory_of](x)
+        lines = Path("/proc/self/status").read_text().splitlines()
+        print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+        return
     found = {name: run(x) for name, run in contestants.items()}
     for name, one in found.items():
         difference = float(np.max(np.abs(one - found["evercast, chunks"])))
         if difference > 1e-4:
             raise SystemExit(f"{name} differs by {difference:.2e}: no times")
-    best = dict.fromkeys(contestants, float("inf"))
+    best, peak = dict.fromkeys(contestants, float("inf")), 0.0
     for _ in range(arguments.turns):
+        peak = max(peak, matmul_peak(arguments.width))
         for name, run in contestants.items():
             start = time.process_time()
             run(x)
             best[name] = min(best[name], time.process_time() - start)
     first = best["evercast, chunks"]
-    print(f"{'':24s} {'networks x events / s':>22s} {'time / evercast':>16s}")
+    sizes = [INPUTS, *[arguments.width] * arguments.depth, 1]
+    products = sum(2.0 * into * out for into, out in pairwise(sizes))
+    work = arguments.events * arguments.members
+    print(f"matrix products alone: {peak / 1e9:.0f} GFLOP/s")
+    titles = ("networks x events / s", "time / evercast", "of the products", "peak memory")
+    print(f"{'':24s} {titles[0]:>22s} {titles[1]:>16s} {titles[2]:>16s} {titles[3]:>12s}")
     for name, seconds in best.items():
-        print(f"{name:24s} {arguments.events * arguments.members / seconds:22,.0f} {seconds / first:16.2f}")
+        share = work * products / seconds / peak
+        print(f"{name:24s} {work / seconds:22,.0f} {seconds / first:16.2f} {share:15.0%} {peak_memory(name):9.0f} MB")
 
 
 if __name__ == "__main__":

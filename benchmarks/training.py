@@ -2,22 +2,28 @@
 
     python benchmarks/training.py --width 128 --depth 4 --batch 1024
 
-Row A1 of the table of speeds. Each contestant trains the same networks on the same events for as many epochs,
-one thread, and must reach the same validation loss before its time counts. The clock is CPU time of the process;
-contestants take turns, and the best turn of each counts. Nothing is compiled while the clock runs.
+Rows A1, A3 and, with ``--device gpu``, A4 of the table of speeds. Each contestant trains the same networks on the same
+events for as many epochs, one thread, with a validation loss after each epoch, and must reach the same one before its
+time counts. The clock is CPU time of the process (wall time on a GPU); contestants take turns, and the best turn of
+each counts. Nothing is compiled while the clock runs. Peak memory is that of a fresh process for each contestant.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
-os.environ["NPROC"] = "1"
+os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "gpu" not in sys.argv:
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import equinox as eqx
 import jax
@@ -113,7 +119,8 @@ def run_equinox(data: TrainingSet, names: list[NetworkName], architecture: Archi
             for rows in np.split(order, steps):
                 x, y, w = (array[rows] for array in training)
                 model, state = step(model, state, x, y, w * np.float32(steps))
-        losses.append(float(evaluate_bare(model, *validation)))
+            last = float(evaluate_bare(model, *validation))
+        losses.append(last)
     return float(np.mean(losses))
 
 
@@ -152,12 +159,52 @@ def run_torch(
                 loss(x, y, w * steps).backward()
                 rule.step()
                 schedule.step()
-        with torch.no_grad():
-            losses.append(float(loss(*validation)))
+            with torch.no_grad():
+                last = float(loss(*validation))
+        losses.append(last)
     return float(np.mean(losses))
 
 
-def main() -> None:
+def run_torch_vmap(data: TrainingSet, names: list[NetworkName], architecture: Architecture, options: Training) -> float:
+    """All networks at once by torch.func: stacked weights, one optimiser, slices of resident tensors."""
+    torch.set_num_threads(1)
+    sets = [parts(data, name, options) for name in names]
+    length = min(len(training[0]) for training, _ in sets)
+    steps = -(-length // options.batch)
+    stacked = [torch.from_numpy(np.stack([training[k][:length] for training, _ in sets])) for k in range(3)]
+    models = []
+    for name in names:
+        torch.manual_seed(name.seed)
+        layers: list[torch.nn.Module] = []
+        for into, out in pairwise(architecture.sizes()):
+            layers += [torch.nn.Linear(into, out), torch.nn.SiLU()]
+        models.append(torch.nn.Sequential(*layers[:-1]))
+    weights, buffers = torch.func.stack_module_state(models)
+    rule = torch.optim.AdamW(weights.values(), lr=options.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(rule, steps * options.epochs)
+    base = models[0]
+
+    def loss(own, rest, x, y, w):
+        z = torch.func.functional_call(base, (own, rest), (x,))[:, 0]
+        return (w * (torch.nn.functional.softplus(z) - y * z)).sum()
+
+    for _ in range(options.epochs):
+        order = torch.stack([torch.randperm(length) for _ in names])
+        for rows in torch.tensor_split(order, steps, dim=1):
+            x, y, w = (torch.stack([one[r] for one, r in zip(array, rows, strict=True)]) for array in stacked)
+            rule.zero_grad(set_to_none=True)
+            torch.func.vmap(loss)(weights, buffers, x, y, w * steps).sum().backward()
+            rule.step()
+            schedule.step()
+        with torch.no_grad():
+            last = []
+            for index, (_, validation) in enumerate(sets):
+                own, rest = ({key: array[index] for key, array in group.items()} for group in (weights, buffers))
+                last.append(float(loss(own, rest, *(torch.from_numpy(array) for array in validation))))
+    return float(np.mean(last))
+
+
+def arguments_of(command: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=50_000, help="of each class")
     parser.add_argument("--width", type=int, default=128)
@@ -166,7 +213,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--members", type=int, default=1, help="times two folds")
     parser.add_argument("--turns", type=int, default=3)
-    arguments = parser.parse_args()
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--memory-of", help="run one contestant once and print the peak memory of the process")
+    return parser.parse_args(command)
+
+
+def contestants_of(arguments: argparse.Namespace) -> tuple[dict[str, Callable[[], float]], float]:
+    """Return the contestants and their work: floating-point operations of the matrix products."""
     data = events(arguments.events)
     architecture = Architecture(observables=data.names, width=arguments.width, depth=arguments.depth, activation="silu")
     options = Training(epochs=arguments.epochs, batch=arguments.batch, patience=None)
@@ -180,32 +233,76 @@ def main() -> None:
         "evercast (vmap)": lambda: run_evercast(data, names, architecture, options, "vmap"),
         "Equinox, Python loop": lambda: run_equinox(data, names, architecture, options),
     }
-    if torch is not None:
+    if torch is not None and arguments.device == "cpu":
         contestants["PyTorch, slices"] = lambda: run_torch(data, names, architecture, options, loader=False)
+        contestants["PyTorch, vmap"] = lambda: run_torch_vmap(data, names, architecture, options)
         contestants["PyTorch, DataLoader"] = lambda: run_torch(data, names, architecture, options, loader=True)
-    report(contestants, arguments.turns, work=_work(data, names, options))
+    return contestants, _work(data, names, options)
 
 
-def _work(data: TrainingSet, names: list[NetworkName], options: Training) -> int:
-    return options.epochs * sum(len(parts(data, name, options)[0][0]) for name in names)
+def _work(data: TrainingSet, names: list[NetworkName], options: Training) -> float:
+    return float(options.epochs * sum(len(parts(data, name, options)[0][0]) for name in names))
 
 
-def report(contestants: dict[str, Callable[[], float]], turns: int, *, work: int) -> None:
+def products_per_event(arguments: argparse.Namespace) -> float:
+    """Floating-point operations of the matrix products of one step for one event: forward and twice that backward."""
+    sizes = [INPUTS, *[arguments.width] * arguments.depth, 1]
+    return 3.0 * sum(2.0 * into * out for into, out in pairwise(sizes))
+
+
+def matmul_peak(arguments: argparse.Namespace) -> float:
+    """Floating-point operations per second of products of the shape that the hidden layers have, float32."""
+    x = jnp.ones((arguments.batch, arguments.width), jnp.float32)
+    w = jnp.full((arguments.width, arguments.width), 1.0 / arguments.width, jnp.float32)
+    many = jax.jit(lambda x, w: jax.lax.fori_loop(0, 300, lambda _, y: y @ w, x))
+    many(x, w).block_until_ready()
+    best = float("inf")
+    for _ in range(5):
+        start = clock(arguments)
+        many(x, w).block_until_ready()
+        best = min(best, clock(arguments) - start)
+    return 300 * 2.0 * arguments.batch * arguments.width**2 / best
+
+
+def clock(arguments: argparse.Namespace) -> float:
+    return time.process_time() if arguments.device == "cpu" else time.perf_counter()
+
+
+def peak_memory(name: str) -> float:
+    """Peak memory in MB of a fresh process that runs one contestant once."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1]) / 1024.0
+
+
+def main() -> None:
+    arguments = arguments_of()
+    contestants, work = contestants_of(arguments)
+    if arguments.memory_of:
+        contestants[arguments.memory_of]()
+        lines = Path("/proc/self/status").read_text().splitlines()
+        print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+        return
     losses = {name: run() for name, run in contestants.items()}
     spread = max(losses.values()) - min(losses.values())
     print(f"validation losses: {losses}")
     if spread > 0.005:
         raise SystemExit(f"the losses differ by {spread:.4f}: not the same work, so no times")
-    best = dict.fromkeys(contestants, float("inf"))
-    for _ in range(turns):
+    best, peak = dict.fromkeys(contestants, float("inf")), 0.0
+    for _ in range(arguments.turns):
+        peak = max(peak, matmul_peak(arguments))
         for name, run in contestants.items():
-            start = time.process_time()
+            start = clock(arguments)
             run()
-            best[name] = min(best[name], time.process_time() - start)
-    first = best["evercast (map)"]
-    print(f"{'':24s} {'networks x events / s':>22s} {'time / evercast':>16s}")
+            best[name] = min(best[name], clock(arguments) - start)
+    first = best["evercast (map)" if arguments.device == "cpu" else "evercast (vmap)"]
+    print(f"matrix products alone: {peak / 1e9:.0f} GFLOP/s")
+    titles = ("networks x events / s", "time / evercast", "of the products", "peak memory")
+    print(f"{'':24s} {titles[0]:>22s} {titles[1]:>16s} {titles[2]:>16s} {titles[3]:>12s}")
     for name, seconds in best.items():
-        print(f"{name:24s} {work / seconds:22,.0f} {seconds / first:16.2f}")
+        share = work * products_per_event(arguments) / seconds / peak
+        memory = peak_memory(name)
+        print(f"{name:24s} {work / seconds:22,.0f} {seconds / first:16.2f} {share:15.0%} {memory:9.0f} MB")
 
 
 if __name__ == "__main__":
