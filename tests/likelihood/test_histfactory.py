@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 
+import jsonpatch
 import numpy as np
 import pyhf
 import pytest
@@ -171,7 +172,20 @@ def test_patches_apply_to_a_copy_and_fit_or_are_refused() -> None:
     patch = [{"op": "replace", "path": "/channels/0/samples/0/data", "value": [9.0, 9.0, 9.0]}]
     patched = apply_patch(workspace, patch)
     assert patched["channels"][0]["samples"][0]["data"] == [9.0, 9.0, 9.0]
-    assert workspace["channels"][0]["samples"][0]["data"] != [9.0, 9.0, 9.0]
+    assert workspace == synthetic_workspace()
+    patch += [
+        {"op": "copy", "from": "/channels/0/samples/1", "path": "/channels/0/samples/0"},
+        {"op": "replace", "path": "/channels/0/samples/0/data/1", "value": 7.0},
+        {"op": "remove", "path": "/channels/0/samples/2"},
+        {"op": "move", "from": "/channels/1/samples/1/data/0", "path": "/channels/1/samples/0/data/1"},
+        {"op": "add", "path": "/channels/-", "value": {"name": "new", "samples": []}},
+        {"op": "add", "path": "/channels/2/samples/0", "value": {"name": "s"}},
+    ]
+    expected = jsonpatch.JsonPatch(patch).apply(workspace)
+    before = copy.deepcopy(patch)
+    assert apply_patch(workspace, patch) == expected
+    assert workspace == synthetic_workspace()
+    assert patch == before
     for wrong in (
         [{"op": "remove", "path": "/channels/7"}],
         [{"op": "test", "path": "/version", "value": "2"}],

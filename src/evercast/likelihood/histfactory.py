@@ -43,18 +43,37 @@ _HISTOSYS_CODES: Final[Mapping[str, Literal["0", "2", "4p"]]] = {"code0": "0", "
 
 
 def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Mapping[str, object]:
-    """Return a new workspace with a JSON patch (RFC 6902) applied.
+    """Return a new workspace with a JSON patch (RFC 6902) applied; what the patch leaves alone is shared, not copied.
 
     Raises:
         InvalidInput: the patch is not valid or does not fit the workspace.
     """
+    result: object = dict(workspace)
     try:
-        result = jsonpatch.JsonPatch([mapping_of(entry, "$") for entry in patch]).apply(copy.deepcopy(dict(workspace)))
+        for entry in patch:
+            operation = copy.deepcopy(dict(mapping_of(entry, "$")))
+            for key in ("path", "from"):
+                if key in operation:
+                    _copy_along(result, jsonpointer.JsonPointer(str(operation[key])).parts)
+            result = jsonpatch.JsonPatch([operation]).apply(result, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as err:
         message = f"the patch does not fit the workspace: {err}"
         hint = "is it the patch of another region or version?"
         raise InvalidInput(message, code="workspace.patch", hint=hint) from err
     return mapping_of(result, "$")
+
+
+def _copy_along(document: object, parts: Sequence[str]) -> None:
+    """Replace what lies on the way to a place by shallow copies, so that a change there reaches nothing shared."""
+    for part in parts:
+        if isinstance(document, dict) and part in document:
+            document[part] = copy.copy(document[part])
+            document = document[part]
+        elif isinstance(document, list) and part.isdecimal() and int(part) < len(document):
+            document[int(part)] = copy.copy(document[int(part)])
+            document = document[int(part)]
+        else:
+            return
 
 
 def patch_of_set(patchset: Mapping[str, object], name: str) -> Sequence[object]:
