@@ -278,9 +278,10 @@ def test_a_variation_that_changes_nothing_is_refused(variation, unit, nominal, t
 )
 def test_a_variation_that_cannot_be_is_refused(variation, code, words, unit, nominal, tmp_path):
     with pytest.raises(InvalidInput) as caught:
-        varied(tmp_path, unit, nominal, variation)
+        varied(tmp_path, unit, nominal, dataclasses.replace(variation, name="jes up"))
     assert caught.value.code == code
     assert words in str(caught.value)
+    assert "jes up" in str(caught.value) or code == "sample.column"
 
 
 def test_data_has_no_variations(unit, nominal, tmp_path):

@@ -175,6 +175,7 @@ def _varied_input(name: str, transforms: Sequence[Transform], scope: Scope) -> a
         raise InvalidInput(
             f"the variation changes {transforms[0].what}, but {name!r} is no collection of objects",
             code="systematic.transform",
+            where=transforms[0].variation,
             hint="group columns to a collection with 'collections', or vary an entry of selection.objects",
         )
     return apply_transforms(transforms, items, scope)

@@ -41,11 +41,13 @@ class Transform:
     Args:
         quantity: ``pt``, ``eta``, ``phi``, ``energy``, ``mass``, ``px``, ``py``, ``pz``, or another number of the item.
         change: a factor, or the new value as an expression of the item.
+        variation: its name, for messages.
     """
 
     collection: str
     quantity: str
     change: float | Formula
+    variation: str | None = None
 
     @property
     def what(self) -> str:
@@ -82,6 +84,7 @@ def parse_variation(variation: EventVariation) -> Variation:
         InvalidInput: ``systematic.transform``, a key is not ``collection.property``, or the property cannot change.
     """
     found: dict[str, list[Transform]] = {}
+    of = "" if variation.name is None else f"{variation.name}: "
     for key, change in variation.transform.items():
         collection, _, name = key.partition(".")
         if not collection or not name or name in _FIXED:
@@ -91,10 +94,12 @@ def parse_variation(variation: EventVariation) -> Variation:
                 code="systematic.transform",
                 where=variation.name,
             )
-        value = float(change) if isinstance(change, int | float) else _formula(f"transform of {key!r}", change)
-        found.setdefault(collection, []).append(Transform(collection=collection, quantity=name, change=value))
+        value = float(change) if isinstance(change, int | float) else _formula(f"{of}transform of {key!r}", change)
+        found.setdefault(collection, []).append(
+            Transform(collection=collection, quantity=name, change=value, variation=variation.name)
+        )
     transforms = {name: tuple(some) for name, some in found.items()}
-    weight = None if variation.weight is None else _formula("varied weight", variation.weight)
+    weight = None if variation.weight is None else _formula(f"{of}varied weight", variation.weight)
     changes = [one.what for some in transforms.values() for one in some] + (
         [] if weight is None else [f"{variation.meaning} {weight.text}"]
     )
@@ -142,6 +147,7 @@ def _new_values(one: Transform, items: ak.Array, scope: Scope) -> Flat:
             f"{one.what}: the items of {one.collection!r} have no {one.quantity!r}; they have "
             f"{', '.join(sorted(there.keys() - _FIXED))}",
             code="systematic.transform",
+            where=one.variation,
         )
     if isinstance(one.change, float):
         return one.change * _flat(there[one.quantity])
@@ -176,6 +182,7 @@ def _refuse(one: Transform, value: Flat, possible: Bool[np.ndarray, " items"], e
         f"{one.what} gives {one.quantity} = {value[first]:g} in event {index_in_file(event[first])} of its file, and "
         f"no possible momentum for {int((~possible).sum())} of {len(value)} items",
         code="systematic.transform",
+        where=one.variation,
         hint="a pt and a mass must not be negative, an energy not below the mass; all must be finite",
     )
 
