@@ -28,8 +28,6 @@ DOCUMENT = {
     "samples": {
         "peak": {"files": [{"path": "peak.csv"}], "normalisation": {"yield_events": 40, "region": "SR"}},
         "fall": {"files": [{"path": "fall.csv"}], "normalisation": {"cross_section_pb": 0.02}},
-        "fall_up": {"files": [{"path": "fall_up.csv"}], "normalisation": {"cross_section_pb": 0.021}},
-        "fall_down": {"files": [{"path": "fall_down.csv"}], "normalisation": {"cross_section_pb": 0.019}},
         "observed": {"files": [{"path": "observed.csv"}], "role": "data"},
     },
     "selection": {
@@ -46,15 +44,7 @@ DOCUMENT = {
         "S": {"sample": "peak", "coefficient": "mu", "title": "Peak"},
         "B": {"sample": "fall", "title": "Falling"},
     },
-    "systematics": {
-        "norm_b": {"kind": "normalisation", "processes": ["B"], "up": 1.1, "down": 0.9},
-        "scale": {
-            "kind": "kinematic", "processes": ["S", "B"], "up": {"particles.pt": 1.01}, "down": {"particles.pt": 0.99},
-            "title": "Energy scale",
-        },
-        "model": {"kind": "normalisation+shape", "samples": {"B": {"up": "fall_up", "down": "fall_down"}}},
-        "shower": {"kind": "two_point", "samples": {"B": "fall_up"}, "symmetrise": True, "effect": "shape"},
-    },
+    "systematics": {"norm_b": {"kind": "normalisation", "processes": ["B"], "up": 1.1, "down": 0.9}},
     "ensembles": {
         "ratios": {
             "region": "SR", "processes": ["S", "B"], "reference": {"peak": 1.0, "fall": 1.0},
@@ -77,6 +67,28 @@ DOCUMENT = {
     "inference": {"scan_range": [0.0, 3.0], "scan_points": 21},
     "publish": {"pyhf": {"likelihood": "binned", "measurement": "synthetic"}},
 }  # fmt: skip
+
+
+SYSTEMATICS = {
+    "norm_b": {"kind": "normalisation", "processes": ["B"], "up": 1.1, "down": 0.9},
+    "scale": {
+        "kind": "kinematic", "processes": ["S", "B"], "up": {"particles.pt": 1.01}, "down": {"particles.pt": 0.99},
+        "title": "Energy scale",
+    },
+    "model": {"kind": "normalisation+shape", "samples": {"B": {"up": "fall_up", "down": "fall_down"}}},
+    "shower": {"kind": "two_point", "samples": {"B": "fall_up"}, "symmetrise": True, "effect": "shape"},
+}  # fmt: skip
+"""One systematic of each kind but weights, which look like kinematic ones here."""
+
+
+def full_analysis(**changes: object) -> Analysis:
+    """The document with `SYSTEMATICS` and the samples they need."""
+    varied = {
+        name: {"files": [{"path": f"{name}.csv"}], "normalisation": {"cross_section_pb": 0.02}}
+        for name in ("fall_up", "fall_down")
+    }
+    samples = DOCUMENT["samples"] | varied  # type: ignore[operator]
+    return synthetic_analysis(**({"samples": samples, "systematics": SYSTEMATICS} | changes))
 
 
 def synthetic_analysis(**changes: object) -> Analysis:

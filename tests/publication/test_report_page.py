@@ -69,9 +69,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Analysis, 
 
 def test_every_section_of_a_full_analysis_is_there(finished: tuple[Path, Analysis, dict[str, Path], str]) -> None:
     page = finished[3]
-    for anchor in ("results", "distributions", "networks", "selection", "checks", "analysis", "workflow", "provenance"):
+    for anchor in ("results", "distributions", "networks", "selection", "analysis", "workflow", "provenance"):
         assert f'id="{anchor}"' in page
-    for figure in ("profiles", "channel-m", "losses-ratios", "calibration-ratios", "closure-ratios-S", "ratios-ratios"):
+    for figure in ("profiles", "channel-m", "losses-ratios", "ratios-ratios"):
         assert f'<figure id="{figure}"' in page
 
 

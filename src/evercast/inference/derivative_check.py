@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-__all__ = ["Differentiable", "GradientPoint", "gradient_check", "scattered_points"]
+from evercast.likelihood.evaluate import Likelihood
+
+__all__ = ["GradientPoint", "gradient_check", "scattered_points"]
 
 MOST_DIRECTIONS: Final = 40
 """Up to here every parameter is a direction; beyond, as many random directions are taken."""
@@ -17,21 +19,6 @@ _STEP: Final = 1e-3
 divided by the step."""
 
 Point = Float[np.ndarray, " parameters"]
-
-
-class Differentiable(Protocol):
-    """What of a likelihood is needed here."""
-
-    names: tuple[str, ...]
-    lower: Point
-    upper: Point
-    fixed: Bool[np.ndarray, " parameters"]
-
-    def twice_nll(self, theta: Point) -> float:
-        """Return -2 ln L."""
-
-    def gradient(self, theta: Point) -> Point:
-        """Return its gradient."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +37,7 @@ class GradientPoint:
     directions: int
 
 
-def gradient_check(likelihood: Differentiable, theta: Point, *, scale: Point, seed: int = 1) -> GradientPoint:
+def gradient_check(likelihood: Likelihood, theta: Point, *, scale: Point, seed: int = 1) -> GradientPoint:
     """Return the gradient at `theta` against differences of fourth order.
 
     Args:
@@ -78,7 +65,7 @@ def gradient_check(likelihood: Differentiable, theta: Point, *, scale: Point, se
     return GradientPoint(difference=worst.difference, direction=worst.direction, directions=count)
 
 
-def _directions(likelihood: Differentiable, scale: Point, seed: int) -> list[tuple[str, Point]]:
+def _directions(likelihood: Likelihood, scale: Point, seed: int) -> list[tuple[str, Point]]:
     free = np.flatnonzero(~likelihood.fixed & (scale > 0))
     if len(free) <= MOST_DIRECTIONS:
         return [(likelihood.names[i], np.where(np.arange(len(scale)) == i, scale, 0.0)) for i in free]
@@ -89,7 +76,7 @@ def _directions(likelihood: Differentiable, scale: Point, seed: int) -> list[tup
     return [(f"direction {number}", row * scale) for number, row in enumerate(drawn)]
 
 
-def scattered_points(likelihood: Differentiable, theta: Point, *, scale: Point, count: int, seed: int) -> list[Point]:
+def scattered_points(likelihood: Likelihood, theta: Point, *, scale: Point, count: int, seed: int) -> list[Point]:
     """Return random points around `theta`, within the bounds and where -2 ln L is finite; perhaps fewer than `count`.
 
     Args:

@@ -138,6 +138,7 @@ def _inputs(selected: Selected) -> Table:
             Cell(_count(entry.number("n_events"), raw=True), "number"),
         )
         for sample, summary in selected.summaries.items()
+        if not (selected.blind and summary.text("role") == "data")
         for entry in summary.entries("input")
     )
     return Table(title="Files read", headers=("sample", "file", "format", "events"), rows=rows, folded=True)
