@@ -12,6 +12,7 @@ from evercast.likelihood.binned_term import BinnedTerm
 from evercast.likelihood.checks import check_model
 from evercast.likelihood.coefficients import is_linear, read_coefficient
 from evercast.likelihood.constraints import ConstraintTerm
+from evercast.likelihood.event_source import MakeSource, local_source
 from evercast.likelihood.model import BinnedChannelModel, LikelihoodModel, UnbinnedChannelModel
 from evercast.likelihood.terms import Expansion, Sum, Term
 from evercast.likelihood.unbinned_term import UnbinnedTerm
@@ -22,12 +23,15 @@ __all__ = ["Expansion", "Likelihood", "build_terms"]
 Point = Float[np.ndarray, " parameters"]
 
 
-def build_terms(model: LikelihoodModel, *, binned_term: BinnedTerm | None = None) -> tuple[Term, ...]:
+def build_terms(
+    model: LikelihoodModel, *, binned_term: BinnedTerm | None = None, make_source: MakeSource = local_source
+) -> tuple[Term, ...]:
     """Return the constraint terms, one term for all binned channels, and one for each unbinned channel.
 
     Args:
         model: parameters, channels and data.
         binned_term: that of a model whose binned channels differ in their counts only; it is built anew without.
+        make_source: where the sums over events of unbinned channels are made.
     """
     terms: list[Term] = []
     if any(parameter.constraint != "none" for parameter in model.parameters):
@@ -36,7 +40,7 @@ def build_terms(model: LikelihoodModel, *, binned_term: BinnedTerm | None = None
     if binned:
         terms.append(binned_term.with_counts(binned) if binned_term else BinnedTerm(model.parameters, binned))
     unbinned = [channel for channel in model.channels if isinstance(channel, UnbinnedChannelModel)]
-    return (*terms, *(UnbinnedTerm(model.parameters, channel) for channel in unbinned))
+    return (*terms, *(UnbinnedTerm(model.parameters, channel, make_source) for channel in unbinned))
 
 
 def _nonlinear(model: LikelihoodModel) -> frozenset[str]:
@@ -65,13 +69,15 @@ class Likelihood:
 
     Args:
         model: parameters, channels and data.
+        make_source: where sums over events are made; `evercast.likelihood.distributed.sharded_source` spreads them over
+            devices and processes.
 
     Raises:
         InvalidInput: the model is not valid.
         NumericalFailure: log ratios are not finite.
     """
 
-    def __init__(self, model: LikelihoodModel) -> None:
+    def __init__(self, model: LikelihoodModel, *, make_source: MakeSource = local_source) -> None:
         check_model(model)
         self.model = model
         self.names = model.parameter_names
@@ -80,14 +86,16 @@ class Likelihood:
         self.upper = np.array([parameter.bounds[1] for parameter in model.parameters], dtype=float)
         self.fixed = np.array([parameter.fixed for parameter in model.parameters], dtype=bool)
         self.nonlinear = _nonlinear(model)
-        self._sum = Sum(terms=build_terms(model), n_parameters=len(self.names))
+        self._make_source = make_source
+        self._sum = Sum(terms=build_terms(model, make_source=make_source), n_parameters=len(self.names))
 
     def with_data(self, model: LikelihoodModel) -> Likelihood:
         """Return the likelihood of a model that differs in counts, events and global observables only."""
         other = copy.copy(self)
         other.model = model
         known = next((term for term in self.terms if isinstance(term, BinnedTerm)), None)
-        other._sum = Sum(terms=build_terms(model, binned_term=known), n_parameters=len(self.names))
+        terms = build_terms(model, binned_term=known, make_source=self._make_source)
+        other._sum = Sum(terms=terms, n_parameters=len(self.names))
         return other
 
     @property
