@@ -495,3 +495,17 @@ def test_log_ratios_of_the_toy_are_kept_as_they_are(channel):
     np.testing.assert_allclose(
         channel.events.log_ratio, np.stack([log_ratio(table, process) for process in PROCESSES], axis=1), atol=1e-6
     )
+
+
+def test_density_changes_too_steep_for_code_4_are_said(inputs, tmp_path, caplog):
+    """A shift of two widths is a factor exp(3) for events some 2.5 widths out."""
+    steep = variation_inputs(tmp_path, "jes", dict.fromkeys(PROCESSES, (2.0, -2.0)))
+    likelihoods = {"neural": LikelihoodSpec(channels={"SR": UNBINNED})}
+    systematics = {name: one for name, one in SYSTEMATICS.items() if name == "jes"}
+    recipe = replace(RECIPE, likelihoods=likelihoods, publish=Publish(), systematics=systematics)
+    serialize(tmp_path / "code4", inputs | steep, recipe)
+    assert "the density of signal changes by more than exp(3) at +-1 of jes in " in caplog.text
+    caplog.clear()
+    linear = {"neural": LikelihoodSpec(channels={"SR": replace(UNBINNED, interpolation="log_linear")})}
+    serialize(tmp_path / "linear", inputs | steep, replace(recipe, likelihoods=linear))
+    assert "exp(3)" not in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -24,6 +25,9 @@ from evercast.stages.serialization.tables import Tables, same_events
 __all__ = ["unbinned_input"]
 
 _LOG = logging.getLogger(__name__)
+
+_STEEP: Final = 3.0
+"""Natural logarithm of a factor at +-1 from which on the polynomial of code 4 can be negative within (at 3.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +81,7 @@ def unbinned_input(
     data = part(recipe.data_sample)
     reference = [(part(sample), share) for sample, share in ensemble.reference.items()] if morphs else []
     _log_modes(name, morphs)
+    _log_steep(name, morphs, list(parts.values()))
     made = UnbinnedInput(
         name=name,
         yields=yields,
@@ -154,3 +159,21 @@ def _log_modes(name: str, morphs: Morphs) -> None:
     if morphs.modes is not None:
         shares = ", ".join(f"{100 * share:.1f} %" for share in morphs.modes.explained)
         _LOG.info("channel %s: modes of the training statistics hold %s of the variance", name, shares)
+
+
+def _log_steep(name: str, morphs: Morphs, parts: Sequence[_Part]) -> None:
+    """Say where code 4 may not be positive: there the likelihood is infinite, and fits stop short of it."""
+    for column, anchor in enumerate(morphs.anchors()):
+        if anchor.interpolation != "code4":
+            continue
+        count = 0
+        for part in parts:
+            if part.morphs.log_up is not None and part.morphs.log_down is not None:
+                largest = np.maximum(part.morphs.log_up[:, column], part.morphs.log_down[:, column])
+                count += int(np.sum(largest > _STEEP))
+        if count:
+            _LOG.warning(
+                "channel %s: the density of %s changes by more than exp(%g) at +-1 of %s in %d events, where code 4 "
+                "may be negative between; more training helps, or interpolation log_linear",
+                name, anchor.process, _STEEP, anchor.parameter, count,
+            )  # fmt: skip
