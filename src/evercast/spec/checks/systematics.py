@@ -151,8 +151,9 @@ def _samples_of(systematic: SampleSystematic | TwoPointSystematic) -> Mapping[st
 def _check_normalised(context: Context, report: Report, path: Path, name: str, systematic: Systematic) -> None:
     """Add a problem where a yield is taken from a sample that declares none."""
     sample = context.analysis.samples.get(name)
-    given = "normalisation" in context.body["samples"][name]
-    if sample is None or sample.role == "data" or given or effect_of(systematic) == "shape":
+    if sample is None or sample.role == "data" or effect_of(systematic) == "shape":
+        return
+    if "normalisation" in context.body["samples"][name]:
         return
     message = f"the sample '{name}' has no normalisation, and the systematic changes yields"
     hint = "give the sample a normalisation, or take the shape alone"

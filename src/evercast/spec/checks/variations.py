@@ -74,6 +74,11 @@ def _check_weights(context: Context, report: Report, path: Path, systematic: Wei
         text: str = getattr(systematic, direction)
         tree = check_expression(report, (*path, direction), text, scope, wanted="number")
         trees[direction] = None if tree is None else to_text(tree)
+        if trees[direction] == _ONE and systematic.meaning == "factor":
+            hint = "give both ways a weight; for one alternative there is kind: two_point"
+            report.add(
+                (*path, direction), "spec.no-effect", f"'{direction}' changes nothing: the factor is 1", hint=hint
+            )
     if trees["up"] is not None and trees["up"] == trees["down"]:
         message = "'up' and 'down' are the same weight; the systematic has no effect"
         report.add((*path, "up"), "spec.no-effect", message, found=shown(systematic.up))
