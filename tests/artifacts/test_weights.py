@@ -55,6 +55,33 @@ def test_networks_come_back_bit_for_bit(path: Path, networks: EnsembleWeights) -
         np.testing.assert_array_equal(array, expected, err_msg=name)
 
 
+def test_networks_of_a_polynomial_keep_its_terms(tmp_path: Path, networks: EnsembleWeights) -> None:
+    terms = ((("jes", 1),), (("jes", 1), ("res", 1)))
+    weights = networks.weights
+    last = (np.repeat(weights.weight[-1], 2, axis=2), np.repeat(weights.bias[-1], 2, axis=2))
+    polynomial = replace(
+        networks,
+        architecture=replace(networks.architecture, terms=terms),
+        weights=replace(weights, weight=(*weights.weight[:-1], last[0]), bias=(*weights.bias[:-1], last[1])),
+    )
+    write_weights(tmp_path / "polynomial.safetensors", polynomial)
+    found = read_weights(tmp_path / "polynomial.safetensors")
+    assert found.architecture.terms == terms
+    assert found.weights.weight[-1].shape == (3, 2, 2, 4)
+    with pytest.raises(IntegrityError, match=r"layers\.2\.bias"):
+        write_weights(tmp_path / "wrong.safetensors", replace(polynomial, weights=weights))
+
+
+@pytest.mark.parametrize(
+    "terms", [[], [[]], [["jes", 1]], [[["jes", 0]]], [[["jes", 1.0]]], [[["jes", True]]], [[[3, 1]]], "jes"]
+)
+def test_terms_that_are_none_are_refused(networks: EnsembleWeights, terms: object) -> None:
+    body = networks.architecture.to_json() | {"output": "coefficients", "terms": terms}
+    with pytest.raises(IntegrityError) as caught:
+        Architecture.from_json(body)
+    assert caught.value.code == "weights.architecture"
+
+
 def test_the_file_is_plain_safetensors(path: Path, networks: EnsembleWeights) -> None:
     found = load_file(path)
     assert sorted(found) == sorted(name for name, _ in networks.weights.named())

@@ -8,8 +8,8 @@ from toys import ARCHITECTURE, OPTIONS, gaussian, toy
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.networks.dataset import TrainingSet, training_set
-from evercast.networks.epoch import Shared
 from evercast.networks.folds import CrossFitting
+from evercast.networks.group import Shared
 from evercast.networks.numpy_evaluate import numpy_logits
 from evercast.networks.optimisers import learning_rates
 from evercast.networks.splitting import split, standardisation

@@ -5,9 +5,11 @@ import pytest
 from toys import ARCHITECTURE, OPTIONS, gaussian
 
 from evercast.errors import InvalidInput
-from evercast.networks.dataset import Events
+from evercast.networks.dataset import Events, training_set
 from evercast.networks.folds import CrossFitting
+from evercast.networks.numpy_evaluate import numpy_logits
 from evercast.networks.positive_resampling import SignTraining, resampled
+from evercast.networks.training import NetworkName, train_networks
 
 TRAINING = SignTraining(
     architecture=ARCHITECTURE,
@@ -60,6 +62,26 @@ def test_positive_weights_stand_for_the_density_of_the_signed_ones() -> None:
 
 def _normal(x: np.ndarray, mean: float, width: float) -> np.ndarray:
     return np.exp(-0.5 * ((x - mean) / width) ** 2) / (width * np.sqrt(2.0 * np.pi))
+
+
+def test_a_ratio_learned_from_positive_weights_is_that_of_the_density() -> None:
+    """Against 30 000 events of N(0.5, 1), which leave some 0.05 in the bulk, where log r goes from -0.4 to 0.4."""
+    process, _ = resampled(signed(seed=15), TRAINING, what="sample 'a'")
+    reference = gaussian(0.5, events=POSITIVE, seed=40)
+    networks = train_networks(
+        training_set(process, reference, names=ARCHITECTURE.observables),
+        [NetworkName(member=0, fold=fold, seed=fold) for fold in range(2)],
+        architecture=ARCHITECTURE,
+        options=TRAINING.options,
+        cross_fitting=TRAINING.cross_fitting,
+        strategy="map",
+    )
+    values = np.stack([np.linspace(-1.0, 2.5, 15), np.zeros(15)], axis=1)
+    found = np.mean([numpy_logits(ARCHITECTURE, network.weights, values) for network in networks], axis=0)
+    x = values[:, 0]
+    truth = np.log(1.5 - 0.5 * _normal(x, 1.0, 0.8) / _normal(x, 0.5, 1.0))
+    assert np.ptp(truth) > 0.4
+    assert np.sqrt(np.mean((found - truth) ** 2)) < 0.1
 
 
 def test_the_weight_of_an_event_is_not_learned_from_its_fold() -> None:

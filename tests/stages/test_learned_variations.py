@@ -374,21 +374,42 @@ def test_negative_weights_are_resampled_and_reported(folder: Path, inputs: dict[
     assert body["classes"]["reference"]["n_negative"] == 0
 
 
-def test_a_network_that_is_saturated_is_named(
+def changed_block(folder: Path, block: Path, *, scale: float, bias: float) -> Path:
+    """The block with the last layer of member 1, fold 0 changed."""
+    networks = read_weights(block / "weights.safetensors")
+    weights, biases = (
+        [array.copy() for array in arrays] for arrays in (networks.weights.weight, networks.weights.bias)
+    )
+    weights[-1][1, 0] *= np.float32(scale)
+    biases[-1][1, 0] += np.float32(bias)
+    changed = replace(networks.weights, weight=tuple(weights), bias=tuple(biases))
+    folder.mkdir()
+    write_weights(folder / "weights.safetensors", replace(networks, weights=changed))
+    return folder
+
+
+def test_a_network_that_is_saturated_here_and_there_is_named(
     folder: Path, inputs: dict[str, Path], blocks: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    networks = read_weights(blocks["block.signal.up.0"] / "weights.safetensors")
-    bias = tuple(array.copy() for array in networks.weights.bias)
-    bias[-1][1, 0] += np.float32(40.0)
-    target = folder / "saturated"
-    target.mkdir()
-    write_weights(target / "weights.safetensors", replace(networks, weights=replace(networks.weights, bias=bias)))
-    task = variation_task(folder, inputs, {**blocks, "block.signal.up.0": target}, label="saturated-one")
+    block = changed_block(folder / "steep", blocks["block.signal.up.0"], scale=80.0, bias=0.0)
+    task = variation_task(folder, inputs, {**blocks, "block.signal.up.0": block}, label="steep")
     evaluation.run(task)
     (worst,) = body_of(task)["processes"]["signal"]["up"]["saturated_networks"]
     assert (worst["member"], worst["fold"]) == (1, 0)
-    assert worst["share"] == 1.0
-    assert "process 'signal', 'jes' up: the score of member 1, fold 0 is 0 or 1 at 100 % of its events" in caplog.text
+    assert 0.001 < worst["share"] < 1.0
+    assert "process 'signal', 'jes' up: the score of member 1, fold 0 is 0 or 1 at" in caplog.text
+
+
+@pytest.mark.parametrize("bias", [40.0, -40.0])
+def test_a_network_saturated_everywhere_is_an_error_with_its_name(
+    folder: Path, inputs: dict[str, Path], blocks: dict[str, Path], bias: float
+) -> None:
+    block = changed_block(folder / f"flat{bias}", blocks["block.signal.up.0"], scale=1.0, bias=bias)
+    task = variation_task(folder, inputs, {**blocks, "block.signal.up.0": block}, label=f"flat{bias}")
+    message = r"process 'signal', 'jes' up: the score of member 1, fold 0 is 0 or 1 .* at all its \d+ events"
+    with pytest.raises(EvercastError, match=message) as caught:
+        evaluation.run(task)
+    assert (caught.value.code, caught.value.exit_code) == ("evaluation.saturated", 7)
 
 
 def test_a_network_that_overflows_is_an_error_with_process_sample_and_direction(

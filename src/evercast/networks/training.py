@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from evercast.errors import NumericalFailure
 from evercast.networks.architecture import Architecture, Weights
 from evercast.networks.dataset import ClassSummary, TrainingSet
-from evercast.networks.epoch import Group, Progress, Shared, keep_best, one_epoch, start
+from evercast.networks.epoch import Progress, keep_best, one_epoch, start
 from evercast.networks.folds import CrossFitting, shuffled
+from evercast.networks.group import Group, Shared
 from evercast.networks.optimisers import learning_rates, optimiser
 from evercast.networks.splitting import Split, split, standardisation
 from evercast.spec.model import Training

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from evercast.artifacts.event_table import EventTable
+from evercast.errors import NumericalFailure
 from evercast.networks.calibration import Normalisation
 from evercast.networks.dataset import effective_sample_size
 from evercast.networks.diagnostics import (
@@ -18,7 +19,7 @@ from evercast.networks.diagnostics import (
     reweighted_sample_size,
     saturated_fraction,
 )
-from evercast.networks.evaluation import Combined
+from evercast.networks.evaluation import SATURATED, Combined
 
 __all__ = ["closures", "normalisation_json", "saturated_networks", "side_checks"]
 
@@ -74,6 +75,10 @@ def saturated_networks(found: Iterable[Combined] | Mapping[str, Combined], *, wh
     Args:
         found: what the networks gave for each sample.
         what: the networks in words, e.g. ``process 'signal'``.
+
+    Raises:
+        NumericalFailure: ``evaluation.saturated`` where the score of a network is 0 or 1 at every event: that is no
+            ratio of two densities.
     """
     results = list(found.values()) if isinstance(found, Mapping) else list(found)
     evaluated = np.sum([one.evaluated for one in results], axis=0)
@@ -85,6 +90,13 @@ def saturated_networks(found: Iterable[Combined] | Mapping[str, Combined], *, wh
     for member, fold in zip(members.tolist(), folds.tolist(), strict=True):
         if share[member, fold] <= _SATURATED_SHARE:
             break
+        if share[member, fold] == 1.0:
+            raise NumericalFailure(
+                f"{what}: the score of member {member}, fold {fold} is 0 or 1 (|log r| > {SATURATED:g}) at all its "
+                f"{evaluated[member, fold]} events",
+                code="evaluation.saturated",
+                hint="look at the losses of this network; use a smaller learning rate and train it again",
+            )
         worst.append({"member": member, "fold": fold, "share": float(share[member, fold])})
         _log.warning(
             "%s: the score of member %d, fold %d is 0 or 1 at %.3g %% of its events",
