@@ -183,27 +183,31 @@ def _write_ensemble(
             }
             for process, ratio in ensemble.ratios.items()
         },
-        "variations": {
-            parameter: {
-                process: {
-                    side: {"weights": files.get(f"{process}.{parameter}.{side}"), "log_norm": ratio.log_norm}
-                    for side, ratio in sides.items()
-                }
-                for process, sides in processes.items()
-            }
-            for parameter, processes in ensemble.variations.items()
-        },
-        "polynomials": {
-            process: {
-                "weights": files.get(f"{process}.polynomial"),
-                "terms": [
-                    [[parameter, power] for parameter, power in term] for term in one.networks.architecture.terms
-                ],
-                "constants": one.constants.tolist(),
-            }
-            for process, one in ensemble.polynomials.items()
-        },
+        **_described_morphs(ensemble, files),
     }
+
+
+def _described_morphs(ensemble: BundleEnsemble, files: Mapping[str, str]) -> dict[str, object]:
+    """Return what the manifest says of the networks that follow nuisance parameters."""
+    variations = {
+        parameter: {
+            process: {
+                side: {"weights": files.get(f"{process}.{parameter}.{side}"), "log_norm": ratio.log_norm}
+                for side, ratio in sides.items()
+            }
+            for process, sides in processes.items()
+        }
+        for parameter, processes in ensemble.variations.items()
+    }
+    polynomials = {
+        process: {
+            "weights": files.get(f"{process}.polynomial"),
+            "terms": [[list(pair) for pair in term] for term in one.networks.architecture.terms],
+            "constants": one.constants.tolist(),
+        }
+        for process, one in ensemble.polynomials.items()
+    }
+    return {"variations": variations, "polynomials": polynomials}
 
 
 def _ratio_vectors(ensemble: BundleEnsemble) -> dict[str, object]:

@@ -70,14 +70,12 @@ def unbinned_input(
             parts[sample] = _part(tables, channel, sample, morphs)
         return parts[sample]
 
-    initial = {key: parameter.initial for key, parameter in recipe.parameters.items()}
-    yields, simulated, origins = {}, [], []
-    for position, process in enumerate(ensemble.processes):
+    yields, simulated = {}, []
+    for process in ensemble.processes:
         table = tables.simulated(process, ensemble.region, channel=name)
-        coefficient = evaluate_coefficient(parse_coefficient(physics.coefficient(process)), initial)
         yields[process] = float(table.weight.sum())
-        simulated.append(part(recipe.processes[process].sample).weighted(coefficient * table.weight))
-        origins.append(np.full(len(table), position, dtype=np.int32))
+        weight = _initial_coefficient(process, tables, physics) * table.weight
+        simulated.append(part(recipe.processes[process].sample).weighted(weight))
     data = part(recipe.data_sample)
     reference = [(part(sample), share) for sample, share in ensemble.reference.items()] if morphs else []
     _log_modes(name, morphs)
@@ -96,7 +94,13 @@ def unbinned_input(
     published = recipe.publish.neural_likelihood
     disclosed = published is not None and published.disclosure == "events"
     observables = data.table.columns(ensemble.observables) if disclosed else None
-    return made, ExtraEvents(asimov_process=np.concatenate(origins), observables=observables)
+    origins = np.repeat(np.arange(len(simulated), dtype=np.int32), [len(events.weight) for events in simulated])
+    return made, ExtraEvents(asimov_process=origins, observables=observables)
+
+
+def _initial_coefficient(process: str, tables: Tables, physics: Physics) -> float:
+    initial = {key: parameter.initial for key, parameter in tables.task.recipe.parameters.items()}
+    return evaluate_coefficient(parse_coefficient(physics.coefficient(process)), initial)
 
 
 def _part(tables: Tables, channel: UnbinnedChannel, sample: str, morphs: Morphs) -> _Part:
