@@ -1,8 +1,11 @@
+import importlib
 from pathlib import Path
 
 import pytest
 
 from evercast.errors import UsageError
+from evercast.plan.model import STAGES
+from evercast.runtime import execute
 from evercast.runtime.workflow_files import profile_folder, snakefile
 from workflow_documents import ROOT
 
@@ -21,3 +24,18 @@ def test_a_wrong_profile_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"'defualt'; evercast has .*default") as caught:
         profile_folder("defualt")
     assert caught.value.code == "run.no-profile"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_rule_that_calls_it(stage: str) -> None:
+    rule = (ROOT / "workflow" / "rules" / f"{stage}.smk").read_text(encoding="utf-8")
+    assert f"rule {stage}:" in rule
+    assert f"evercast stage {stage} --plan" in rule
+    assert f'f"{{WORK}}/{stage}/{{{{unit}}}}/receipt.json"' in rule
+    assert f'include: "workflow/rules/{stage}.smk"' in snakefile().read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_a_function(stage: str) -> None:
+    module = execute._MODULES.get(stage, f"evercast.stages.{stage}")
+    assert callable(importlib.import_module(module).run)
