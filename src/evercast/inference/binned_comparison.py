@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from evercast.errors import InvalidInput
-from evercast.inference.morph_checks import intensity, log_morph, morph_norm, morph_parameters
+from evercast.inference.morph_checks import log_intensity, log_morph, morph_norm, morph_parameters
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
     BinnedChannelModel,
@@ -84,8 +84,7 @@ def _score(
         theta = likelihood.initial.copy()
         theta[likelihood.index(discriminant.poi)] = poi
         expected = likelihood.expected_events(theta)[channel.name]
-        shape = intensity(channel, events, expected, {**values, discriminant.poi: poi})
-        logs.append(np.log(np.maximum(shape, 1e-300)))
+        logs.append(log_intensity(channel, events, expected, {**values, discriminant.poi: poi}))
     score: Float64[np.ndarray, " events"] = logs[0] - logs[1]
     return score
 

@@ -46,6 +46,7 @@ def gradient_check(likelihood: Likelihood, theta: Point, *, scale: Point, seed: 
         scale: (parameters,) a length along each parameter over which -2 ln L changes by about 1; 0 for those held.
         seed: of the random directions.
     """
+    theta = _off_kinks(likelihood, theta, scale)
     gradient = likelihood.gradient(theta)
     worst = GradientPoint(difference=0.0, direction="", directions=0)
     count = 0
@@ -63,6 +64,13 @@ def gradient_check(likelihood: Likelihood, theta: Point, *, scale: Point, seed: 
         if not difference <= worst.difference or not worst.directions:
             worst = GradientPoint(difference=difference, direction=name, directions=count)
     return GradientPoint(difference=worst.difference, direction=worst.direction, directions=count)
+
+
+def _off_kinks(likelihood: Likelihood, theta: Point, scale: Point) -> Point:
+    """Return the point four steps away from zeros: codes 0 and 1 and log-linear morphs have a kink there."""
+    near = (np.abs(theta) < 2.0 * _STEP * scale) & ~likelihood.fixed
+    moved: Point = np.where(near, np.clip(4.0 * _STEP * scale, likelihood.lower, likelihood.upper), theta)
+    return moved
 
 
 def _directions(likelihood: Likelihood, scale: Point, seed: int) -> list[tuple[str, Point]]:

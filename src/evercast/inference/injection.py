@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model, nominal_point
@@ -37,8 +38,9 @@ class Recovery:
 
 
 def injected_shift(
-    likelihood: Likelihood, parameter: str, *, shift: float, poi: str, baseline: FitResult | None = None
-) -> Recovery:
+    likelihood: Likelihood, parameter: str, *, shift: float, poi: str, baseline: FitResult | None = None,
+    source: Literal["simulation", "reference"] = "simulation",
+) -> Recovery:  # fmt: skip
     """Return how the best fit moves when `parameter` moves in Asimov data, all others at their initial values.
 
     Simulated events are reweighted with the morphs themselves, so the test is of yields, of the morphs' normalisation
@@ -51,11 +53,16 @@ def injected_shift(
         poi: the parameter of interest.
         baseline: best fit to the Asimov data without the shift, from which moves are counted; so the statistics of the
             simulation, which both data share, drops out. None: moves are counted from the initial values.
+        source: what Asimov data of unbinned channels are made of. With the reference, over which Z is the mean, the
+            loop is closed and the fit must return what was put in.
     """
     initial = likelihood.initial
     theta = nominal_point(likelihood, **{parameter: float(initial[likelihood.index(parameter)]) + shift})
     try:
-        result = fit(Likelihood(asimov_model(likelihood, theta)), start=initial if baseline is None else baseline.theta)
+        result = fit(
+            Likelihood(asimov_model(likelihood, theta, source=source)),
+            start=initial if baseline is None else baseline.theta,
+        )
     except (NumericalFailure, InvalidInput) as failure:
         return Recovery(parameter=parameter, injected=shift, found=None, reason=failure.message)
     moves = result.theta - (initial if baseline is None else baseline.theta)

@@ -16,8 +16,8 @@ from evercast.errors import InvalidInput
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 
 __all__ = [
-    "MorphNorm", "PairDependence", "code4_log", "intensity", "log_morph", "morph_norm", "morph_parameters",
-    "pair_dependence",
+    "MorphNorm", "PairDependence", "code4_log", "intensity", "log_intensity", "log_morph", "morph_norm",
+    "morph_parameters", "pair_dependence",
 ]  # fmt: skip
 
 Values = Mapping[str, float]
@@ -197,13 +197,40 @@ def intensity(
     Raises:
         InvalidInput: the channel has morphs and no reference events.
     """
+    return _scaled_intensity(channel, events, expected, values)[0]
+
+
+def log_intensity(
+    channel: UnbinnedChannelModel, events: EventSet, expected: Float[np.ndarray, " components"], values: Values
+) -> Float64[np.ndarray, " events"]:
+    """Return ln sum_j nu_j r_j g_j / Z_j per event; -691 and below where the sum is not positive.
+
+    Args:
+        channel: with reference events where it has morphs.
+        events: at which.
+        expected: (components,) coefficient x yield x modifiers of each component.
+        values: parameter -> value.
+
+    Raises:
+        InvalidInput: the channel has morphs and no reference events.
+    """
+    total, largest = _scaled_intensity(channel, events, expected, values)
+    logs: Float64[np.ndarray, " events"] = np.log(np.maximum(total, 1e-300)) + largest
+    return logs
+
+
+def _scaled_intensity(
+    channel: UnbinnedChannelModel, events: EventSet, expected: Float[np.ndarray, " components"], values: Values
+) -> tuple[Float64[np.ndarray, " events"], Float64[np.ndarray, " events"]]:
+    """Return the intensity over the largest ratio of each event, and the logarithm of that ratio."""
     logs = np.asarray(events.log_ratio, dtype=np.float64).copy()
+    followed = morph_parameters(channel)
     for column, component in enumerate(channel.components):
-        if component.process not in morph_parameters(channel):
+        moved = any(values.get(name, 0.0) != 0.0 for name in followed.get(component.process, ()))
+        if not moved:
             continue
         logs[:, column] += log_morph(channel, events, component.process, values)
         if channel.normalise_morphs:
             logs[:, column] -= np.log(morph_norm(channel, component.process, values).value)
-    shifted = np.exp(logs - logs.max(axis=1, keepdims=True))
-    total: Float64[np.ndarray, " events"] = shifted @ np.asarray(expected, dtype=np.float64)
-    return total
+    largest = logs.max(axis=1)
+    return np.exp(logs - largest[:, None]) @ np.asarray(expected, dtype=np.float64), largest

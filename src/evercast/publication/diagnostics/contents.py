@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 
 from evercast.artifacts.arrays import read_arrays
 from evercast.artifacts.event_table import EventTable, read_event_table
-from evercast.artifacts.likelihood_folder import open_likelihood
+from evercast.artifacts.likelihood_file import EVENTS_FILE
+from evercast.artifacts.likelihood_folder import open_likelihood, read_index
+from evercast.artifacts.weights import read_tensors
 from evercast.likelihood.evaluate import Likelihood
 from evercast.publication.report.systematics import blind_regions
 from evercast.publication.report.units import Unit, of_stage
@@ -88,6 +90,20 @@ class RunContents:
                 return None
             self._likelihoods[name] = Likelihood(open_likelihood(unit.folder / "likelihood", name))
         return self._likelihoods[name]
+
+    def simulated_processes(self, name: str) -> Mapping[str, Int[np.ndarray, " simulated"]]:
+        """Return unbinned channel -> component of each simulated event of a likelihood; empty where it is not said.
+
+        Raises:
+            IntegrityError: a file of the likelihood is damaged.
+        """
+        unit = next(iter(of_stage(self.units, "serialization")), None)
+        entry = None if unit is None else read_index(unit.folder / "likelihood").likelihoods.get(name)
+        if unit is None or entry is None or entry.kind != "folder":
+            return {}
+        arrays = read_tensors(unit.folder / "likelihood" / entry.path / EVENTS_FILE).arrays
+        end = ".asimov.process"
+        return {key.removesuffix(end): np.asarray(array) for key, array in arrays.items() if key.endswith(end)}
 
     def results(self) -> tuple[LikelihoodResult, ...]:
         """Return the result of every fit.

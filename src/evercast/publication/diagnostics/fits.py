@@ -1,4 +1,4 @@
-"""Checks of the fits: Asimov closure (7), coverage (11), noise of the ensemble (6), and what is said of every fit."""
+"""Checks of the fits: coverage (11), noise of the ensemble (6), and what is said of every fit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def fit_checks(run: RunContents) -> Iterator[Check]:
     for result in results:
         yield _guard(result)
         if result.trusted:
-            yield _asimov(run, result)
             yield from _observed(result)
         yield from _coverage(run, result.name)
         yield from _ensemble_noise(run, result.name)
@@ -60,32 +59,6 @@ def _guard(result: LikelihoodResult) -> Check:
     if bound:
         text += f"; at a bound: {', '.join(bound)}"
     return Check(id=about.id, name=about.name, number=None, subject=about.subject, status=status, message=text)
-
-
-def _asimov(run: RunContents, result: LikelihoodResult) -> Check:
-    about = topic(7, None, result.name, "asimov", result.name)
-    likelihood, expected = run.likelihood(result.name), result.expected
-    if likelihood is None or expected is None:
-        return not_applicable(about, "there are no expected results: no simulated events, or the fit failed")
-    initial = dict(zip(likelihood.names, likelihood.initial.tolist(), strict=True))
-    pulls = {
-        name: (parameter.value - initial[name]) / parameter.uncertainty
-        for name, parameter in expected.parameters.items()
-        if parameter.uncertainty and name in initial
-    }
-    if not pulls:
-        return not_applicable(about, "no parameter has an uncertainty on Asimov data")
-    worst = max(pulls, key=lambda name: abs(pulls[name]))
-    shown = sorted(pulls, key=lambda name: -abs(pulls[name]))[:40]
-    figure = {"kind": "pulls", "names": shown, "values": [pulls[name] for name in shown]}
-    poi = pulls.get(result.poi)
-    said = "" if poi is None else f"{result.poi} {poi:+.2g} uncertainties from what was put in; "
-    return judged(
-        about, abs(pulls[worst]), thresholds.ASIMOV,
-        f"{said}largest pull {pulls[worst]:+.2g}, of {worst} ({len(pulls)} parameters, Asimov data: "
-        f"{result.expected_kind or 'of the model'})",
-        figure=figure,
-    )  # fmt: skip
 
 
 def _observed(result: LikelihoodResult) -> Iterator[Check]:

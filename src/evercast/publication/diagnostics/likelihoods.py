@@ -1,4 +1,4 @@
-"""Checks of each likelihood: morphs (4, 14), gradient (8), bins (9), injected shifts (10), positivity (13)."""
+"""Checks of each likelihood: morphs (4, 14), Asimov data (7, 9, 10), gradient (8), positivity (13)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jaxtyping import Float
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
 from evercast.inference.derivative_check import gradient_check, scattered_points
-from evercast.inference.fit import FitResult, fit
-from evercast.inference.injection import injected_shift, shifted_parameters
+from evercast.inference.fit import fit
 from evercast.inference.morph_checks import intensity
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 from evercast.publication.diagnostics import thresholds
+from evercast.publication.diagnostics.asimov import asimov_check, injection_check
 from evercast.publication.diagnostics.binned import binned_check
 from evercast.publication.diagnostics.check import Check, judged, not_applicable, topic
 from evercast.publication.diagnostics.contents import RunContents
@@ -28,7 +28,6 @@ __all__ = ["likelihood_checks"]
 
 Point = Float[np.ndarray, " parameters"]
 
-_MOST_SHIFTS: Final = 12
 _RANDOM_POINTS: Final = 3
 _SEED: Final = 7
 
@@ -172,9 +171,10 @@ def _share_not_positive(
 
 
 def _on_asimov(run: RunContents, name: str, likelihood: Likelihood, fitted: _Fitted) -> Iterator[Check]:
-    """Yield the checks that need Asimov data: bins and injected shifts."""
+    """Yield the checks that need Asimov data: closure, bins and injected shifts."""
     poi = likelihood.model.poi
-    topics = topic(9, None, name, "binned", name), topic(10, None, name, "injection", name)
+    topics = [topic(7, None, name, "asimov", name), topic(9, None, name, "binned", name)]
+    topics.append(topic(10, None, name, "injection", name))
     if poi is None:
         for about in topics:
             yield not_applicable(about, "no parameter of interest is declared")
@@ -187,29 +187,6 @@ def _on_asimov(run: RunContents, name: str, likelihood: Likelihood, fitted: _Fit
         return
     seen = fitted.data == "observed" and not run.blind(name)
     observed = float(fitted.theta[likelihood.index(poi.name)]) if seen else None
+    yield asimov_check(name, likelihood, baseline, run.simulated_processes(name))
     yield binned_check(name, likelihood, poi.name, baseline=baseline, observed=observed)
-    yield _injection(name, likelihood, poi.name, baseline)
-
-
-def _injection(name: str, likelihood: Likelihood, poi: str, baseline: FitResult) -> Check:
-    about = topic(10, None, name, "injection", name)
-    chosen = shifted_parameters(likelihood, most=_MOST_SHIFTS)
-    if not chosen:
-        return not_applicable(about, "no nuisance parameter has a unit normal constraint")
-    tried = [injected_shift(likelihood, one, shift=1.0, poi=poi, baseline=baseline) for one in chosen]
-    failed = [item for item in tried if item.bias is None]
-    if failed:
-        text = f"the fit with {failed[0].parameter} shifted by 1 failed: {failed[0].reason}"
-        return judged(about, float("nan"), thresholds.INJECTION, text)
-    worst = max(tried, key=lambda item: item.bias or 0.0)
-    figure = {
-        "kind": "injection", "parameters": [item.parameter for item in tried], "found": [item.found for item in tried],
-        "poi_bias": [item.poi_bias for item in tried],
-    }  # fmt: skip
-    return judged(
-        about, worst.bias or 0.0, thresholds.INJECTION,
-        f"{len(tried)} parameters shifted by 1 in turn: the fit of {worst.parameter} moves by {worst.found:.3f}, "
-        f"{worst.worst} is {worst.bias:.2g} uncertainties off, the worst; reweighted simulation, statistics of the "
-        "simulation taken out",
-        figure=figure,
-    )  # fmt: skip
+    yield injection_check(name, likelihood, poi.name, baseline)

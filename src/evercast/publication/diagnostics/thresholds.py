@@ -56,9 +56,10 @@ to event, adds 1 % to the variance of what an event tells, 30 % adds 9 %."""
 ENSEMBLE_NOISE: Final = Limits(amber=0.2, red=0.5)
 """6: noise of the ensemble on the parameter of interest over its uncertainty; 0.2 adds 2 % to the total, 0.5 adds 12
 %."""
-ASIMOV: Final = Limits(amber=0.2, red=0.5)
+ASIMOV: Final = Limits(amber=0.2, red=0.5, p_amber=_P_GREEN)
 """7: distance from what was put in, in uncertainties; a bias of 0.2 brings the coverage of 68.3 % down to 67.3 %, one
-of 0.5 to 62.5 %."""
+of 0.5 to 62.5 %. A distance that the finite simulation explains with p > 0.01
+is amber at most: more simulation is needed before it says anything of the ratios."""
 GRADIENT: Final = Limits(amber=1e-5, red=1e-3)
 """8: relative. Differences of fourth order are right to about 1e-8 here; minimisers notice errors above 1e-3."""
 BINNED_GAP: Final = Limits(amber=0.10, red=0.25)
