@@ -68,7 +68,7 @@ class Streamed:
     def sums(self, kind: Kind, at: At) -> Float[np.ndarray, " numbers"]:
         """Return the sums over all events; the chunks are those of events in memory."""
         total = jnp.zeros(kind.n_numbers)
-        for _, part in blocks(self.events):
+        for _, part in blocks(self.events, BLOCK):
             total = _add_block(kind, total, resident(part, length=BLOCK, scale=self.scale), at)
             total.block_until_ready()  # or the next blocks are read while this one waits, and all are in memory
         return np.asarray(total)
