@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +22,7 @@ from evercast.publication.report.systematics import VariedEvents
 from evercast.publication.report.view import JsonView
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
-__all__ = ["Selected", "binned_channels", "distributions_section", "selection_section", "slug"]
+__all__ = ["DrawnChannel", "Selected", "binned_channels", "distributions_section", "selection_section", "slug"]
 
 INTERVAL_NOTE = "Data with central 68\u00a0% Poisson intervals; empty bins are left out."
 
@@ -66,14 +67,31 @@ class Selected:
         return data.take(np.flatnonzero(~data.regions[:, hidden].any(axis=1)))
 
 
-def binned_channels(analysis: Analysis) -> dict[str, BinnedChannel]:
-    """Return the binned channels of all likelihoods, by name, each once."""
-    return {
-        name: channel
-        for likelihood in analysis.likelihoods.values()
-        for name, channel in likelihood.channels.items()
-        if isinstance(channel, BinnedChannel)
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnChannel:
+    """A binned channel and the first likelihood that has it; `title` tells channels of one name apart."""
+
+    name: str
+    title: str
+    likelihood: str
+    channel: BinnedChannel
+
+
+def binned_channels(analysis: Analysis) -> tuple[DrawnChannel, ...]:
+    """Return the binned channels of all likelihoods; one that several likelihoods share stands once.
+
+    Channels of one name that differ between likelihoods are shown with the name of their likelihood.
+    """
+    found: list[DrawnChannel] = []
+    for likelihood, content in analysis.likelihoods.items():
+        for name, channel in content.channels.items():
+            if isinstance(channel, BinnedChannel) and not any((c.name, c.channel) == (name, channel) for c in found):
+                found.append(DrawnChannel(name=name, title=name, likelihood=likelihood, channel=channel))
+    names = Counter(drawn.name for drawn in found)
+    return tuple(
+        drawn if names[drawn.name] == 1 else replace(drawn, title=f"{drawn.name} of {drawn.likelihood}")
+        for drawn in found
+    )
 
 
 def selection_section(analysis: Analysis, selected: Selected) -> Section:
@@ -150,8 +168,8 @@ def distributions_section(
     """Return the binned channels and the other observables with data and prediction, None where there is nothing."""
     main = [
         drawing
-        for name, channel in binned_channels(analysis).items()
-        if (drawing := _channel(analysis, selected, processes, name, channel)) is not None
+        for drawn in binned_channels(analysis)
+        if (drawing := _channel(analysis, selected, processes, drawn)) is not None
     ]
     blocks: list[Block] = [Gallery(drawings=tuple(main))] if main else []
     for region, observables in _regions_drawn(analysis).items():
@@ -166,12 +184,12 @@ def distributions_section(
 
 
 def _channel(
-    analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], name: str, channel: BinnedChannel
+    analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], drawn: DrawnChannel
 ) -> Drawing | None:
+    channel, model = drawn.channel, selected.models.get(drawn.likelihood)
     used = tuple(process for process in processes if process.name in channel.processes)
     observable = analysis.selection.observables[channel.observable]
-    stacks = (model_stack(observable, channel, model, name, used) for model in selected.models.values())
-    stack = next((found for found in stacks if found is not None), None)
+    stack = None if model is None else model_stack(observable, channel, model, drawn.name, used)
     if stack is not None and channel.region in selected.blind:
         stack = replace(stack, observed=None)
     origin = "as in the likelihood"
@@ -185,9 +203,9 @@ def _channel(
         )  # fmt: skip
     hidden = " the data are blind," if channel.region in selected.blind else ""
     observed = hidden if stack.observed is None else f" {stack.observed.sum():.0f} events observed,"
-    rest = f"in channel {name}, {origin}:{observed} {stack.expected.sum():.1f} expected."
+    rest = f"in channel {drawn.title}, {origin}:{observed} {stack.expected.sum():.1f} expected."
     caption = Markup("{} {} {}").format(to_html(stack.axis), rest, INTERVAL_NOTE)
-    return figures.stack(f"channel-{slug(name)}", stack, selected.label, caption=caption)
+    return figures.stack(f"channel-{slug(drawn.title)}", stack, selected.label, caption=caption)
 
 
 def _regions_drawn(analysis: Analysis) -> dict[str, tuple[str, ...]]:
@@ -206,8 +224,9 @@ def _observable(
     analysis: Analysis, selected: Selected, processes: tuple[DrawnProcess, ...], region: str, observable: str
 ) -> Drawing:
     simulated, observed = selected.simulated(region), selected.observed(region)
-    known = (c.edges for c in binned_channels(analysis).values() if (c.region, c.observable) == (region, observable))
-    chosen = next(known, None)
+    channels = (drawn.channel for drawn in binned_channels(analysis))
+    known = [c.edges for c in channels if (c.region, c.observable) == (region, observable)]
+    chosen = max(known, key=len, default=None)
     tables = [*simulated.values(), *([observed] if observed else [])]
     edges = event_edges(tables, observable) if chosen is None else np.array(chosen)
     stack = event_stack(
