@@ -150,6 +150,23 @@ def test_the_value_is_the_definition_and_derivatives_are_those_of_differences(se
     assert np.ptp(offsets) < 1e-9  # the factorials, the same at every point
 
 
+def test_the_information_is_the_hessian_on_expected_counts() -> None:
+    """On counts equal to the rates the second derivatives of the rates have weight zero, and J^T (2 / rate) J is left."""
+    model = random_model(3)
+    theta = random_point(model, np.random.default_rng(9))
+    term = BinnedTerm(model.parameters, model.channels)
+    expected = term.expected(theta[term.index])
+    channels = [replace(channel, observed=expected[channel.name]) for channel in model.channels]
+    found = term.with_counts(channels).expand(theta[term.index])
+    assert found.information is not None
+    information = found.information()
+    np.testing.assert_allclose(information, found.hessian, atol=1e-10 * np.abs(information).max())
+    other = term.expand(theta[term.index])
+    assert other.information is not None
+    np.testing.assert_allclose(other.information(), information, rtol=1e-12)
+    assert np.linalg.eigvalsh(information)[0] > -1e-10 * np.abs(information).max()
+
+
 def test_many_points_and_data_sets_are_those_one_by_one() -> None:
     model = random_model(7)
     term = BinnedTerm(model.parameters, model.channels)

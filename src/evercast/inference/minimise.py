@@ -32,6 +32,8 @@ _FAR = 1e30
 _EDGE = 1e-3
 """Relative: a refused step no longer than this ended at the edge of where the objective is defined."""
 _EDGE_ROUNDING = 1e-14
+_WORTHWHILE = 0.01
+"""In -2 ln L."""
 _STEEP = 1e9
 """A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
 
@@ -116,20 +118,22 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
         theta, current, used = _leave_steep_bound(objective, theta, current, lower, upper, free)
         n_evaluations += used
         working = free & ~_held(theta, current.gradient, lower, upper)
-        if _distance(current, working) < _TOLERANCE:
+        distance = _distance(current, working)
+        if distance < _TOLERANCE:
             reason = ""
             break
-        step, predicted = bounded_step(theta, current, lower, upper, working, radius)
+        convex = current if np.isfinite(distance) else _convex(current, working)
+        step, predicted = bounded_step(theta, convex, lower, upper, working, radius)
         noise = max(_ROUNDING * max(1.0, abs(current.value)), absolute)
         if predicted <= noise:
-            reason = "" if _distance(current, working) < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
+            reason = "" if distance < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
             break
         moved = _in_box(theta + step, lower, upper, free)
         trial = objective.expand(moved)
         n_evaluations += 1
         gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
         refused = refused if np.isfinite(trial.value) else moved
-        length = float(np.linalg.norm((step * inverse_scale(current, theta, lower, upper))[working]))
+        length = float(np.linalg.norm((step * inverse_scale(convex, theta, lower, upper))[working]))
         radius = new_radius(radius, gain / predicted, length)
         if gain > 1e-4 * predicted or (predicted < 100 * noise and gain > -100 * noise):
             theta, current = moved, trial
@@ -140,6 +144,17 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
             reason = "-2 ln L falls without limit"
             break
     return _end(theta, current, lower, upper, free, n_evaluations, reason or None, refused)
+
+
+def _convex(current: Expansion, working: Mask) -> Expansion:
+    """Return the point with the expected information for its Hessian, where that promises more than a small step.
+
+    Next to a saddle point it does not: there the negative curvature of the Hessian is the way out.
+    """
+    if current.information is None:
+        return current
+    convex = current._replace(hessian=current.information())
+    return convex if _WORTHWHILE < _distance(convex, working) < np.inf else current
 
 
 def _end(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
 
 from evercast.likelihood.evaluate import Expansion
 
@@ -15,6 +15,11 @@ __all__ = ["bounded_step", "inverse_scale", "new_radius", "newton_step"]
 
 Point = Float[np.ndarray, " parameters"]
 Mask = Bool[np.ndarray, " parameters"]
+
+
+_MAX_DAMPINGS = 10
+_LENGTH_TOLERANCE = 1.05
+"""A step a little longer than the radius is shortened to it: the radius is a guess itself."""
 
 
 def inverse_scale(current: Expansion, theta: Point, lower: Point, upper: Point) -> Point:
@@ -90,13 +95,32 @@ def newton_step(
     return None if failed else np.asarray(-dpotrs(factor, gradient, lower=1)[0])
 
 
+def _damped_step(
+    gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
+) -> Float[np.ndarray, " n"]:
+    """Return the step of length `radius` of a positive definite model, by Newton's method for the damping.
+
+    Source: Nocedal and Wright, algorithm 4.3; the damping grows to its value from below.
+    """
+    damping, step = 0.0, np.zeros_like(gradient)
+    for _ in range(_MAX_DAMPINGS):
+        factor, _ = dpotrf(hessian + damping * np.eye(len(gradient)), lower=1, clean=1)
+        step = -np.asarray(dpotrs(factor, gradient, lower=1)[0])
+        length = float(np.linalg.norm(step))
+        if length <= _LENGTH_TOLERANCE * radius:
+            break
+        turned = np.asarray(dtrtrs(factor, step, lower=1)[0])
+        damping += (length / float(np.linalg.norm(turned))) ** 2 * (length - radius) / radius
+    return step * min(1.0, radius / max(float(np.linalg.norm(step)), 1e-300))
+
+
 def _trust_region_step(
     gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
 ) -> Float[np.ndarray, " n"]:
     """Return the step of at most `radius` that minimises the quadratic model."""
     newton = newton_step(gradient, hessian, floor=1e-14 * max(1.0, float(np.abs(np.diag(hessian)).max(initial=0.0))))
-    if newton is not None and np.linalg.norm(newton) <= radius:
-        return newton
+    if newton is not None:
+        return newton if np.linalg.norm(newton) <= radius else _damped_step(gradient, hessian, radius)
     values, vectors = np.linalg.eigh(hessian)
     slope = vectors.T @ gradient
     floor = 1e-14 * max(1.0, float(np.abs(values).max()))

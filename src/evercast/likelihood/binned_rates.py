@@ -123,12 +123,16 @@ class Curvature:
 
     Args:
         gradient: (points, own + 1).
+        jacobian: (points, channels, bins, global) derivatives of the rates.
+        slots: (points, channels, bins, slots) derivatives of the rates by the bin factors of each bin.
         hessian: (points, own + 1, own + 1), but for what `rows` and `shifted` give; None where not asked for.
         rows: (points, rows of the group) sum over bins of weight x gamma x template.
         shifted: (points, rows of the group, global) sum over bins of weight x gamma x derivative of the template.
     """
 
     gradient: Points
+    jacobian: Float[np.ndarray, "points channels bins parameters"]
+    slots: Float[np.ndarray, "points channels bins slots"]
     hessian: Float[np.ndarray, "points own own"] | None
     rows: Float[np.ndarray, "points rows"] | None
     shifted: Float[np.ndarray, "points rows parameters"] | None
@@ -163,7 +167,7 @@ def evaluate_group(
     gradient[:, :n_global] = np.einsum("pcb,pcbn->pn", weight, jacobian)
     add_columns(gradient, group.slots.ravel(), (weight[..., None] * slots).reshape(points, -1), unique=group.unique)
     if not hessian:
-        return Curvature(gradient=gradient, hessian=None, rows=None, shifted=None)
+        return Curvature(gradient=gradient, jacobian=jacobian, slots=slots, hessian=None, rows=None, shifted=None)
     bend = np.where(observed > 0, 2.0 * ratio / values.rates, 0.0)
     matrix = np.zeros((points, n_own + 1, n_own + 1))
     flat = jacobian.reshape(points, -1, n_global)
@@ -175,6 +179,8 @@ def evaluate_group(
     add_columns(shifted, group.shifts.column, np.einsum("pcbs,pcbsv->pcsv", pull, moved))
     return Curvature(
         gradient=gradient,
+        jacobian=jacobian,
+        slots=slots,
         hessian=matrix,
         rows=np.sum(pull * values.template, axis=2).reshape(points, -1),
         shifted=shifted.reshape(points, group.n_rows, n_global),

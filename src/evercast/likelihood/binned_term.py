@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -91,7 +92,28 @@ class BinnedTerm:
     def expand(self, own: Own) -> Expansion:
         """Return value, gradient and Hessian in one evaluation."""
         found = _expand(self._layout, own[None], self._data, derivatives=2)
-        return Expansion(float(found.value[0]), found.gradient[0], found.hessian[0])
+        return Expansion(float(found.value[0]), found.gradient[0], found.hessian[0], partial(self._information, own))
+
+    def _information(self, own: Own) -> Float[np.ndarray, "own own"]:
+        """Return J^T diag(2 / rate) J, the expected information times two."""
+        n = len(own)
+        matrix = np.zeros((n, n))
+        with np.errstate(all="ignore"):
+            factors = evaluate_factors(self._layout, own[None], derivatives=True)
+            for group, observed in zip(self._layout.groups, self._data.observed, strict=True):
+                rates = group_rates(group, factors)
+                part = evaluate_group(self._layout, group, factors, rates, observed, hessian=False)
+                full = np.zeros((*rates.rates.shape[1:], n + 1))
+                full[..., : self._layout.n_global] = part.jacobian[0]
+                channel, bins = np.indices(rates.rates.shape[1:])
+                for slot, values in zip(
+                    np.moveaxis(group.slots, -1, 0), np.moveaxis(part.slots[0], -1, 0), strict=True
+                ):
+                    full[channel, bins, slot] += values
+                flat = full.reshape(-1, n + 1)[:, :n]
+                weight = np.where(rates.rates > 0, 2.0 / rates.rates, 0.0).reshape(-1, 1)
+                matrix += (weight * flat).T @ flat
+        return matrix
 
     def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return per channel the expected events of its bins."""

@@ -6,7 +6,7 @@ the parameters it depends on; `Sum` puts values, gradients and Hessians together
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -28,11 +28,14 @@ class Expansion(NamedTuple):
         value: infinite where the model is not defined or a total intensity is not positive.
         gradient: (parameters,).
         hessian: (parameters, parameters).
+        information: gives a (parameters, parameters) matrix for steps where the Hessian is not positive definite, far
+            from a minimum: the expected information, which has no negative eigenvalue; None where there is none.
     """
 
     value: float
     gradient: Point
     hessian: Float[np.ndarray, "parameters parameters"]
+    information: Callable[[], Float[np.ndarray, "parameters parameters"]] | None = None
 
 
 class Expansions(NamedTuple):
@@ -144,12 +147,20 @@ class Sum:
         """Return -2 ln L, gradient and Hessian."""
         total, gradient = 0.0, np.zeros(self.n_parameters)
         hessian = np.zeros((self.n_parameters, self.n_parameters))
-        for term in self.terms:
-            found = term.expand(theta[term.index])
+        parts = [(term.index, term.expand(theta[term.index])) for term in self.terms]
+        for index, found in parts:
             total += found.value
-            gradient[term.index] += found.gradient
-            hessian[np.ix_(term.index, term.index)] += found.hessian
-        return Expansion(total, gradient, hessian)
+            gradient[index] += found.gradient
+            hessian[np.ix_(index, index)] += found.hessian
+
+        def information() -> Float[np.ndarray, "parameters parameters"]:
+            matrix = np.zeros_like(hessian)
+            for index, found in parts:
+                matrix[np.ix_(index, index)] += found.hessian if found.information is None else found.information()
+            return matrix
+
+        offered = any(found.information is not None for _, found in parts)
+        return Expansion(total, gradient, hessian, information if offered else None)
 
     def expected(self, theta: Point) -> dict[str, Float[np.ndarray, " n"]]:
         """Return the expected events of the channels of all terms."""
