@@ -201,6 +201,20 @@ def test_the_serialization_gets_everything_that_varies_under_its_name(plan: Plan
     assert not [key for key in found if key.startswith("variation") and "polynomials" in key]
 
 
+def test_a_parameter_may_have_the_name_of_another_unit() -> None:
+    content = changed(body(), "systematics.tune.parameter", "replicas")
+    plan = plan_of(changed(content, "systematics.pdf.parameter", "polynomial"))
+    units = plan.by_id()
+    learned = {}
+    for key in ("variation.ratios.replicas", "variation.ratios.polynomial", "replicas.ratios", "evaluation_ratios"):
+        recipe = units[unit(plan, "serialization", "likelihood").inputs[key]].recipe
+        assert isinstance(recipe, EvaluationRecipe)
+        learned[key] = (recipe.learned, recipe.parameter)
+    assert list(learned.values()) == [
+        ("variation", "replicas"), ("variation", "polynomial"), ("replicas", None), ("ratio", None),
+    ]  # fmt: skip
+
+
 def test_studies_are_cut_in_jobs_in_the_order_of_values_and_numbers(plan: Plan) -> None:
     jobs = [one.recipe for one in plan.of_stage("toys") if one.name.startswith("interval")]
     assert [(job.value, job.first, job.count) for job in jobs if isinstance(job, ToysRecipe)] == [

@@ -19,6 +19,7 @@ __all__ = [
     "bare_ensemble",
     "blocks_of",
     "count_events",
+    "evaluated_unit",
     "evaluation_recipe",
     "sample_inputs",
 ]
@@ -85,9 +86,7 @@ def evaluation_recipe(
     samples = _evaluated(builder, ensemble)
     return EvaluationRecipe(
         name=name,
-        ensemble=replace(
-            ensemble, members=members, members_per_block=None, morphing=Morphing(), bootstrap=None,
-        ),
+        ensemble=replace(ensemble, members=members, members_per_block=None, morphing=Morphing(), bootstrap=None),
         process_samples={process: analysis.processes[process].sample for process in ensemble.processes},
         samples=samples,
         roles={sample: analysis.samples[sample].role for sample in samples},
@@ -106,10 +105,17 @@ def add_evaluation(
     builder: Builder, name: str, recipe: EvaluationRecipe, *, inputs: Mapping[str, str], networks: int
 ) -> None:
     """Add an evaluation whose `inputs` are its blocks, and varied events where it needs them."""
-    resources = evaluation_resources(
-        recipe.ensemble, events=count_events(builder, *recipe.samples), networks=networks,
-    )  # fmt: skip
+    events = count_events(builder, *recipe.samples)
+    resources = evaluation_resources(recipe.ensemble, events=events, networks=networks)
     everything = sample_inputs(builder, *recipe.samples) | dict(inputs)
-    builder.made["evaluation", name] = (
-        builder.add("evaluation", name, recipe, inputs=everything, resources=resources),
-    )
+    unit = builder.add("evaluation", name, recipe, inputs=everything, resources=resources)
+    builder.made["evaluation", _thing(recipe.name, recipe.learned, recipe.parameter)] = (unit,)
+
+
+def evaluated_unit(builder: Builder, name: str, learned: str, *, parameter: str | None = None) -> str:
+    """Return the id of an evaluation of the ensemble `name`, of the kind `learned`; `parameter` for a variation."""
+    return builder.one("evaluation", _thing(name, learned, parameter))
+
+
+def _thing(name: str, learned: str, parameter: str | None) -> str:
+    return f"{name} {learned} {parameter or ''}".rstrip()

@@ -18,6 +18,7 @@ from evercast.plan.recipes import (
     TrainingStatisticsRecipe,
 )
 from evercast.plan.selections import data_sample, model_samples, varied_unit
+from evercast.plan.series import evaluated_unit
 from evercast.plan.variations import density_variations
 from evercast.spec.model import BinnedChannel, Ensemble, Inference, Morphing, ToyStudy, UnbinnedChannel
 from evercast.spec.systematics import directions_of, processes_of
@@ -34,7 +35,7 @@ def add_serialization(builder: Builder) -> None:
     for name in analysis.ensembles:
         inputs |= _ratios(builder, name) | _morphs(builder, name)
         if _has_modes(builder, name):
-            inputs[f"replicas.{name}"] = builder.one("evaluation", f"{name}-replicas")
+            inputs[f"replicas.{name}"] = evaluated_unit(builder, name, "replicas")
     inputs |= {f"source_{name}": add_fetch(builder, name) for name in _template_sources(builder)}
     recipe = SerializationRecipe(
         analysis=analysis.name, title=analysis.title, metadata=analysis.metadata, selection=analysis.selection,
@@ -50,7 +51,7 @@ def add_serialization(builder: Builder) -> None:
 
 
 def _ratios(builder: Builder, name: str) -> dict[str, str]:
-    inputs = {f"evaluation_{name}": builder.one("evaluation", name)}
+    inputs = {f"evaluation_{name}": evaluated_unit(builder, name, "ratio")}
     for process in builder.analysis.ensembles[name].processes:
         inputs |= _numbered(builder, f"block.{name}.{process}", f"{name} {process}")
     return inputs
@@ -66,11 +67,12 @@ def _morphs(builder: Builder, name: str) -> dict[str, str]:
     inputs: dict[str, str] = {}
     if builder.analysis.ensembles[name].morphing.kind == "parametric":
         for process in dict.fromkeys(item.process for item in variations):
-            inputs[f"polynomial.{name}"] = builder.one("evaluation", f"{name}-polynomial")
+            inputs[f"polynomial.{name}"] = evaluated_unit(builder, name, "polynomial")
             inputs |= _numbered(builder, f"polynomial_block.{name}.{process}", f"{name} polynomial {process}")
         return inputs
     for item in variations:
-        inputs[f"variation.{name}.{item.parameter}"] = builder.one("evaluation", f"{name}-{item.parameter}")
+        unit = evaluated_unit(builder, name, "variation", parameter=item.parameter)
+        inputs[f"variation.{name}.{item.parameter}"] = unit
         for direction in item.directions:
             label = f"variation_block.{name}.{item.parameter}.{item.process}.{direction}"
             inputs |= _numbered(builder, label, f"{name} {item.parameter} {item.process}.{direction}")
@@ -188,7 +190,7 @@ def add_training_statistics(builder: Builder, likelihood: str) -> None:
         inputs |= _ratios(builder, name)
         samples |= {*ensemble.reference, *(analysis.processes[process].sample for process in ensemble.processes)}
         if ensemble.bootstrap is not None:
-            inputs[f"replicas.{name}"] = builder.one("evaluation", f"{name}-replicas")
+            inputs[f"replicas.{name}"] = evaluated_unit(builder, name, "replicas")
     inputs |= {f"sample_{name}": builder.one("selection", name) for name in analysis.samples if name in samples}
     recipe = TrainingStatisticsRecipe(
         likelihood=likelihood, spec=spec, process_samples={key: one.sample for key, one in analysis.processes.items()},
