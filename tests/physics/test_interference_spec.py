@@ -11,13 +11,14 @@ from jaxtyping import Float64
 
 from evercast.artifacts.event_table import read_event_table
 from evercast.inference.minima import find_minima
+from evercast.inference.outcome import compute_outcome
 from evercast.inference.profile import Profile
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel, BinnedSample, LikelihoodModel, ParameterModel
 from evercast.plan import make_plan
 from evercast.plan.recipes import GenerationRecipe, SelectionRecipe, Task
 from evercast.spec import load_analysis
-from evercast.spec.model import Analysis, EventFile
+from evercast.spec.model import Analysis, EventFile, Inference
 from evercast.stages import generation, selection
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "specs" / "interference" / "analysis.yaml"
@@ -176,6 +177,23 @@ def test_the_rate_has_two_solutions_and_both_are_reported(samples: dict[str, Sel
     assert len(interval.segments) == 2
     for value, segment in zip(sorted((second, 1.0)), interval.segments, strict=True):
         assert segment.low < value < segment.high
+
+
+def test_both_solutions_lie_inside_of_the_contours(samples: dict[str, Selected]) -> None:
+    """The best fit alone and its uncertainty would leave the other one out."""
+    model = rate_model({name: sample.total for name, sample in samples.items()}, 1.0)
+    peak = BinnedSample(name="peak", nominal=np.array([1000.0]), coefficient="k")
+    control = BinnedChannelModel(name="CR", samples=(peak,), observed=np.array([1000.0]))
+    k = ParameterModel(name="k", initial=1.0, bounds=(0.5, 1.5))
+    both = replace(model, parameters=(*model.parameters, k), channels=(*model.channels, control))
+    inference = Inference(scan_range=(0.0, 1.8), scan_points=61, contours=(("mu", "k"),), impacts=False)
+    outcome = compute_outcome(Likelihood(both), inference=inference)
+    assert len(outcome.minima) == 2
+    lines = outcome.contours[0].levels[0].lines
+    for minimum in outcome.minima:
+        around = [line for line in lines if line[:, 0].min() < minimum.value < line[:, 0].max()]
+        assert around
+        assert all(np.allclose(line[0], line[-1]) for line in around)  # closed: not cut by the edge of the grid
 
 
 def test_the_second_solution_is_where_the_document_says(samples: dict[str, Selected]) -> None:

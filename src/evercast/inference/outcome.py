@@ -10,7 +10,7 @@ import numpy as np
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asymptotics import Significance, significance
-from evercast.inference.contours import Contour, contour
+from evercast.inference.contours import Contour, contour, contour_range
 from evercast.inference.fit import FitResult, poi_of
 from evercast.inference.goodness import GoodnessOfFit, goodness_of_fit
 from evercast.inference.impacts import Correlation, Impact, correlation_of, impacts_of
@@ -37,6 +37,7 @@ from evercast.spec.model import Inference
 __all__ = ["Outcome", "compute_outcome", "outcome_to_json", "settled"]
 
 _MAX_MINIMA = 10
+_BELOW_CONTOURS = 6.0  # t of the line at 95 % in two parameters
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ def _outcome_at(likelihood: Likelihood, profile: Profile, inference: Inference) 
     problems: list[str] = [f"the fit at {name} = {value:.6g} failed: {reason}" for value, reason in scan.failed]
     interval = _or_problem(lambda: profile.interval(inference.confidence_level, scan=scan), problems)
     minima = find_minima(likelihood, profile, scan.minima)
-    contours = _contours(likelihood, profile, inference, problems)
+    contours = _contours(likelihood, profile, inference, minima, problems)
     limit = None
     if inference.limit is not None:
         limit = _or_problem(lambda: _limit(likelihood, name, inference.limit), problems)
@@ -156,17 +157,29 @@ def _or_problem(compute: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _contours(
-    likelihood: Likelihood, profile: Profile, inference: Inference, problems: list[str]
+    likelihood: Likelihood, profile: Profile, inference: Inference, minima: Sequence[LocalMinimum], problems: list[str]
 ) -> tuple[Contour, ...]:
     found: list[Contour] = []
     for pair in inference.contours:
-        entry = _or_problem(lambda pair=pair: contour(likelihood, *pair, best=profile.best), problems)  # type: ignore[misc]
+        entry = _or_problem(lambda pair=pair: _contour(likelihood, profile, pair, minima), problems)  # type: ignore[misc]
         if entry is None:
             continue
         if entry.best is not profile.best:
             profile.best = entry.best
         found.append(entry)
     return tuple(found)
+
+
+def _contour(
+    likelihood: Likelihood, profile: Profile, pair: tuple[str, str], minima: Sequence[LocalMinimum]
+) -> Contour:
+    """Return the contour on a grid that has every minimum inside that lies below its lines."""
+    fits = [one.fit for one in minima if one.t < _BELOW_CONTOURS] if len(minima) > 1 else []
+    if not fits or any(name not in likelihood.names for name in pair):
+        return contour(likelihood, *pair, best=profile.best)
+    spans = [[contour_range(likelihood, one, name) for one in (profile.best, *fits)] for name in pair]
+    first, second = ((min(low for low, _ in span), max(high for _, high in span)) for span in spans)
+    return contour(likelihood, *pair, best=profile.best, ranges=(first, second))
 
 
 def _not_positive(entry: Positivity) -> str:
