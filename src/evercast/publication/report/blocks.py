@@ -29,7 +29,7 @@ class Cell:
 class Table:
     """A table; long ones are folded away behind their title; a `stacked` one becomes cards on a narrow screen."""
 
-    title: str
+    title: str | Markup
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str | Markup | None = None

@@ -206,7 +206,7 @@ def impacts(name: str, items: tuple[Impact, ...], *, axis: str, caption: str | M
         width, height = left + 6.4, 1.85 + 0.36 * len(items)
         figure = Figure(figsize=(width, height))
         grid = figure.add_gridspec(
-            1, 2, left=left / width, right=1 - 0.25 / width, bottom=0.75 / height, top=1 - 0.45 / height, wspace=0.06,
+            1, 2, left=left / width, right=1 - 0.25 / width, bottom=0.75 / height, top=1 - 0.45 / height, wspace=0.13,
             width_ratios=(2, 3),
         )  # fmt: skip
         draw_ranked_pulls(figure.add_subplot(grid[0]), items)

@@ -285,7 +285,7 @@ def _goodness(analysis: Analysis, results: tuple[LikelihoodResult, ...]) -> Tabl
                 Cell(likelihood_title(analysis, result.name)), Cell(name),
                 Cell(part.text("kind") or ("together" if name == "all channels" else "–")),
                 Cell(_number(part.number("statistic")), "number"),
-                Cell("–" if freedom is None else f"{freedom:.0f}", "number"),
+                Cell(f"{freedom:.0f}" if freedom else "–", "number"),
                 Cell(_number(part.number("p")), "number"), Cell(_number(toys), "number"),
             ))  # fmt: skip
     headers = ("likelihood", "channel", "test", "statistic", "degrees of freedom", "p", "p from pseudo-experiments")

@@ -98,6 +98,8 @@ def results_section(
     """
     shown = tuple(result for result in results if result.trusted)
     blocks: list[Block] = [_table(analysis, results, training)]
+    remarks = _remarks(analysis, shown)
+    blocks += [remarks] if remarks.rows else []
     drawings = [d for d in (_profiles(analysis, shown, label), _intervals(analysis, shown, label)) if d is not None]
     if drawings:
         blocks.append(Gallery(drawings=tuple(drawings), pair=True))
@@ -152,16 +154,15 @@ def _table(analysis: Analysis, results: tuple[LikelihoodResult, ...], training: 
         "limit expected", "from training statistics", "fit guard",
     )  # fmt: skip
     rows = [_row(analysis, result, training.get(result.name, JsonView())) for result in results]
-    optional = {"limit observed", "limit expected", "from training statistics"}
-    kept = [
-        column
-        for column, header in enumerate(headers)
-        if header not in optional
-        or any(row[column].text not in ("–", BLINDED) for row in rows)
-        or (header == "limit observed" and any(row[column + 1].text != "–" for row in rows))
-    ]
+    limits = any(row[column].text not in ("–", BLINDED) for row in rows for column in (6, 7))
+    shown = {
+        "parameter": len({result.poi for result in results}) > 1, "limit observed": limits, "limit expected": limits,
+        "from training statistics": any(row[8].text != "–" for row in rows),
+    }  # fmt: skip
+    kept = [column for column, header in enumerate(headers) if shown.get(header, True)]
+    title = "Results" if shown["parameter"] else Markup("Results for {}").format(poi_markup(analysis, results[0]))
     return Table(
-        title="Results", headers=tuple(headers[column] for column in kept), note=_note(results), stacked=True,
+        title=title, headers=tuple(headers[column] for column in kept), note=_note(results), stacked=True,
         rows=tuple(tuple(row[column] for column in kept) for row in rows),
     )  # fmt: skip
 
@@ -181,19 +182,16 @@ def _row(analysis: Analysis, result: LikelihoodResult, training: JsonView) -> tu
         Cell(seen, "number"),
         Cell(_expected_limit(observed, expected), "number"),
         Cell(_training(training) if trusted else "–", "number"),
-        Cell("; ".join(("passed" if trusted else result.status, *result.guard)), "good" if trusted else "bad"),
+        Cell("passed" if trusted else "; ".join((result.status, *result.guard)), "good" if trusted else "bad"),
     )
 
 
 def _expected_limit(observed: UpperLimit | None, expected: UpperLimit | None) -> str:
-    """Return the median expected limit with the distances to one standard deviation."""
+    """Return the median expected limit; its band stands with the other limits."""
     limit = observed if observed is not None and observed.band.size == 5 else expected
     if limit is None:
         return "–"
-    if limit.band.size != 5:
-        return with_limit(limit)
-    low, middle, high = (float(value) for value in limit.band[1:4])
-    return f"< {middle:.3g} (+{high - middle:.2g} −{middle - low:.2g})"
+    return with_limit(limit) if limit.band.size != 5 else f"< {float(limit.band[2]):.3g}"
 
 
 def _training(body: JsonView) -> str:
@@ -204,6 +202,12 @@ def _training(body: JsonView) -> str:
             if sigma is not None:
                 return f"± {sigma:.2g}"
     return "–"
+
+
+def _remarks(analysis: Analysis, results: tuple[LikelihoodResult, ...]) -> Table:
+    """Return what the guard of each fit that passed has to say all the same."""
+    rows = tuple((Cell(_title(analysis, result)), Cell(text)) for result in results for text in result.guard)
+    return Table(title="Remarks of the fits", headers=("likelihood", "remark"), rows=rows, folded=len(rows) > 6)
 
 
 def _note(results: tuple[LikelihoodResult, ...]) -> str | None:

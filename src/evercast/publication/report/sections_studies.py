@@ -234,7 +234,7 @@ def _estimators(analysis: Analysis, unit: Unit, body: JsonView) -> Table:
             ))  # fmt: skip
     headers = ("estimator", "data", "σ from the training", "σ of the fit", "together", "what it sees", "what not")
     title = f"Uncertainty of the parameter of interest: {likelihood_title(analysis, unit.name)}"
-    return Table(title=title, headers=headers, rows=tuple(rows))
+    return Table(title=title, headers=headers, rows=tuple(rows), stacked=True)
 
 
 def _number(value: float | None) -> str:
