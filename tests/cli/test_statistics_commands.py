@@ -103,7 +103,10 @@ def test_text_names_the_likelihood_its_data_and_the_guard(
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(command: str) -> None:
     text = CliRunner().invoke(COMMANDS[command].command, ["--help"]).output
-    assert "LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run." in " ".join(text.split())
+    assert (
+        "LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document."
+        in " ".join(text.split())
+    )
     assert f"Example: evercast {command}" in text
 
 

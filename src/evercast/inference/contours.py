@@ -32,7 +32,7 @@ class Level:
 
     confidence_level: float
     t: float
-    lines: tuple[Float[np.ndarray, "points two"], ...]
+    lines: tuple[Float[np.ndarray, "_ 2"], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,7 +141,7 @@ def _grid(
 
 
 def _predicted(
-    likelihood: Likelihood, best: FitResult, held: Sequence[int], grid: Float[np.ndarray, "points two"]
+    likelihood: Likelihood, best: FitResult, held: Sequence[int], grid: Float[np.ndarray, "_ 2"]
 ) -> Float[np.ndarray, "points parameters"]:
     """Return where the other parameters are expected: linearly, by the Hessian of the best fit, within two sigma."""
     theta, places = np.tile(best.theta, (len(grid), 1)), np.array(held, dtype=np.int64)

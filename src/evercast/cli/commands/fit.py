@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Fit LIKELIHOOD: best values with uncertainties from the Hessian.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
     """
     from evercast.cli.tables import fit_table
     from evercast.inference.fit import fit, poi_of

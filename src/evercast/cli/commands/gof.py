@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Goodness of fit of LIKELIHOOD: saturated model for bins, energy test for unbinned channels; p-values from toys.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run. Without --toys, only bins get a p-value
-    (chi2).
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. Without
+    --toys, only bins get a p-value (chi2).
     """
     from evercast.cli.statistics_tables import goodness_table
     from evercast.inference.fit import fit, poi_of

@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Impacts of the nuisance parameters of LIKELIHOOD by shifted global observables and by covariance, with pulls.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
     """
     from evercast.cli.statistics_tables import impact_table
     from evercast.inference.fit import fit, poi_of

@@ -32,7 +32,8 @@ def command(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Upper limit of LIKELIHOOD by CLs, observed and for five quantiles of the background; asymptotic, or from toys.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run. With --expected the data are not looked at.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. With
+    --expected the data are not looked at.
     """
     from evercast.cli.statistics_tables import limit_table
     from evercast.inference.asymptotics import guards_to_json

@@ -45,7 +45,7 @@ def command(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Scan t = -2 ln of the profile likelihood ratio of LIKELIHOOD: interval of one parameter, contours of two.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
     """
     from evercast.inference.fit import poi_of
 

@@ -27,7 +27,7 @@ def command(
 ) -> None:
     """Significance of LIKELIHOOD against the absence of the signal (q0), asymptotic; with --toys also from toys.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
     """
     from evercast.cli.statistics_tables import toy_significance_lines
     from evercast.cli.tables import significance_table

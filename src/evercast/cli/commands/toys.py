@@ -42,8 +42,8 @@ def command(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Throw and fit pseudo-experiments of LIKELIHOOD; global observables are thrown too.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, or the folder of a run. The same seed and number give the same
-    pseudo-experiment, whatever their count.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. The same
+    seed and number give the same pseudo-experiment, whatever their count.
     """
     from evercast.artifacts.arrays import write_arrays
     from evercast.cli.statistics_tables import toys_table
