@@ -2,8 +2,8 @@
 
     python benchmarks/evaluation.py --events 200000 --members 8
 
-Row B1 of the table of speeds. The log ratios must agree before the times count. The clock is CPU time of the process;
-contestants take turns, and the best turn of each counts. Peak memory is that of a fresh process for each contestant.
+Rows B1 and B3 of the table of speeds. The log ratios must agree before the times count. The clock is CPU time of the
+process; contestants take turns, and the best turn of each counts. Peak memory is that of a fresh process for each.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -26,6 +27,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+from evercast.artifacts.arrays import read_arrays, write_arrays  # noqa: E402
 from evercast.networks.architecture import Architecture, Weights  # noqa: E402
 from evercast.networks.evaluation import ensemble_log_ratio  # noqa: E402
 from evercast.networks.mlp import Mlp  # noqa: E402
@@ -102,6 +104,27 @@ def torch_chunks(weights: Weights, chunk: int | None) -> Callable[[np.ndarray], 
     return run
 
 
+def from_zarr_to_zarr(
+    architecture: Architecture, weights: Weights, events: int, folder: Path
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Observables are read with their digests checked, log ratios are written with theirs, each time anew."""
+    write_arrays(folder / "events.zarr", {"observables": inputs(events)}, {})
+    fold = np.zeros(events, dtype=np.int64)
+
+    def run(_: np.ndarray) -> np.ndarray:
+        observables = read_arrays(folder / "events.zarr")["observables"]
+        found = ensemble_log_ratio(architecture, weights, observables, fold).log_ratio
+        target = Path(tempfile.mkdtemp(dir=folder)) / "ratios.zarr"
+        write_arrays(target, {"log_ratio": found.astype(np.float32)[:, None]}, {})
+        return found
+
+    return run
+
+
+def inputs(events: int) -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(events, INPUTS)).astype(np.float32)
+
+
 def arguments_of() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=100_000)
@@ -113,13 +136,14 @@ def arguments_of() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def contestants_of(arguments: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def contestants_of(arguments: argparse.Namespace, folder: Path) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     names = tuple(f"x{i}" for i in range(INPUTS))
     architecture = Architecture(observables=names, width=arguments.width, depth=arguments.depth, activation="silu")
     weights = ensemble(architecture, arguments.members)
     fold = np.zeros(arguments.events, dtype=np.int64)
     contestants: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "evercast, chunks": lambda x: ensemble_log_ratio(architecture, weights, x, fold).log_ratio,
+        "evercast, zarr to zarr": from_zarr_to_zarr(architecture, weights, arguments.events, folder),
         "JAX, whole arrays": whole_arrays_jax(architecture, weights),
         "numpy, whole arrays": whole_arrays_numpy(weights),
     }
@@ -150,9 +174,13 @@ def peak_memory(name: str) -> float:
 
 
 def main() -> None:
-    arguments = arguments_of()
-    contestants = contestants_of(arguments)
-    x = np.random.default_rng(2).normal(size=(arguments.events, INPUTS)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        compare(arguments_of(), Path(folder))
+
+
+def compare(arguments: argparse.Namespace, folder: Path) -> None:
+    contestants = contestants_of(arguments, folder)
+    x = inputs(arguments.events)
     if arguments.memory_of:
         contestants[arguments.memory_of](x)
         lines = Path("/proc/self/status").read_text().splitlines()
