@@ -151,7 +151,7 @@ def test_the_value_is_the_definition_and_derivatives_are_those_of_differences(se
 
 
 def test_the_information_is_the_hessian_on_expected_counts() -> None:
-    """On counts equal to the rates the second derivatives of the rates have weight zero, and J^T (2 / rate) J is left."""
+    """On counts equal to the rates their second derivatives have weight zero, and J^T (2 / rate) J is left."""
     model = random_model(3)
     theta = random_point(model, np.random.default_rng(9))
     term = BinnedTerm(model.parameters, model.channels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from evercast.artifacts.likelihood_folder import INDEX_FILE, open_likelihood, re
 from evercast.errors import IntegrityError, InvalidInput, UsageError
 from evercast.likelihood.combination import combine
 from evercast.likelihood.histfactory import apply_patch, patch_of_set, patches_of_set, read_workspace
-from evercast.likelihood.model import LikelihoodModel
+from evercast.likelihood.model import LikelihoodModel, Modifier
 from evercast.likelihood.reparametrise import Parametrisation, reparametrise
 from evercast.spec.documents import load_document
 
@@ -88,9 +88,11 @@ def _open(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
     return _workspace(_patched(body, source), source, name)
 
 
-def _workspace(body: Mapping[str, object], source: LikelihoodSource, name: str) -> LikelihoodModel:
+def _workspace(
+    body: Mapping[str, object], source: LikelihoodSource, name: str, known: dict[int, Modifier | None] | None = None
+) -> LikelihoodModel:
     settings = {kind: {"interpcode": code} for kind, code in (source.interpolation or {}).items()}
-    return read_workspace(body, measurement=source.measurement, modifier_settings=settings, name=name)
+    return read_workspace(body, measurement=source.measurement, modifier_settings=settings, name=name, known=known)
 
 
 def _combined(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
@@ -178,11 +180,13 @@ class PatchedWorkspace:
         source: of the workspace, without a patch.
         workspace: the background.
         patches: name -> JSON patch, in the order of the patchset.
+        known: identity of each modifier in `workspace` -> what was read from it, or None: most stand in every patch.
     """
 
     source: LikelihoodSource
     workspace: Mapping[str, object]
     patches: Mapping[str, Sequence[object]]
+    known: dict[int, Modifier | None]
 
     def model(self, name: str) -> LikelihoodModel:
         """Return the likelihood with the patch of that name.
@@ -191,7 +195,7 @@ class PatchedWorkspace:
             InvalidInput: the patch does not fit, or the patched workspace is not valid.
         """
         body = apply_patch(self.workspace, self.patches[name])
-        model = _workspace(body, self.source, f"{self.source.path.stem} + {name}")
+        model = _workspace(body, self.source, f"{self.source.path.stem} + {name}", self.known)
         if self.source.parametrisation is None:
             return model
         return reparametrise(model, load_document(self.source.parametrisation, "parametrisation", Parametrisation))
@@ -218,7 +222,20 @@ def open_patchset(source: LikelihoodSource) -> PatchedWorkspace:
         patches = dict(patches_of_set(patchset))
     if not patches:
         raise InvalidInput("there is no patch", code="workspace.patch", where=str(source.patchset))
-    return PatchedWorkspace(source=replace(source, patchset=None), workspace=workspace, patches=patches)
+    known: dict[int, Modifier | None] = {
+        id(entry): None for entry in _objects(workspace, ("channels", "samples", "modifiers"))
+    }
+    return PatchedWorkspace(source=replace(source, patchset=None), workspace=workspace, patches=patches, known=known)
+
+
+def _objects(parent: object, keys: Sequence[str]) -> Iterator[object]:
+    """Yield what stands below nested keys of lists of objects; what has another form is left to the reader."""
+    if not keys:
+        yield parent
+        return
+    entries = parent.get(keys[0]) if isinstance(parent, Mapping) else None
+    for entry in entries if isinstance(entries, list) else []:
+        yield from _objects(entry, keys[1:])
 
 
 def _patch_list(value: object, path: Path) -> list[object]:

@@ -145,21 +145,10 @@ def _group(
     n_samples, n_bins = max(len(channel.samples) for channel in channels), len(channels[0].observed)
     shape = (len(channels), n_bins, n_samples)
     nominal = np.zeros(shape)
-    keys: dict[tuple[str, str], int] = {}
-    for channel in channels:
-        for sample in channel.samples:
-            for m in sample.modifiers:
-                if isinstance(m, HistoSys):
-                    keys.setdefault((m.parameter, m.code), len(keys))
-    up, down = np.zeros((*shape, len(keys))), np.zeros((*shape, len(keys)))
     for i, channel in enumerate(channels):
         for j, sample in enumerate(channel.samples):
             nominal[i, :, j] = sample.nominal
-            for m in sample.modifiers:
-                if isinstance(m, HistoSys):
-                    k = keys[m.parameter, m.code]
-                    up[i, :, j, k] += m.up - sample.nominal
-                    down[i, :, j, k] += sample.nominal - m.down
+    keys, up, down = _differences(channels, nominal)
     gamma = _gamma(channels, shape, position)
     slots, member = _slots(gamma, len(position))
     real = slots[slots < len(position)]
@@ -170,6 +159,35 @@ def _group(
         ),
         gamma=gamma, slots=slots, member=member, unique=len(np.unique(real)) == len(real),
     )  # fmt: skip
+
+
+def _differences(
+    channels: Sequence[BinnedChannelModel], nominal: Float[np.ndarray, "channels bins samples"]
+) -> tuple[
+    Mapping[tuple[str, str], int],
+    Float[np.ndarray, "channels bins samples shifts"],
+    Float[np.ndarray, "channels bins samples shifts"],
+]:
+    """Return (parameter, code) -> shift, and the differences of the varied templates to the nominal one."""
+    keys: dict[tuple[str, str], int] = {}
+    places: list[tuple[int, int, int]] = []
+    found: list[HistoSys] = []
+    for i, channel in enumerate(channels):
+        for j, sample in enumerate(channel.samples):
+            for m in sample.modifiers:
+                if isinstance(m, HistoSys):
+                    places.append((i, j, keys.setdefault((m.parameter, m.code), len(keys))))
+                    found.append(m)
+    n_channels, n_bins, n_samples = nominal.shape
+    place = np.array(places, dtype=np.int64).reshape(-1, 3).T
+    base = nominal[place[0], :, place[1]]
+    result = []
+    for varied, sign in (([m.up for m in found], 1.0), ([m.down for m in found], -1.0)):
+        difference = np.zeros((n_channels, n_samples, len(keys), n_bins))
+        values = np.array(varied, dtype=float).reshape(-1, n_bins)
+        np.add.at(difference, (place[0], place[1], place[2]), sign * (values - base))
+        result.append(np.ascontiguousarray(np.moveaxis(difference, 3, 1)))
+    return keys, result[0], result[1]
 
 
 def _gamma(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import jsonpatch
@@ -51,7 +52,7 @@ def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Map
     result: object = dict(workspace)
     try:
         for entry in patch:
-            operation = copy.deepcopy(dict(mapping_of(entry, "$")))
+            operation = dict(mapping_of(entry, "$"))
             for key in ("path", "from"):
                 if key in operation:
                     _copy_along(result, jsonpointer.JsonPointer(str(operation[key])).parts)
@@ -115,6 +116,7 @@ def read_workspace(
     measurement: str | None = None,
     modifier_settings: Mapping[str, Mapping[str, str]] | None = None,
     name: str = "workspace",
+    known: dict[int, Modifier | None] | None = None,
 ) -> LikelihoodModel:
     """Return the likelihood of a pyhf workspace.
 
@@ -124,11 +126,14 @@ def read_workspace(
         modifier_settings: interpolation codes as pyhf takes them, ``{"normsys": {"interpcode": "code1"}}``; `normsys`
             has code0, code1, code4 (default), `histosys` code0, code2, code4p (default).
         name: for messages and results.
+        known: identity of the JSON object of a modifier -> the modifier read from it before with the same settings, or
+            None, which is then filled in. For patched workspaces, which share what no patch changes; objects named
+            here must outlive it.
 
     Raises:
         InvalidInput: the document is not a valid workspace; the message holds the JSON path.
     """
-    codes = _codes(modifier_settings or {})
+    reading = _Reading(_codes(modifier_settings or {}), {} if known is None else known)
     channels = sorted(
         ((text_of(entry, "name", f"$.channels[{i}]"), i, entry) for i, entry in
          enumerate(entries_of(workspace, "channels", "$"))),
@@ -141,7 +146,7 @@ def read_workspace(
     found = _measurement(workspace, measurement)
     config = mapping_of(found.get("config"), "$.measurements.config")
     models = tuple(
-        _channel(channel, entry, observed[channel], parameters, codes, f"$.channels[{position}]")
+        _channel(channel, entry, observed[channel], parameters, reading, f"$.channels[{position}]")
         for channel, position, entry in channels
     )
     return LikelihoodModel(name=name, parameters=parameters.models(config), channels=models)
@@ -173,6 +178,20 @@ def _observations(workspace: Mapping[str, object], channels: Sequence[str]) -> M
     return observed
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Interpolation codes, and modifiers read before."""
+
+    codes: Codes
+    known: dict[int, Modifier | None]
+
+    def keep(self, entry: Mapping[str, object], modifier: Modifier) -> Modifier:
+        """Return the modifier, kept where that was asked for."""
+        if id(entry) in self.known:
+            self.known[id(entry)] = modifier
+        return modifier
+
+
 def _codes(settings: Mapping[str, Mapping[str, str]]) -> Codes:
     """Return the interpolation codes of normsys and histosys."""
     unknown = sorted(settings.keys() - {"normsys", "histosys"})
@@ -193,7 +212,7 @@ def _channel(
     entry: Mapping[str, object],
     observed: np.ndarray,
     parameters: Parameters,
-    codes: Codes,
+    reading: _Reading,
     place: str,
 ) -> BinnedChannelModel:
     samples = []
@@ -201,7 +220,7 @@ def _channel(
         where = f"{place}.samples[{number}]"
         nominal = numbers_of(sample, "data", where)
         modifiers = tuple(
-            _modifier(modifier, name, parameters, codes, f"{where}.modifiers[{i}]")
+            reading.known.get(id(modifier)) or _modifier(modifier, name, parameters, reading, f"{where}.modifiers[{i}]")
             for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True))
         )
         samples.append(BinnedSample(name=text_of(sample, "name", where), nominal=nominal, modifiers=modifiers))
@@ -212,7 +231,7 @@ def _modifier(
     entry: Mapping[str, object],
     channel: str,
     parameters: Parameters,
-    codes: Codes,
+    reading: _Reading,
     place: str,
 ) -> Modifier:
     parameter = text_of(entry, "name", place)
@@ -224,6 +243,6 @@ def _modifier(
     body = mapping_of(entry.get("data"), f"{place}.data")
     if kind == "normsys":
         up, down = number_of(body, "hi", f"{place}.data"), number_of(body, "lo", f"{place}.data")
-        return NormSys(parameter=parameter, up=up, down=down, code=codes[0])
+        return reading.keep(entry, NormSys(parameter=parameter, up=up, down=down, code=reading.codes[0]))
     up_bins, down_bins = (numbers_of(body, key, f"{place}.data") for key in ("hi_data", "lo_data"))
-    return HistoSys(parameter=parameter, up=up_bins, down=down_bins, code=codes[1])
+    return reading.keep(entry, HistoSys(parameter=parameter, up=up_bins, down=down_bins, code=reading.codes[1]))

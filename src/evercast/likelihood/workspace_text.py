@@ -10,6 +10,9 @@ from jaxtyping import Float
 
 from evercast.errors import InvalidInput
 
+_MANY = 8
+"""Numbers from which on an array of them is made and checked at once."""
+
 __all__ = ["entries_of", "flag_of", "mapping_of", "number_of", "numbers_of", "text_of"]
 
 
@@ -93,4 +96,8 @@ def numbers_of(parent: Mapping[str, object], key: str, place: str) -> Float[np.n
     value = parent.get(key)
     if not isinstance(value, list) or not value:
         raise _wrong("a list of numbers", value, f"{place}.{key}")
+    if len(value) > _MANY and all(type(entry) is float or type(entry) is int for entry in value):
+        numbers = np.array(value, dtype=float)
+        if np.isfinite(numbers).all():
+            return numbers
     return np.array([_number(entry, f"{place}.{key}[{number}]") for number, entry in enumerate(value)])
