@@ -37,7 +37,7 @@ def task(tmp_path: Path, name: str, *, neural: LikelihoodModel | None = None) ->
     }
     write_index(folder, Index(schema="likelihood-index/1.0.0", analysis="toy", run_id="0" * 64, likelihoods=entries))
     for part in ("out", "checkpoint"):
-        (tmp_path / part).mkdir()
+        (tmp_path / part).mkdir(parents=True)
     recipe = FitRecipe(likelihood=name, inference=INFERENCE)
     inputs = {"likelihood": tmp_path / "unit"}
     return Task(recipe=recipe, inputs=inputs, output=tmp_path / "out", checkpoint=tmp_path / "checkpoint")
@@ -99,3 +99,34 @@ def test_an_unknown_or_changed_likelihood_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("SR", "SX", 1))
     with pytest.raises(IntegrityError, match="sha256"):
         run(damaged)
+
+
+def test_a_blind_channel_leaves_expected_results_only(tmp_path: Path) -> None:
+    base = counting_model(width=0.1)
+    blind = replace(base, channels=(replace(base.channels[0], blind=True),))
+    hidden = task(tmp_path / "a", "neural", neural=blind)
+    body = result(hidden)
+    assert (body["status"], body["blinded"], body["observed"]) == ("blinded", ["SR"], None)
+    assert body["expected"]["fit"]["parameters"]["mu"]["value"] == pytest.approx(1.0, abs=1e-5)
+    assert body["guard"]["passed"] is True
+    shown = task(tmp_path / "b", "neural", neural=blind)
+    recipe = replace(shown.recipe, inference=replace(INFERENCE, unblind=True))
+    body = result(replace(shown, recipe=recipe))
+    assert (body["status"], body["blinded"]) == ("ok", [])
+    assert body["observed"]["fit"]["parameters"]["mu"]["value"] == pytest.approx(1.2, abs=1e-3)
+
+
+def test_limit_impacts_and_contours_are_there_where_asked_for(tmp_path: Path) -> None:
+    asked = task(tmp_path, "binned")
+    inference = replace(INFERENCE, limit=0.95, contours=(("mu", "jes"),))
+    body = result(replace(asked, recipe=replace(asked.recipe, inference=inference)))
+    for side in ("observed", "expected"):
+        part = body[side]
+        assert len(part["limit"]["expected"]) == 5
+        assert (part["limit"]["observed"] is None) == (side == "expected")
+        assert part["impacts"][0].keys() >= {"parameter", "pull", "constraint", "up", "down", "covariance", "local"}
+        assert part["contours"][0]["parameters"] == ["mu", "jes"]
+        assert part["minima"][0]["t"] == 0.0
+        names = part["correlation"]["names"]
+        assert [len(row) for row in part["correlation"]["matrix"]] == [len(names)] * len(names)
+        assert part["goodness_of_fit"]["channels"].keys() == {"SR", "CR"}
