@@ -242,7 +242,11 @@ class UnbinnedBatch:
             )
             for number, (point, row, reference, numbers) in enumerate(zip(own, rows, references, sets, strict=True))
         ]
-        return Expansions(*(np.array(entries) for entries in zip(*parts, strict=True)))
+        return Expansions(
+            np.array([part.value for part in parts]),
+            np.array([part.gradient for part in parts]),
+            np.array([part.hessian for part in parts]),
+        )
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
