@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evercast.likelihood.model import EventSet
@@ -74,6 +73,8 @@ def blocks(events: EventSet, size: int = BLOCK) -> Iterator[tuple[int, EventSet]
 def resident(events: EventSet, *, length: int | None = None, scale: float = 1.0) -> Chunk:
     """Return the events on the default device, in the types in which they are stored; weights in float64.
 
+    On a CPU columns at an address that XLA can use are not copied: they must not change afterwards.
+
     Args:
         events: a set in memory.
         length: filled with weight 0 to it; None: `padded_length`.
@@ -92,4 +93,4 @@ def resident(events: EventSet, *, length: int | None = None, scale: float = 1.0)
     ratio, up, down, terms = (filled(values) for values in columns)
     weight = np.pad(weight, (0, missing)) if missing else weight
     with jax.enable_x64(new_val=True):
-        return Chunk(*(jnp.asarray(values) for values in (ratio, weight, up, down, terms)))
+        return Chunk(*(jax.device_put(values, may_alias=True) for values in (ratio, weight, up, down, terms)))
