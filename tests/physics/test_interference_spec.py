@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,8 +84,6 @@ def select(folder: Path, analysis: Analysis, name: str, *, mu: float = 1.0, seed
 
 
 def cross_section(folder: Path) -> float:
-    import json  # noqa: PLC0415
-
     return float(json.loads((folder / "summary.json").read_text())["cross_section_pb"])
 
 
@@ -115,6 +115,14 @@ def test_the_experiment_takes_the_settings_and_cross_sections_of_the_document(an
         normalisation = analysis.samples[name].normalisation
         assert normalisation is not None
         assert f"{normalisation.cross_section_pb}" in text
+
+
+def test_the_tutorial_quotes_the_document() -> None:
+    text = (DOCUMENT.parents[2] / "docs" / "tutorial" / "interference.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= 5
+    lines = set(DOCUMENT.read_text(encoding="utf-8").splitlines())
+    assert [line for block in blocks for line in block.splitlines() if line not in lines] == []
 
 
 @pytest.mark.parametrize("mu", [0.25, 4.0])
