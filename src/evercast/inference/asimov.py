@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evercast.errors import InvalidInput, NumericalFailure
-from evercast.inference.intensity import log_ratios_at, reference_measure
+from evercast.inference.intensity import positive_intensity, reference_measure
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
     BinnedChannelModel,
@@ -113,7 +113,6 @@ def asimov_supports(
         NumericalFailure: ``asimov.negative``, ``toys.negative-weights``.
     """
     expected, nominal = likelihood.expected_events(theta), likelihood.expected_events(likelihood.initial)
-    here, there = (dict(zip(likelihood.names, map(float, point), strict=True)) for point in (theta, likelihood.initial))
     events: dict[str, EventSet] = {}
     sources: dict[str, str] = {}
     for channel in likelihood.model.channels:
@@ -125,11 +124,11 @@ def asimov_supports(
             raise NumericalFailure(message, code="asimov.negative", where=f"channel {name}")
         chosen = _source(channel, source, signed=signed)
         if chosen == "reference":
-            events[name] = _from_reference(channel, expected[name], here)
+            events[name] = _from_reference(likelihood, channel, theta)
         elif np.array_equal(theta, likelihood.initial) and channel.simulation is not None:
             events[name] = channel.simulation
         else:
-            events[name] = _from_simulation(channel, expected[name], nominal[name], here, there)
+            events[name] = _from_simulation(likelihood, channel, theta)
         sources[name] = chosen
     return Supports(events=events, sources=sources)
 
@@ -155,43 +154,25 @@ def _source(channel: UnbinnedChannelModel, source: str, *, signed: bool) -> Lite
     raise NumericalFailure(message, code="toys.negative-weights", hint=hint)
 
 
-def _from_simulation(
-    channel: UnbinnedChannelModel,
-    expected: Float[np.ndarray, " components"],
-    nominal: Float[np.ndarray, " components"],
-    here: Mapping[str, float],
-    there: Mapping[str, float],
-) -> EventSet:
-    if channel.simulation is None:
+def _from_simulation(likelihood: Likelihood, channel: UnbinnedChannelModel, theta: Point) -> EventSet:
+    simulation = channel.simulation
+    if simulation is None:
         raise InvalidInput(f"channel '{channel.name}' holds no simulated events", code="asimov.no-simulation")
-    moved = bool(channel.anchors or channel.polynomials)
-    before = log_ratios_at(channel, channel.simulation, there)
-    after = log_ratios_at(channel, channel.simulation, here) if moved else before
-    largest = np.maximum(before.max(axis=1), after.max(axis=1))[:, None]
-    old, new = np.exp(before - largest) @ nominal, np.exp(after - largest) @ expected
-    _check_positive(channel.name, (old > 0) & (new > 0))
-    return replace(channel.simulation, weight=np.asarray(channel.simulation.weight) * new / old)
+    (before, old), (after, new) = (
+        positive_intensity(likelihood, channel, simulation, point) for point in (likelihood.initial, theta)
+    )
+    return replace(simulation, weight=np.asarray(simulation.weight) * np.exp(after - before) * (new / old))
 
 
-def _from_reference(
-    channel: UnbinnedChannelModel, expected: Float[np.ndarray, " components"], here: Mapping[str, float]
-) -> EventSet:
+def _from_reference(likelihood: Likelihood, channel: UnbinnedChannelModel, theta: Point) -> EventSet:
     """Return the reference events with weights proportional to lambda / p_ref that add up to the expected events."""
     measure, reference = reference_measure(channel), channel.reference
     if measure is None or reference is None:
         what = "no reference events" if reference is None else "reference events with negative weights"
         raise InvalidInput(f"channel '{channel.name}' holds {what}", code="asimov.no-reference")
-    intensity = np.exp(log_ratios_at(channel, reference, here)) @ expected
-    _check_positive(channel.name, intensity > 0)
-    weight = measure * intensity
-    return replace(reference, weight=weight * expected.sum() / weight.sum())
-
-
-def _check_positive(name: str, good: np.ndarray) -> None:
-    bad = np.flatnonzero(~good)
-    if bad.size:
-        message = f"the total intensity is not positive for {bad.size} of {len(good)} simulated events, first {bad[0]}"
-        raise NumericalFailure(message, code="asimov.negative", where=f"channel {name}")
+    scale, total = positive_intensity(likelihood, channel, reference, theta)
+    weight = measure * np.exp(scale) * total
+    return replace(reference, weight=weight * likelihood.expected_events(theta)[channel.name].sum() / weight.sum())
 
 
 def _normalised(channel: ChannelModel) -> ChannelModel:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from evercast.errors import InvalidInput
-from evercast.inference.morph_checks import log_intensity, log_morph, morph_norm, morph_parameters
+from evercast.inference.morph_checks import log_intensity, morph, morph_norm, morph_parameters
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
     BinnedChannelModel,
@@ -123,8 +123,8 @@ def _sample(
         for alpha in (1.0, -1.0):
             values = {parameter: alpha}
             norm = morph_norm(channel, component.process, values).value if channel.normalise_morphs else 1.0
-            morph = np.exp(log_morph(channel, simulation, component.process, values)) / norm
-            sides.append(_scaled(np.bincount(place, weight * morph, minlength=bins), component.yield_events))
+            factor = morph(channel, simulation, component.process, values) / norm
+            sides.append(_scaled(np.bincount(place, weight * factor, minlength=bins), component.yield_events))
         modifiers.append(HistoSys(parameter=parameter, up=sides[0], down=sides[1]))
     return BinnedSample(
         name=component.process, nominal=nominal, modifiers=tuple(modifiers), coefficient=component.coefficient

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist, pdist
 
-from evercast.inference.intensity import log_ratios_at
+from evercast.inference.intensity import positive_intensity
 from evercast.likelihood.evaluate import Likelihood
+from evercast.likelihood.intensity import total_intensity
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 
 __all__ = ["EnergyTest", "split_support"]
@@ -82,6 +83,9 @@ class EnergyTest:
             likelihood: gives the expected events of the components.
             events: the data, or a pseudo-experiment.
             theta: (parameters,) of the fitted model.
+
+        Raises:
+            NumericalFailure: ``goodness.negative``, the fitted intensity is not positive for simulated events.
         """
         data = np.asarray(events.log_ratio, dtype=float) / self._spread
         weight = np.asarray(events.weight, dtype=float)
@@ -100,15 +104,11 @@ class EnergyTest:
 
     def _weights(self, likelihood: Likelihood, theta: Float[np.ndarray, " parameters"]) -> Float[np.ndarray, " events"]:
         """Return the weights of the support at `theta`, over their sum."""
-        initial, name = likelihood.initial, self._channel.name
-        points = [dict(zip(likelihood.names, map(float, point), strict=True)) for point in (initial, theta)]
-        ratios = [log_ratios_at(self._channel, self._support, values) for values in points]
-        largest = np.maximum(ratios[0].max(axis=1), ratios[1].max(axis=1))[:, None]
-        old, new = (
-            np.exp(ratio - largest) @ likelihood.expected_events(point)[name]
-            for ratio, point in zip(ratios, (initial, theta), strict=True)
-        )
-        weight = np.asarray(self._support.weight, dtype=float) * np.where(
-            old > 0, new / np.where(old > 0, old, 1.0), 0.0
-        )
+        initial, channel = likelihood.initial, self._channel
+        expected = likelihood.expected_events(initial)[channel.name]
+        before, old = total_intensity(channel, likelihood.names, initial, expected, self._support)
+        after, new = positive_intensity(likelihood, channel, self._support, theta, code="goodness.negative")
+        good = old > 0
+        ratio = np.where(good, np.exp(after - before) * new / np.where(good, old, 1.0), 0.0)
+        weight = np.asarray(self._support.weight, dtype=float) * ratio
         return np.asarray(weight / weight.sum())

@@ -146,11 +146,15 @@ def goodness_of_fit(
         channel.name: ChannelFit(kind="saturated", statistic=parts[channel.name], p=None, size=len(channel.observed))
         for channel in binned
     }
+    failures: list[str] = []
     for name, test in tests.items():
         events = _channel(model, name).events
-        channels[name] = ChannelFit(
-            kind="energy", statistic=test.statistic(likelihood, events, found.theta), p=None, size=len(events.weight)
-        )
+        try:
+            statistic = test.statistic(likelihood, events, found.theta)
+        except NumericalFailure as failure:
+            failures.append(f"goodness of fit: {failure.message}")
+            continue
+        channels[name] = ChannelFit(kind="energy", statistic=statistic, p=None, size=len(events.weight))
     remarks = low_counts(likelihood, found.theta)
     n_free = sum(
         not entry.fixed and parameter.constraint == "none"
@@ -161,7 +165,7 @@ def goodness_of_fit(
     result = GoodnessOfFit(
         statistic=total if binned else None, degrees_of_freedom=max(freedom, 0) if binned else 0,
         p=float(chdtrc(freedom, total)) if chi2 else None, p_toys=None, channels=channels,
-        status="low-counts" if remarks else "ok", remarks=remarks,
+        status="low-counts" if remarks else "ok", remarks=(*remarks, *failures),
     )  # fmt: skip
     if not n_toys:
         return result
@@ -209,12 +213,16 @@ def goodness_toys(
         for row, model in enumerate(models):
             if fits.failed[row]:
                 continue
+            try:
+                energies = {
+                    name: test.statistic(likelihood, _channel(model, name).events, fits.theta[row])
+                    for name, test in tests.items()
+                }
+            except NumericalFailure:  # counted among those that failed
+                continue
             statistic[first + row], parts = saturated(likelihood, model, fits.theta[row])
-            for name, value in parts.items():
+            for name, value in {**parts, **energies}.items():
                 channels[name][first + row] = value
-            for name, test in tests.items():
-                events = _channel(model, name).events
-                channels[name][first + row] = test.statistic(likelihood, events, fits.theta[row])
     return GoodnessToys(statistic=statistic, channels=channels)
 
 

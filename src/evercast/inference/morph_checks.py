@@ -16,22 +16,32 @@ from evercast.errors import InvalidInput
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 
 __all__ = [
-    "MorphNorm", "PairDependence", "code4_log", "intensity", "log_intensity", "log_morph", "morph_norm",
-    "morph_parameters", "pair_dependence",
+    "MorphNorm", "PairDependence", "code4_log", "intensity", "log_intensity", "log_morph", "morph",
+    "morph_norm", "morph_parameters", "pair_dependence",
 ]  # fmt: skip
 
 Values = Mapping[str, float]
+
+_TINY = 1e-300
 
 
 def code4_log(
     log_up: Float[np.ndarray, " events"], log_down: Float[np.ndarray, " events"], alpha: float
 ) -> Float64[np.ndarray, " events"]:
-    """Return ln g at `alpha` by interpolation code 4: g(1) = up, g(-1) = down, smooth to second order at +-1."""
+    """Return ln |g| at `alpha` by interpolation code 4: g(1) = up, g(-1) = down, smooth to second order at +-1."""
+    logs: Float64[np.ndarray, " events"] = np.log(np.maximum(np.abs(_code4(log_up, log_down, alpha)), _TINY))
+    return logs
+
+
+def _code4(
+    log_up: Float[np.ndarray, " events"], log_down: Float[np.ndarray, " events"], alpha: float
+) -> Float64[np.ndarray, " events"]:
+    """Return g, which need not be positive within -1 < alpha < 1."""
     up, down = np.asarray(log_up, dtype=np.float64), np.asarray(log_down, dtype=np.float64)
     if alpha >= 1.0:
-        return alpha * up
+        return np.exp(alpha * up)
     if alpha <= -1.0:
-        return -alpha * down
+        return np.exp(-alpha * down)
     u, d = np.exp(up), np.exp(down)
     s0, a0 = (u + d) / 2, (u - d) / 2
     s1, a1 = (u * up - d * down) / 2, (u * up + d * down) / 2
@@ -44,11 +54,10 @@ def code4_log(
         (3 * a0 - 3 * s1 + a2) / 8,
         (-8 + 8 * s0 - 5 * a1 + s2) / 8,
     )
-    value = np.ones_like(u)
+    value: Float64[np.ndarray, " events"] = np.ones_like(u)
     for power, term in enumerate(terms, start=1):
         value = value + term * alpha**power
-    positive: Float64[np.ndarray, " events"] = np.log(np.maximum(value, 1e-300))
-    return positive
+    return value
 
 
 def morph_parameters(channel: UnbinnedChannelModel) -> Mapping[str, tuple[str, ...]]:
@@ -65,7 +74,7 @@ def morph_parameters(channel: UnbinnedChannelModel) -> Mapping[str, tuple[str, .
 def log_morph(
     channel: UnbinnedChannelModel, events: EventSet, process: str, values: Values
 ) -> Float64[np.ndarray, " events"]:
-    """Return ln g_j(x | alpha) of a process, not normalised: the sum over its anchors and polynomial terms.
+    """Return ln |g_j(x | alpha)| of a process, not normalised: the sum over its anchors and polynomial terms.
 
     Args:
         channel: says which column follows which parameter.
@@ -91,6 +100,30 @@ def log_morph(
                 total += factor * np.asarray(events.coefficients[:, column], dtype=np.float64)
             column += 1
     return total
+
+
+def morph(
+    channel: UnbinnedChannelModel, events: EventSet, process: str, values: Values
+) -> Float64[np.ndarray, " events"]:
+    """Return g_j(x | alpha) with its sign, which code 4 makes negative where up and down are far apart.
+
+    The arguments are those of `log_morph`.
+    """
+    size = np.exp(log_morph(channel, events, process, values))
+    return np.asarray(size * _sign(channel, events, process, values))
+
+
+def _sign(
+    channel: UnbinnedChannelModel, events: EventSet, process: str, values: Values
+) -> Float64[np.ndarray, " events"]:
+    sign = np.ones(len(events.weight))
+    for column, anchor in enumerate(channel.anchors):
+        alpha = values.get(anchor.parameter, 0.0)
+        if anchor.process != process or anchor.interpolation != "code4" or not 0.0 < abs(alpha) < 1.0:
+            continue
+        if events.log_up is not None and events.log_down is not None:
+            sign *= np.sign(_code4(events.log_up[:, column], events.log_down[:, column], alpha))
+    return sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +155,11 @@ def morph_norm(channel: UnbinnedChannelModel, process: str, values: Values) -> M
     """
     reference = _reference(channel)
     weight = _process_weight(channel, reference, process)
-    morph = np.exp(log_morph(channel, reference, process, values))
+    factor = morph(channel, reference, process, values)
     total = float(np.sum(weight))
-    mean = float(np.sum(weight * morph)) / total
-    error = float(np.sqrt(np.sum((weight * (morph - mean)) ** 2))) / abs(total)
-    carried = weight * morph
+    mean = float(np.sum(weight * factor)) / total
+    error = float(np.sqrt(np.sum((weight * (factor - mean)) ** 2))) / abs(total)
+    carried = weight * factor
     return MorphNorm(value=mean, error=error, sample_size=float(np.sum(carried) ** 2 / np.sum(carried**2)))
 
 
@@ -169,9 +202,7 @@ def pair_dependence(channel: UnbinnedChannelModel, process: str, pair: tuple[str
     weight = _process_weight(channel, reference, process)
     weight = weight / np.sum(weight)
     morphs = {
-        (name, sign): np.exp(log_morph(channel, reference, process, {name: float(sign)}))
-        for name in pair
-        for sign in (-1, 1)
+        (name, sign): morph(channel, reference, process, {name: float(sign)}) for name in pair for sign in (-1, 1)
     }
     found: dict[tuple[int, int], float] = {}
     for first in (-1, 1):
@@ -215,7 +246,7 @@ def log_intensity(
         InvalidInput: the channel has morphs and no reference events.
     """
     total, largest = _scaled_intensity(channel, events, expected, values)
-    logs: Float64[np.ndarray, " events"] = np.log(np.maximum(total, 1e-300)) + largest
+    logs: Float64[np.ndarray, " events"] = np.log(np.maximum(total, _TINY)) + largest
     return logs
 
 
@@ -224,13 +255,17 @@ def _scaled_intensity(
 ) -> tuple[Float64[np.ndarray, " events"], Float64[np.ndarray, " events"]]:
     """Return the intensity over the largest ratio of each event, and the logarithm of that ratio."""
     logs = np.asarray(events.log_ratio, dtype=np.float64).copy()
+    sign = np.ones_like(logs)
     followed = morph_parameters(channel)
     for column, component in enumerate(channel.components):
         moved = any(values.get(name, 0.0) != 0.0 for name in followed.get(component.process, ()))
         if not moved:
             continue
         logs[:, column] += log_morph(channel, events, component.process, values)
+        sign[:, column] = _sign(channel, events, component.process, values)
         if channel.normalise_morphs:
-            logs[:, column] -= np.log(morph_norm(channel, component.process, values).value)
+            norm = morph_norm(channel, component.process, values).value
+            logs[:, column] -= np.log(abs(norm))
+            sign[:, column] *= np.sign(norm)
     largest = logs.max(axis=1)
-    return np.exp(logs - largest[:, None]) @ np.asarray(expected, dtype=np.float64), largest
+    return (np.exp(logs - largest[:, None]) * sign) @ np.asarray(expected, dtype=np.float64), largest

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from evercast.errors import NumericalFailure
 from evercast.likelihood.coefficients import evaluate_coefficient, read_coefficient
 from evercast.likelihood.evaluate import Likelihood
-from evercast.likelihood.intensity import intensities
+from evercast.likelihood.intensity import intensities, normalisation, not_positive_factors
 from evercast.likelihood.model import BinnedChannelModel, UnbinnedChannelModel
 
 __all__ = ["Positivity", "simulated_positivity", "why_undefined"]
@@ -111,13 +111,18 @@ def _negative_events(
     total, counted = float(expected.sum()), int(np.count_nonzero(weight))
     if total < 0 or (total == 0 and counted):
         return f"the expected events of all components add up to {total:.6g}, with {counted} events observed,"
+    for point in normalisation(channel, likelihood.names, theta) if channel.normalise_morphs else ():
+        if not point.value > 0:
+            return f"the morphed density of process '{point.process}' has the normalisation {point.value:.6g}"
     n_bad, first = 0, ""
     for part in intensities(channel, likelihood.names, theta, expected, channel.events):
         size = part.contribution.shape[0]
         positive = part.contribution.sum(axis=1) > 0
         bad = np.flatnonzero(~positive & (weight[part.first : part.first + size] != 0))
         if bad.size and not n_bad:
-            first = f"first event {part.first + bad[0]} ({_shares(channel, part.contribution[bad[0]])})"
+            event = int(part.first + bad[0])
+            first = f"first event {event} ({_shares(channel, part.contribution[bad[0]])})"
+            first += not_positive_factors(channel, likelihood.names, theta, channel.events, event)
         n_bad += bad.size
     if not n_bad:
         return None

@@ -13,12 +13,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from evercast.likelihood.event_arrays import BLOCK, blocks, resident
+from evercast.likelihood.interpolation import polynomial_exponential_factor
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 from evercast.likelihood.morph_factors import anchor_table, monomials
 from evercast.likelihood.morph_layout import MorphLayout, build_layout
 from evercast.likelihood.unbinned_kernel import At, Chunk, morphed
 
-__all__ = ["Intensities", "NormalisationPoint", "intensities", "normalisation"]
+__all__ = [
+    "Intensities",
+    "NormalisationPoint",
+    "intensities",
+    "normalisation",
+    "not_positive_factors",
+    "total_intensity",
+]
 
 
 class Intensities(NamedTuple):
@@ -82,6 +90,8 @@ def intensities(
 ) -> Iterator[Intensities]:
     """Yield the contributions of all components, a block of events at a time.
 
+    A component whose Z_j is not positive has no density: its contributions are NaN.
+
     Args:
         channel: components and morphs.
         names: of the parameters.
@@ -94,9 +104,50 @@ def intensities(
         value = np.array([point.value for point in normalisation(channel, names, theta)])
         moved = {anchor.process for anchor in channel.anchors} | {morph.process for morph in channel.polynomials}
         chosen = np.array([component.process in moved for component in channel.components])
-        scale = expected / np.where(chosen, value, 1.0)
+        scale = expected / np.where(chosen, np.where(value > 0, value, np.nan), 1.0)
     for first, _, largest, ratio in _ratios_of(channel, names, theta, events):
         yield Intensities(first, largest, ratio * scale)
+
+
+def total_intensity(
+    channel: UnbinnedChannelModel,
+    names: tuple[str, ...],
+    theta: Float[np.ndarray, " parameters"],
+    expected: Float[np.ndarray, " components"],
+    events: EventSet,
+) -> tuple[Float[np.ndarray, " events"], Float[np.ndarray, " events"]]:
+    """Return the intensity of every event as (log scale, total), total x e^scale; arguments as for `intensities`.
+
+    The total may be negative, or NaN where a normalisation is not positive.
+    """
+    parts = list(intensities(channel, names, theta, expected, events))
+    totals = [part.contribution.sum(axis=1) for part in parts]
+    return np.concatenate([part.log_scale for part in parts]), np.concatenate(totals)
+
+
+def not_positive_factors(
+    channel: UnbinnedChannelModel,
+    names: tuple[str, ...],
+    theta: Float[np.ndarray, " parameters"],
+    events: EventSet,
+    event: int,
+) -> str:
+    """Return which code-4 factors of an event are not positive, as the end of a sentence; nothing where none is.
+
+    Within -1 < alpha < 1 code 4 is a polynomial, which far apart factors at +1 and -1 pull below 0.
+    """
+    found = []
+    for column, anchor in enumerate(channel.anchors):
+        alpha = float(theta[names.index(anchor.parameter)])
+        if anchor.interpolation != "code4" or abs(alpha) >= 1.0 or events.log_up is None or events.log_down is None:
+            continue
+        up, down = (np.exp(float(side[event : event + 1][0, column])) for side in (events.log_up, events.log_down))
+        with jax.enable_x64(new_val=True):
+            factor = float(polynomial_exponential_factor(jnp.asarray(alpha), jnp.asarray(up), jnp.asarray(down)))
+        if not factor > 0:
+            sides = f"{up:.3g} at +1, {down:.3g} at -1"
+            found.append(f"'{anchor.process}' along '{anchor.parameter}' ({factor:.3g} at {alpha:.3g}; {sides})")
+    return f"; the factor of code 4 is not positive for {', '.join(found)}" if found else ""
 
 
 def normalisation(
