@@ -12,6 +12,7 @@ import pytest
 from jaxtyping import Float64
 
 from evercast.artifacts.event_table import read_event_table
+from evercast.inference.derivative_check import gradient_check
 from evercast.inference.minima import find_minima
 from evercast.inference.outcome import compute_outcome
 from evercast.inference.profile import Profile
@@ -202,6 +203,14 @@ def test_both_solutions_lie_inside_of_the_contours(samples: dict[str, Selected])
         around = [line for line in lines if line[:, 0].min() < minimum.value < line[:, 0].max()]
         assert around
         assert all(np.allclose(line[0], line[-1]) for line in around)  # closed: not cut by the edge of the grid
+
+
+@pytest.mark.parametrize("mu", [0.0, 1e-4, 0.01, 0.3, 4.0])
+def test_the_gradient_check_holds_next_to_the_bound_of_a_square_root(samples: dict[str, Selected], mu: float) -> None:
+    likelihood = Likelihood(rate_model({name: sample.total for name, sample in samples.items()}, 1.0))
+    found = gradient_check(likelihood, np.array([mu]), scale=np.array([0.6]))
+    assert found.directions == 1
+    assert found.difference < 1e-5  # what the check calls green; (step / distance)^4 = 1e-8 and rounding
 
 
 def test_the_second_solution_is_where_the_document_says(samples: dict[str, Selected]) -> None:

@@ -17,6 +17,8 @@ MOST_DIRECTIONS: Final = 40
 _STEP: Final = 1e-3
 """In units of the curvature scale: differences of fourth order then err by about 1e-12, rounding of 2NLL by 1e-13 of it
 divided by the step."""
+_INSIDE: Final = 0.1
+"""Least distance to a bound in units of the curvature scale: for sqrt(mu) the differences then err by about 1e-8."""
 
 Point = Float[np.ndarray, " parameters"]
 
@@ -46,7 +48,7 @@ def gradient_check(likelihood: Likelihood, theta: Point, *, scale: Point, seed: 
         scale: (parameters,) a length along each parameter over which -2 ln L changes by about 1; 0 for those held.
         seed: of the random directions.
     """
-    theta = _off_kinks(likelihood, theta, scale)
+    theta = _off_kinks(likelihood, _off_bounds(likelihood, theta, scale), scale)
     gradient = likelihood.gradient(theta)
     worst = GradientPoint(difference=0.0, direction="", directions=0)
     count = 0
@@ -64,6 +66,13 @@ def gradient_check(likelihood: Likelihood, theta: Point, *, scale: Point, seed: 
         if not difference <= worst.difference or not worst.directions:
             worst = GradientPoint(difference=difference, direction=name, directions=count)
     return GradientPoint(difference=worst.difference, direction=worst.direction, directions=count)
+
+
+def _off_bounds(likelihood: Likelihood, theta: Point, scale: Point) -> Point:
+    """Return the point with some distance to every bound: at mu = 0 the derivatives of sqrt(mu) are not finite."""
+    low, high = likelihood.lower + _INSIDE * scale, likelihood.upper - _INSIDE * scale
+    inside: Point = np.where((low < high) & ~likelihood.fixed, np.clip(theta, low, np.maximum(low, high)), theta)
+    return inside
 
 
 def _off_kinks(likelihood: Likelihood, theta: Point, scale: Point) -> Point:
