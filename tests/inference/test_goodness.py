@@ -83,3 +83,13 @@ def test_p_values_of_the_true_model_are_uniform() -> None:
     p = [goodness_of_fit(events_of(1.0, seed=seed), n_toys=20, seed=seed).channels["SR"].p for seed in range(4)]
     assert np.mean(p) == pytest.approx(0.5, abs=0.45)
     assert goodness_of_fit(events_of(1.0, seed=1), best=fit(events_of(1.0, seed=1))).channels["SR"].p is None
+
+
+def test_an_exact_fit_with_an_empty_bin_has_p_of_one() -> None:
+    """Rounding leaves a sum of -1e-24, and nothing is expected or seen in the first bin."""
+    sample = BinnedSample(name="S", nominal=np.array([0.0, 5.0]), modifiers=(NormFactor(parameter="mu"),))
+    channel = BinnedChannelModel(name="SR", samples=(sample,), observed=np.array([0.0, 6.0]))
+    parameter = ParameterModel(name="mu", initial=1.0, bounds=(0.0, 5.0), poi=True)
+    found = goodness_of_fit(Likelihood(LikelihoodModel(name="bins", parameters=(parameter,), channels=(channel,))))
+    assert found.statistic == pytest.approx(0.0, abs=1e-12)
+    assert found.p == pytest.approx(1.0)

@@ -88,3 +88,37 @@ def test_simulated_events_with_a_negative_total_at_the_best_fit_are_reported() -
     assert body["positivity"] == {"SR": {"simulated_events": 4001, "not_positive": expected}}
     assert text in body["guard"]["problems"]
     assert body["guard"]["passed"] is True
+
+
+def test_a_second_minimum_narrower_than_the_scan_has_its_part_of_the_interval() -> None:
+    """The second part is 0.47 wide; of the scan only 2.0, where t is 3, and 2.9, where t is 2.7, come near it."""
+    model = counting_model(observed=30.0)
+    samples = (
+        BinnedSample(name="S", nominal=np.array([10.0]), coefficient="1 + 4*(mu - 0.05)*((mu - 2.5)**2 + 0.005)"),
+        BinnedSample(name="B", nominal=np.array([20.0])),
+    )
+    likelihood = Likelihood(replace(model, channels=(replace(model.channels[0], samples=samples),)))
+    found = compute_outcome(likelihood, inference=Inference(scan_points=5, scan_range=(0.2, 3.8)))
+    assert np.min(np.abs(found.scan.values - 2.5)) > 0.25
+    assert [round(entry.value, 1) for entry in found.minima] == [0.1, 2.5] or len(found.minima) == 2
+    assert found.interval is not None
+    low, high = found.interval.segments[1].low, found.interval.segments[1].high
+    for edge in (low, high):
+        assert likelihood.twice_nll(np.array([edge])) - found.fit.twice_nll == pytest.approx(1.0, abs=1e-3)
+    assert low < 2.5 < high
+
+
+def test_a_parameter_without_a_meaning_at_zero_has_results_but_no_significance() -> None:
+    model = counting_model(observed=30.0)
+    width = replace(model.parameters[0], name="width", bounds=(0.1, 10.0))
+    samples = (
+        BinnedSample(name="S", nominal=np.array([20.0]), coefficient="1/width"),
+        BinnedSample(name="B", nominal=np.array([10.0])),
+    )
+    changed = replace(model, parameters=(width,), channels=(replace(model.channels[0], samples=samples),))
+    found = compute_outcome(Likelihood(changed), inference=Inference(scan_points=5, scan_range=(0.5, 2.0)))
+    assert found.fit.theta[0] == pytest.approx(1.0, abs=1e-6)
+    assert found.interval is not None
+    assert found.significance is None
+    assert outcome_to_json(found)["significance"] is None
+    assert "significance against width = 0" in found.problems[0]

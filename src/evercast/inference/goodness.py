@@ -114,7 +114,8 @@ def saturated(likelihood: Likelihood, model: LikelihoodModel, theta: Point) -> t
 
 
 def _deviance(observed: Float[np.ndarray, " bins"], rate: Float[np.ndarray, " bins"]) -> float:
-    return float(2.0 * np.sum(rate - observed + xlogy(observed, np.where(observed > 0, observed / rate, 1.0))))
+    ratio = np.divide(observed, rate, out=np.ones_like(rate), where=observed > 0)
+    return max(float(2.0 * np.sum(rate - observed + xlogy(observed, ratio))), 0.0)
 
 
 def goodness_of_fit(

@@ -48,6 +48,7 @@ class Outcome:
 
     Args:
         interval: None where it is open within the bounds searched; `problems` says so.
+        significance: None where there is no fit at 0, e.g. of a width; `problems` says so.
         asimov: how the data were made; None for observed data.
         problems: what a reader must know, in words; empty where there is nothing.
         positivity: of the total intensity at the best fit, on the simulated events of each unbinned channel.
@@ -62,7 +63,7 @@ class Outcome:
     fit: FitResult
     scan: Scan
     interval: Interval | None
-    significance: Significance
+    significance: Significance | None
     asimov: str | None
     problems: tuple[str, ...]
     positivity: tuple[Positivity, ...]
@@ -116,15 +117,17 @@ def compute_outcome(likelihood: Likelihood, *, inference: Inference, poi: str | 
 def _outcome_at(likelihood: Likelihood, profile: Profile, inference: Inference) -> Outcome:
     """Return the results relative to the best fit as it is known; it is replaced where a lower one is met."""
     name = profile.poi
-    test = significance(likelihood, profile=profile)
+    problems: list[str] = []
+    test = _or_problem(lambda: significance(likelihood, profile=profile), problems, f"significance against {name} = 0")
     low, high = inference.scan_range
     index = likelihood.index(name)
     points = np.linspace(low, high, inference.scan_points)
     points = points[(points >= likelihood.lower[index]) & (points <= likelihood.upper[index])]
     scan = profile.scan(points.tolist())
-    problems: list[str] = [f"the fit at {name} = {value:.6g} failed: {reason}" for value, reason in scan.failed]
-    interval = _or_problem(lambda: profile.interval(inference.confidence_level, scan=scan), problems)
+    problems += [f"the fit at {name} = {value:.6g} failed: {reason}" for value, reason in scan.failed]
     minima = find_minima(likelihood, profile, scan.minima)
+    places = [entry.value for entry in minima]
+    interval = _or_problem(lambda: profile.interval(inference.confidence_level, scan=scan, minima=places), problems)
     contours = _contours(likelihood, profile, inference, minima, problems)
     limit = None
     if inference.limit is not None:
@@ -147,12 +150,12 @@ def _limit(likelihood: Likelihood, poi: str, level: float | None) -> UpperLimit 
     return upper_limit(likelihood, poi=poi, confidence_level=level, observed=likelihood.model.asimov is None)
 
 
-def _or_problem(compute: Callable[[], T], problems: list[str]) -> T | None:
-    """Return what is computed, or None with the reason among the problems."""
+def _or_problem(compute: Callable[[], T], problems: list[str], what: str = "") -> T | None:
+    """Return what is computed, or None with the reason among the problems, after `what`."""
     try:
         return compute()
     except (NumericalFailure, InvalidInput) as failure:
-        problems.append(failure.message)
+        problems.append(f"{what}: {failure.message}" if what else failure.message)
         return None
 
 
@@ -210,7 +213,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, object]:
         "fit": fit_to_json(outcome.fit),
         "interval": None if outcome.interval is None else interval_to_json(outcome.interval),
         "scan": scan_to_json(outcome.scan),
-        "significance": significance_to_json(outcome.significance),
+        "significance": None if outcome.significance is None else significance_to_json(outcome.significance),
         "positivity": {
             entry.channel: {"simulated_events": entry.n_events, "not_positive": entry.n_not_positive}
             for entry in outcome.positivity

@@ -14,7 +14,7 @@
                         fit               {parameters: {NAME: {value, uncertainty, at_bound, fixed}}, twice_nll}
                         interval          {low, high, low_at_bound, high_at_bound, confidence_level, segments}; null
                         scan              {values, t, minima, failed}
-                        significance      {q0, z, p}
+                        significance      {q0, z, p}; null where there is no fit at 0
                         positivity        {CHANNEL: {simulated_events, not_positive}}
                         minima            [{value, t, parameters: {NAME: value}}], of the profile; the best fit first
                         limit             LIMIT, null where none was asked for or found (`guard.problems` says why)

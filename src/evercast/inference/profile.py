@@ -138,18 +138,19 @@ class Profile:
         others = [float(values[i]) for i in inner if not values[i - 1] <= self.poi_hat <= values[i + 1]]
         return (self.poi_hat, *others)
 
-    def interval(self, confidence_level: float, *, scan: Scan | None = None) -> Interval:
+    def interval(self, confidence_level: float, *, scan: Scan | None = None, minima: Sequence[float] = ()) -> Interval:
         """Return where t is below the quantile, by root finding on conditional fits (as MINOS does).
 
         Args:
             confidence_level: e.g. 0.6827.
             scan: adds the parts of the interval that it shows besides the one around the best fit.
+            minima: further values, of minima, whose parts may be narrower than the steps of the scan.
 
         Raises:
             NumericalFailure: a fit failed, or no crossing was found.
         """
         points = scan.values.tolist() if scan is not None else []
-        return find_interval(self._curve(), confidence_level, points=points)
+        return find_interval(self._curve(), confidence_level, points=[*points, *minima])
 
     def _curve(self) -> Curve:
         lower, upper = self._likelihood.lower[self._index], self._likelihood.upper[self._index]

@@ -71,8 +71,7 @@ def _expected(likelihood: Likelihood, recipe: FitRecipe) -> tuple[Outcome | None
 
 def _report(kind: str, outcome: Outcome) -> None:
     best = outcome.fit.parameter(outcome.poi)
-    _log.info(
-        "%s: %s = %.4g, Z = %.3g, status %s", kind, outcome.poi, best.value, outcome.significance.z, outcome.status
-    )
+    excess = "" if outcome.significance is None else f", Z = {outcome.significance.z:.3g}"
+    _log.info("%s: %s = %.4g%s, status %s", kind, outcome.poi, best.value, excess, outcome.status)
     for problem in outcome.problems:
         _log.info("%s: %s", kind, problem)
