@@ -12,7 +12,6 @@ from evercast.inference.asimov import asimov_model
 from evercast.inference.blinding import blind_channels, refuse_blind
 from evercast.inference.fit import fit
 from evercast.likelihood.evaluate import Likelihood
-from evercast.likelihood.intensity import total_intensity
 from evercast.likelihood.model import AnchorMorph, EventSet, LikelihoodModel, ParameterModel
 from statistics_inputs import counting_model, gaussian_mixture
 
