@@ -15,7 +15,7 @@ import yaml
 
 from evercast.plan import make_plan
 from evercast.spec import load_analysis
-from workflow_documents import body, evercast
+from workflow_documents import body, environment
 
 SPEC = Path(__file__).resolve().parents[2] / "specs" / "toy-exact"
 KEPT = ("mean", "tilt")
@@ -86,7 +86,8 @@ def smaller() -> dict[str, object]:
         "observed",
     }
     content["samples"] = {name: sample for name, sample in content["samples"].items() if name in used}
-    del content["inference"]["toys"], content["expected"]
+    content["inference"] = {"scan_points": 21, "scan_range": [0, 3], "impacts": False}
+    del content["expected"]
     return content
 
 
@@ -96,7 +97,8 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, floa
     folder = tmp_path_factory.mktemp("toy-exact")
     shutil.copy(SPEC / "make_events.py", folder)
     (folder / "analysis.yaml").write_text(yaml.safe_dump(smaller(), sort_keys=False))
-    done = evercast("run", "analysis.yaml", "--cores", "2", "--json", cwd=folder)
+    command = [str(Path(sys.executable).parent / "evercast"), "run", "analysis.yaml", "--cores", "2"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     results = json.loads((folder / "results" / "toy-exact" / "fit.json").read_text())["results"]
     found: dict[str, dict[str, float]] = {}
