@@ -19,7 +19,7 @@ Points = Float[np.ndarray, "points parameters"]
 Masks = Bool[np.ndarray, "points parameters"]
 Values = Float[np.ndarray, " points"]
 
-_MAX_STEPS = 60
+_MAX_STEPS = 25
 _TOLERANCE = 1e-12
 _ROUNDING = 1e-13
 _FLOOR = 1e-12
@@ -223,17 +223,18 @@ def _step(model: _Model, radius: Values) -> Points:
     floor = 1e-14 * np.maximum(1.0, np.abs(model.values).max(axis=1))
     low = np.where(model.values[:, 0] > floor, 0.0, -model.values[:, 0] + floor)
 
-    def length(damping: Values) -> Values:
-        return np.asarray(np.linalg.norm(model.slope / (model.values + damping[:, None]), axis=1))
-
-    long = length(low) > radius
+    long = _length(model, low) > radius
     high = np.where(long, low + np.linalg.norm(model.slope, axis=1) / radius + np.abs(model.values).max(axis=1), low)
     for _ in range(40 if long.any() else 0):
         middle = 0.5 * (low + high)
-        too_long = length(middle) > radius
+        too_long = _length(model, middle) > radius
         low, high = np.where(too_long & long, middle, low), np.where(too_long | ~long, high, middle)
     step = -np.einsum("pij,pj->pi", model.vectors, model.slope / (model.values + high[:, None]))
     return np.where(model.working, step * model.scale, 0.0)
+
+
+def _length(model: _Model, damping: Values) -> Values:
+    return np.asarray(np.linalg.norm(model.slope / (model.values + damping[:, None]), axis=1))
 
 
 def _new_radius(radius: Values, ratio: Values, length: Values) -> Values:
