@@ -11,7 +11,15 @@ from evercast.errors import InvalidInput
 from evercast.likelihood import unbinned_sums
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import read_workspace
-from evercast.likelihood.model import LikelihoodModel, ParameterModel
+from evercast.likelihood.model import (
+    BinnedChannelModel,
+    BinnedSample,
+    HistoSys,
+    LikelihoodModel,
+    NormFactor,
+    NormSys,
+    ParameterModel,
+)
 from statistics_inputs import counting_model, gaussian_mixture, synthetic_workspace
 
 
@@ -93,3 +101,30 @@ def test_names_must_be_unique_and_there_is_one_parameter_of_interest() -> None:
     second = ParameterModel(name="kappa", poi=True)
     with pytest.raises(InvalidInput, match="found mu, kappa"):
         Likelihood(replace(model, parameters=(*model.parameters, second)))
+
+
+def sided(up: float, down: float, *, fixed: bool = False) -> LikelihoodModel:
+    """One bin, whose background is `up` at +1 and `down` at -1 by a template, and nominal times 1 by a factor."""
+    background = np.array([50.0])
+    modifiers = (
+        HistoSys(parameter="jes", up=up * background, down=down * background),
+        NormSys(parameter="jes", up=1.0, down=1.0),
+    )
+    samples = (
+        BinnedSample(name="S", nominal=np.array([10.0]), modifiers=(NormFactor(parameter="mu"),)),
+        BinnedSample(name="B", nominal=background, modifiers=modifiers),
+    )
+    parameters = (
+        ParameterModel(name="mu", initial=1.0, bounds=(0.0, 10.0), poi=True),
+        ParameterModel(name="jes", bounds=(-5.0, 5.0), constraint="normal", fixed=fixed),
+    )
+    channel = BinnedChannelModel(name="SR", samples=samples, observed=np.array([60.0]))
+    return LikelihoodModel(name="sided", parameters=parameters, channels=(channel,))
+
+
+def test_a_nuisance_parameter_without_a_sign_is_named() -> None:
+    with pytest.raises(InvalidInput, match=r"'jes' are identical wherever it acts, e.g. on 'B' in .* 'SR'") as caught:
+        Likelihood(sided(1.1, 1.1))
+    assert caught.value.code == "systematic.identical"
+    for model in (sided(1.1, 0.9), sided(1.1, 1.0), sided(1.0, 1.0), sided(1.1, 1.1, fixed=True)):
+        assert np.isfinite(Likelihood(model).twice_nll(np.array([1.0, 0.0])))

@@ -12,23 +12,32 @@ from evercast.likelihood.model import (
     BinFactor,
     BinnedChannelModel,
     BinnedSample,
+    Component,
     HistoSys,
     LikelihoodModel,
     Modifier,
+    NormFactor,
     NormSys,
     ParameterModel,
     UnbinnedChannelModel,
 )
 from evercast.likelihood.unbinned_checks import check_morphs, check_sets
+from evercast.spec.expressions import names as names_in
+from evercast.spec.expressions import parse_coefficient
 
 __all__ = ["check_model"]
 
 
-def check_model(model: LikelihoodModel) -> None:
+def check_model(model: LikelihoodModel, *, checked: LikelihoodModel | None = None) -> None:
     """Check names, shapes, signs and finiteness.
 
+    Args:
+        model: to be checked.
+        checked: another that passed: templates that are the same objects there are not looked at again.
+
     Raises:
-        InvalidInput: something is inconsistent; the first problem is named.
+        InvalidInput: something is inconsistent; the first problem is named. ``systematic.identical``: a nuisance
+            parameter does the same at +1 and -1.
         NumericalFailure: a log ratio or a weight is not finite.
     """
     _unique((parameter.name for parameter in model.parameters), "parameter", model.name)
@@ -41,11 +50,70 @@ def check_model(model: LikelihoodModel) -> None:
         raise InvalidInput(message, code="likelihood.several-poi", where=model.name)
     for parameter in model.parameters:
         _check_parameter(parameter, model.name)
+    names = frozenset(model.parameter_names)
+    passed = _passed(checked) if checked is not None and names >= frozenset(checked.parameter_names) else frozenset()
     for channel in model.channels:
         if isinstance(channel, BinnedChannelModel):
-            _check_binned(channel, model)
+            _check_binned(channel, model, names, passed)
         else:
             _check_unbinned(channel, model)
+    _check_two_sided(model)
+
+
+def _check_two_sided(model: LikelihoodModel) -> None:
+    """Refuse a nuisance parameter whose effects are all the same at +1 and -1: no data can tell its sign.
+
+    One that has no effect at all is left alone.
+    """
+    told = {parameter.name for parameter in model.parameters if parameter.fixed}
+    same: dict[str, str] = {}
+    for channel in model.channels:
+        if isinstance(channel, UnbinnedChannelModel):
+            told |= {anchor.parameter for anchor in channel.anchors}
+            told |= {name for morph in channel.polynomials for term in morph.terms for name, _ in term}
+        for row in channel.samples if isinstance(channel, BinnedChannelModel) else channel.components:
+            told |= names_in(parse_coefficient(row.coefficient)) if row.coefficient != "1" else frozenset()
+            for modifier in row.modifiers:
+                _note_sides(modifier, row, channel.name, told=told, same=same)
+    found = next((name for name in same if name not in told), None)
+    if found is not None:
+        raise InvalidInput(
+            f"up and down of the nuisance parameter '{found}' are identical wherever it acts, e.g. on {same[found]}: "
+            "the data cannot tell its sign, and fits of it have no single answer",
+            code="systematic.identical",
+            where=model.name,
+            hint="are up and down the same template? fix the parameter, or mirror one of the sides",
+        )
+
+
+def _note_sides(
+    modifier: Modifier, row: BinnedSample | Component, channel: str, *, told: set[str], same: dict[str, str]
+) -> None:
+    """Put the parameter among those whose two sides differ, or among those that have an effect and no sign."""
+    if isinstance(modifier, BinFactor) or modifier.parameter in told:
+        return
+    if isinstance(modifier, NormSys):
+        differ, moves = modifier.up != modifier.down, modifier.up != 1.0
+    elif isinstance(modifier, HistoSys) and isinstance(row, BinnedSample):
+        differ = not np.array_equal(modifier.up, modifier.down)
+        moves = not np.array_equal(modifier.up, row.nominal)
+    else:
+        differ, moves = True, True
+    if differ:
+        told.add(modifier.parameter)
+    elif moves:
+        process = row.name if isinstance(row, BinnedSample) else row.process
+        same.setdefault(modifier.parameter, f"'{process}' in channel '{channel}'")
+
+
+def _passed(model: LikelihoodModel) -> frozenset[tuple[int, int]]:
+    """Return identity and number of bins of the templates of a model, which outlives what is returned."""
+    return frozenset(
+        (id(sample), len(channel.observed))
+        for channel in model.channels
+        if isinstance(channel, BinnedChannelModel)
+        for sample in channel.samples
+    )
 
 
 def _unique(names: Iterable[str], what: str, where: str) -> None:
@@ -76,6 +144,8 @@ def _check_parameter(parameter: ParameterModel, where: str) -> None:
 
 def _check_modifiers(modifiers: Iterable[Modifier], names: frozenset[str], place: str) -> None:
     for modifier in modifiers:
+        if isinstance(modifier, NormFactor | HistoSys) and modifier.parameter in names:
+            continue
         used = modifier.parameters if isinstance(modifier, BinFactor) else (modifier.parameter,)
         unknown = [name for name in used if name is not None and name not in names]
         if unknown:
@@ -88,7 +158,9 @@ def _check_modifiers(modifiers: Iterable[Modifier], names: frozenset[str], place
                 raise InvalidInput(message, code="likelihood.normsys", where=place, hint="both must be positive")
 
 
-def _check_binned(channel: BinnedChannelModel, model: LikelihoodModel) -> None:
+def _check_binned(
+    channel: BinnedChannelModel, model: LikelihoodModel, names: frozenset[str], passed: frozenset[tuple[int, int]]
+) -> None:
     where = f"{model.name}: channel {channel.name}"
     _unique((sample.name for sample in channel.samples), "sample", where)
     if not channel.samples or not len(channel.observed):
@@ -97,11 +169,26 @@ def _check_binned(channel: BinnedChannelModel, model: LikelihoodModel) -> None:
         message = f"observed counts must be finite and not negative, found {_first_bad(channel.observed, signed=False)}"
         raise InvalidInput(message, code="likelihood.observed", where=where)
     for sample in channel.samples:
-        _check_sample(sample, len(channel.observed), f"{where}: sample {sample.name}")
-        _check_modifiers(sample.modifiers, frozenset(model.parameter_names), f"{where}: sample {sample.name}")
+        if (id(sample), len(channel.observed)) not in passed:
+            _check_sample(sample, len(channel.observed), f"{where}: sample {sample.name}")
+            _check_modifiers(sample.modifiers, names, f"{where}: sample {sample.name}")
 
 
 def _check_sample(sample: BinnedSample, n_bins: int, place: str) -> None:
+    shifts = [m for m in sample.modifiers if isinstance(m, HistoSys)]
+    templates = [sample.nominal, *(m.up for m in shifts), *(m.down for m in shifts)]
+    if not (all(values.shape == (n_bins,) for values in templates) and np.isfinite(np.stack(templates)).all()):
+        _name_first_bad(sample, n_bins, place)
+    for modifier in sample.modifiers:
+        if isinstance(modifier, BinFactor) and len(modifier.parameters) != n_bins:
+            message = f"a bin factor has {len(modifier.parameters)} bins, the channel has {n_bins}"
+            raise InvalidInput(message, code="likelihood.bins", where=place)
+    if np.sum(sample.nominal) < 0:
+        message = f"the total yield is negative: {np.sum(sample.nominal):.6g}"
+        raise InvalidInput(message, code="likelihood.negative-yield", where=place)
+
+
+def _name_first_bad(sample: BinnedSample, n_bins: int, place: str) -> None:
     arrays = [("nominal", sample.nominal)]
     arrays += [
         (f"histosys {m.parameter}", a) for m in sample.modifiers if isinstance(m, HistoSys) for a in (m.up, m.down)
@@ -113,13 +200,6 @@ def _check_sample(sample: BinnedSample, n_bins: int, place: str) -> None:
         if not np.all(np.isfinite(values)):
             message = f"{what} holds {_first_bad(values, signed=True)}"
             raise InvalidInput(message, code="likelihood.not-finite", where=place)
-    for modifier in sample.modifiers:
-        if isinstance(modifier, BinFactor) and len(modifier.parameters) != n_bins:
-            message = f"a bin factor has {len(modifier.parameters)} bins, the channel has {n_bins}"
-            raise InvalidInput(message, code="likelihood.bins", where=place)
-    if np.sum(sample.nominal) < 0:
-        message = f"the total yield is negative: {np.sum(sample.nominal):.6g}"
-        raise InvalidInput(message, code="likelihood.negative-yield", where=place)
 
 
 def _first_bad(values: np.ndarray, *, signed: bool) -> str:
