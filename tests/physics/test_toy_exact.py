@@ -112,6 +112,12 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, floa
     return found
 
 
+@pytest.fixture(scope="module")
+def exactly() -> Truth:
+    """The truth of the smaller analysis."""
+    return exact(*KEPT)
+
+
 def width(numbers: dict[str, float], prefix: str) -> float:
     return (numbers[f"{prefix}interval_high"] - numbers[f"{prefix}interval_low"]) / 2
 
@@ -121,10 +127,10 @@ def width(numbers: dict[str, float], prefix: str) -> float:
 @pytest.mark.parametrize("prefix", ["", "expected_"], ids=["observed", "Asimov"])
 @pytest.mark.parametrize("likelihood", ["amplitudes", "anchors", "binned"])
 def test_a_run_finds_what_exact_densities_say(
-    fitted: dict[str, dict[str, float]], likelihood: str, prefix: str
+    fitted: dict[str, dict[str, float]], exactly: Truth, likelihood: str, prefix: str
 ) -> None:
     """Learned from tens of thousands of events a density costs up to a third of the statistical uncertainty of mu."""
-    true, found = exact(*KEPT)[likelihood], fitted[likelihood]
+    true, found = exactly[likelihood], fitted[likelihood]
     sigma = width(true, prefix)
     assert found[f"{prefix}mu_hat"] == pytest.approx(true[f"{prefix}mu_hat"], abs=0.35 * sigma)
     assert width(found, prefix) == pytest.approx(sigma, rel=0.12)
