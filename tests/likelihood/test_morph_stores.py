@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from test_morphs import POINTS, by_numpy, morphed_model, morphs
 
 from evercast.errors import InvalidInput, NumericalFailure
+from evercast.inference.toys import ToyGenerator
 from evercast.likelihood import unbinned_sums, unbinned_term
 from evercast.likelihood.batch import LikelihoodBatch
 from evercast.likelihood.diagnose import simulated_positivity, why_undefined
+from evercast.likelihood.drawn_events import drawn, shared_columns
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import AnchorMorph, EventSet, LikelihoodModel, PolynomialMorph
 from evercast.likelihood.normalisation import normalisation_grid
@@ -30,6 +33,12 @@ def with_channel(model: LikelihoodModel, **changes: object) -> LikelihoodModel:
 
 def rows(events: EventSet, chosen: np.ndarray) -> EventSet:
     return EventSet(weight=events.weight[chosen], **{name: getattr(events, name)[chosen] for name in COLUMNS})
+
+
+def stored(folder: Path, name: str, values: np.ndarray) -> zarr.Array:
+    array = zarr.create_array(folder / f"{name}.zarr", shape=values.shape, dtype=values.dtype, chunks=(128, 5))
+    array[:] = values
+    return array
 
 
 def same(one: Likelihood, other: Likelihood, *, relative: float = 1e-12) -> None:
@@ -98,13 +107,8 @@ def test_stores_that_are_not_in_memory_give_the_same(tmp_path: Path, monkeypatch
         np.save(tmp_path / f"{name}.npy", values)
         return np.load(tmp_path / f"{name}.npy", mmap_mode="r")
 
-    def stored(name: str, values: np.ndarray) -> zarr.Array:
-        array = zarr.create_array(tmp_path / f"{name}.zarr", shape=values.shape, dtype=values.dtype, chunks=(128, 5))
-        array[:] = values
-        return array
-
     monkeypatch.setattr("evercast.likelihood.event_source.BLOCK", 512)
-    for number, make in enumerate((mapped, stored)):
+    for number, make in enumerate((mapped, partial(stored, tmp_path))):
         sets = {
             kind: replace(chosen, **{name: make(f"{number}{kind}{name}", getattr(chosen, name)) for name in COLUMNS})
             for kind, chosen in (("events", model.channels[0].events), ("reference", model.channels[0].reference))
@@ -126,6 +130,69 @@ def test_many_points_and_data_sets_in_one_call() -> None:
         assert found.value[number] == pytest.approx(expected.value, rel=1e-12)
         np.testing.assert_allclose(found.gradient[number], expected.gradient, rtol=1e-10, atol=1e-9)
         np.testing.assert_allclose(found.hessian[number], expected.hessian, rtol=1e-10, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["drawn", "weights", "stores"])
+def test_data_sets_with_common_columns_give_what_copies_give(kind: str, tmp_path: Path) -> None:
+    model = morphed_model()
+    events = model.channels[0].events
+    rng = np.random.default_rng(4)
+    counts = [rng.poisson(0.4, len(events.weight)) for _ in range(3)]
+    chosen = [np.repeat(np.arange(len(number)), number) for number in counts]
+    if kind == "weights":
+        sets = [replace(events, weight=number.astype(float)) for number in counts]
+    else:
+        source = replace(events, **{name: stored(tmp_path, name, getattr(events, name)) for name in COLUMNS})
+        sets = [drawn(source if kind == "stores" else events, place) for place in chosen]
+        np.testing.assert_array_equal(sets[1].log_up, events.log_up[chosen[1]])
+    shared = shared_columns(sets)
+    assert shared is not None
+    assert (shared.events.log_up is events.log_up) == (kind != "stores")
+    assert len(shared.events.weight) == (len(set(np.concatenate(chosen))) if kind == "stores" else len(events.weight))
+    copies = [replace(rows(events, place), weight=np.ones(len(place))) for place in chosen]
+    assert shared_columns(copies) is None
+    likelihood = Likelihood(model)
+    theta, places = np.array(POINTS), np.array([2, 0, 1, 0])
+    found, expected = (
+        LikelihoodBatch(likelihood, [with_channel(model, events=entry) for entry in group]).expand(theta, places)
+        for group in (sets, copies)
+    )
+    np.testing.assert_allclose(found.value, expected.value, rtol=1e-12)
+    np.testing.assert_allclose(found.gradient, expected.gradient, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(found.hessian, expected.hessian, rtol=1e-10, atol=1e-8)
+    same(Likelihood(with_channel(model, events=sets[0])), Likelihood(with_channel(model, events=copies[0])))
+
+
+def test_pseudo_experiments_do_not_copy_the_columns_of_morphs() -> None:
+    model = morphed_model()
+    events = model.channels[0].events
+    total = Likelihood(model).expected_events(Likelihood(model).initial)["SR"].sum()
+    many = rows(events, np.tile(np.arange(len(events.weight)), 1 + int(4 * total) // len(events.weight)))
+    likelihood = Likelihood(
+        with_channel(model, simulation=replace(many, weight=many.weight * total / many.weight.sum()))
+    )
+    generator = ToyGenerator(likelihood, likelihood.initial)
+    thrown = [generator.throw(seed) for seed in (1, 2, 3)]
+    shared = shared_columns([toy.channels[0].events for toy in thrown])
+    assert shared is not None
+    assert shared.events.log_up is likelihood.model.channels[0].simulation.log_up
+    found = LikelihoodBatch(likelihood, thrown).expand(np.tile(THETA, (3, 1)), np.arange(3))
+    for number, toy in enumerate(thrown):
+        alone = Likelihood(toy).expand(THETA)
+        assert found.value[number] == pytest.approx(alone.value, rel=1e-12)
+        np.testing.assert_allclose(found.hessian[number], alone.hessian, rtol=1e-10, atol=1e-8)
+
+
+def test_many_points_on_events_that_stay_in_stores(tmp_path: Path) -> None:
+    model = morphed_model()
+    events = model.channels[0].events
+    kept = replace(events, **{name: stored(tmp_path, name, getattr(events, name)) for name in COLUMNS})
+    batch, expected = LikelihoodBatch(Likelihood(with_channel(model, events=kept))), Likelihood(model)
+    found = batch.expand(np.array(POINTS), np.zeros(len(POINTS), dtype=np.int64))
+    for number, point in enumerate(POINTS):
+        alone = expected.expand(np.array(point))
+        assert found.value[number] == pytest.approx(alone.value, rel=1e-12)
+        np.testing.assert_allclose(found.hessian[number], alone.hessian, rtol=1e-10, atol=1e-8)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

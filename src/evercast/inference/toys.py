@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from evercast.errors import NumericalFailure
 from evercast.inference.asimov import asimov_supports
+from evercast.likelihood.drawn_events import drawn
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
     BinnedChannelModel,
@@ -97,7 +98,7 @@ class ToyGenerator:
         draw = self._draws[channel.name]
         total = float(draw.cumulative[-1])
         places = np.sort(rng.random(rng.poisson(total))) * total
-        return replace(channel, events=_rows(draw.events, np.searchsorted(draw.cumulative, places, side="right")))
+        return replace(channel, events=drawn(draw.events, np.searchsorted(draw.cumulative, places, side="right")))
 
 
 def _rates(likelihood: Likelihood, theta: Point) -> dict[str, Float[np.ndarray, " bins"]]:
@@ -127,16 +128,6 @@ def _draw(name: str, events: EventSet) -> _Draw:
         hint = "simulate more events, or choose parameters nearer to those of the simulation"
         raise NumericalFailure(message, code="toys.effective-sample-size", hint=hint)
     return _Draw(events=events, cumulative=np.cumsum(weight), effective_sample_size=size)
-
-
-def _rows(events: EventSet, rows: np.ndarray) -> EventSet:
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else np.asarray(values)[rows]
-
-    return EventSet(
-        log_ratio=np.asarray(events.log_ratio)[rows], weight=np.ones(len(rows)), log_up=pick(events.log_up),
-        log_down=pick(events.log_down), coefficients=pick(events.coefficients),
-    )  # fmt: skip
 
 
 def _thrown(parameter: ParameterModel, value: float, rng: np.random.Generator) -> ParameterModel:

@@ -15,7 +15,8 @@ __all__ = ["BLOCK", "blocks", "column_counts", "in_memory", "padded_length", "re
 BLOCK = 1 << 13
 """Events read at once from a store: 200 columns x 2 x 8192 events x 4 bytes = 13 MB. A multiple of every chunk size."""
 _STEP = 256
-_LARGE_STEP = 4096
+_BITS = 4
+"""Above 4096 events lengths are multiples of an eighth of a power of two: at most an eighth is filled up."""
 _LARGE = 1 << 16
 """Longer sets are taken as they are: filling them up would copy them."""
 _ALIGNMENT = 64
@@ -28,7 +29,7 @@ def padded_length(n_events: int) -> int:
     """Return the length to which a set is filled with events of weight 0, so that few lengths are compiled."""
     if n_events >= _LARGE:
         return n_events
-    step = _STEP if n_events <= _LARGE_STEP else _LARGE_STEP
+    step = max(_STEP, 1 << max(n_events.bit_length() - _BITS, 0))
     return max(-(-n_events // step) * step, step)
 
 

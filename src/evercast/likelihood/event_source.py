@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from evercast.likelihood.drawn_events import gathered
 from evercast.likelihood.event_arrays import BLOCK, blocks, in_memory, resident
 from evercast.likelihood.model import EventSet
 from evercast.likelihood.unbinned_kernel import At, Chunk
@@ -75,5 +76,6 @@ class Streamed:
 
 
 def local_source(events: EventSet, scale: float) -> EventSource:
-    """Return the source of events on one device."""
+    """Return the source of events on one device; rows of other events are copied."""
+    events = gathered(events)
     return Resident(resident(events, scale=scale)) if in_memory(events) else Streamed(events, scale)

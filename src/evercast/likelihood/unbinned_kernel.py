@@ -58,7 +58,7 @@ class Chunk(NamedTuple):
 
 
 class At(NamedTuple):
-    """Where the sums are made, float64, from numpy; with a leading axis where they are made at several points.
+    """Where the sums are made, float64; with a leading axis where they are made at several points.
 
     Args:
         expected: (components,) expected events; divided by Z for the sums of the data.
@@ -66,9 +66,9 @@ class At(NamedTuple):
         terms: (terms,) values of the monomials.
     """
 
-    expected: Float[Array, "*points components"]
-    anchors: Float[Array, "*points rows anchors"]
-    terms: Float[Array, "*points terms"]
+    expected: Float[Array | np.ndarray, "*points components"]
+    anchors: Float[Array | np.ndarray, "*points rows anchors"]
+    terms: Float[Array | np.ndarray, "*points terms"]
 
 
 class Sums(NamedTuple):
@@ -177,7 +177,7 @@ def _move(group: ColumnGroup, chunk: Chunk, at: At, *, order: int, dtype: Elemen
         if not columns:
             continue
         ln_u, ln_d = (_take(values, columns, shape[1], dtype) for values in (chunk.log_up, chunk.log_down))
-        table = _take(at.anchors, columns, shape[1], dtype)
+        table = _take(jnp.asarray(at.anchors), columns, shape[1], dtype)
         slope = None
         if not (within and columns is group.code4):
             exponent += jnp.sum(ln_u * table[UP] + ln_d * table[DOWN], axis=2)
@@ -194,7 +194,7 @@ def _move(group: ColumnGroup, chunk: Chunk, at: At, *, order: int, dtype: Elemen
         slopes.append(ln_u if slope is None else slope)  # without derivatives it is cut off below
     if group.terms:
         deltas = _take(chunk.coefficients, group.terms, shape[1], dtype)
-        exponent += jnp.sum(deltas * _take(at.terms, group.terms, shape[1], dtype), axis=2)
+        exponent += jnp.sum(deltas * _take(jnp.asarray(at.terms), group.terms, shape[1], dtype), axis=2)
         slopes.append(deltas)
     slope = jnp.concatenate(slopes, axis=2) if len(slopes) > 1 else slopes[0]
     return _Moved(exponent, factor, slope if order > 0 else slope[:, :, :0], bend)
@@ -268,7 +268,7 @@ def data_sums(layout: MorphLayout, chunk: Chunk, at: At, *, order: int, dtype: E
     sums = sums._replace(component=jnp.sum(weighted, axis=0), column=column)
     if order == 1:
         return sums
-    cross = _cross(layout, moved, scaled, at.expected, counted)
+    cross = _cross(layout, moved, scaled, jnp.asarray(at.expected), counted)
     return sums._replace(square=square, bend=bend, cross=cross)
 
 

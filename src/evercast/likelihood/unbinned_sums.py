@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from evercast.likelihood.morph_layout import MorphLayout
 from evercast.likelihood.unbinned_kernel import (
@@ -95,19 +95,36 @@ class Kind:
         return to_sums(self, np.zeros(self.n_numbers))
 
 
-def sums_of(kind: Kind, arrays: Chunk, at: At, start: Sums | None = None) -> Sums:
-    """Return the sums over all events, added to `start`; the last chunk overlaps the one before, unweighted there."""
+def sums_of(
+    kind: Kind, arrays: Chunk, at: At, start: Sums | None = None, *, rows: Int[Array, " events"] | None = None
+) -> Sums:
+    """Return the sums over all events; the last chunk overlaps the one before, unweighted there.
+
+    Args:
+        kind: what sums.
+        arrays: the events.
+        at: where.
+        start: what the sums are added to.
+        rows: event i has weight i and row `rows[i]` of the columns; None: row i.
+    """
     n_events = arrays.weight.shape[0]
     size = min(kind.chunk_size, n_events)
     steps = jnp.arange(size)
     dtype = jnp.dtype(kind.dtype)
-    at = At(at.expected, at.anchors.astype(dtype), at.terms.astype(dtype))
+    at = At(jnp.asarray(at.expected), jnp.asarray(at.anchors, dtype), jnp.asarray(at.terms, dtype))
+
+    columns = (arrays.log_ratio, arrays.log_up, arrays.log_down, arrays.coefficients)
 
     def add_chunk(number: Array, total: Sums) -> Sums:
         first = jnp.minimum(number * size, n_events - size)
-        chunk = Chunk(*(jax.lax.dynamic_slice_in_dim(values, first, size) for values in arrays))
-        weight = jnp.where(first + steps >= number * size, chunk.weight, 0.0)
-        return add_sums(total, kind.of_chunk(chunk._replace(weight=weight), at))
+        take = partial(jax.lax.dynamic_slice_in_dim, start_index=first, slice_size=size)
+        weight = jnp.where(first + steps >= number * size, take(arrays.weight), 0.0)
+        if rows is None:
+            ratio, up, down, terms = (take(values) for values in columns)
+        else:
+            places = take(rows)
+            ratio, up, down, terms = (values.at[places].get(mode="promise_in_bounds") for values in columns)
+        return add_sums(total, kind.of_chunk(Chunk(ratio, weight, up, down, terms), at))
 
     total: Sums = jax.lax.fori_loop(0, -(-n_events // size), add_chunk, kind.empty() if start is None else start)
     return total

@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.component_scales import ComponentScales, ScaleValues, build_scales
-from evercast.likelihood.event_arrays import column_counts, padded_length, resident
-from evercast.likelihood.event_source import EventSource, MakeSource, local_source
+from evercast.likelihood.component_scales import build_scales
+from evercast.likelihood.event_arrays import column_counts
+from evercast.likelihood.event_source import EventSource, MakeSource, Resident, local_source
 from evercast.likelihood.model import EventSet, LikelihoodModel, ParameterModel, UnbinnedChannelModel
-from evercast.likelihood.morph_factors import anchor_table, coordinates, is_within, monomials
+from evercast.likelihood.morph_factors import is_within
 from evercast.likelihood.morph_layout import MorphLayout, build_layout
-from evercast.likelihood.terms import Expansion, Expansions
-from evercast.likelihood.unbinned_chain import differentiate, log_normalisation, twice_nll
-from evercast.likelihood.unbinned_kernel import At, Chunk
-from evercast.likelihood.unbinned_sums import HostSums, Kind, sums_at, sums_of, to_sums
+from evercast.likelihood.terms import BatchTerm, Expansion
+from evercast.likelihood.unbinned_batch import PointByPoint, make_batch
+from evercast.likelihood.unbinned_chain import log_normalisation, twice_nll
+from evercast.likelihood.unbinned_form import Form, chain
+from evercast.likelihood.unbinned_kernel import At
+from evercast.likelihood.unbinned_sums import HostSums, Kind, to_sums
 from evercast.spec.expressions import names as names_in
 from evercast.spec.expressions import parse_coefficient
 
-__all__ = ["UnbinnedBatch", "UnbinnedTerm"]
+__all__ = ["UnbinnedTerm"]
 
 Own = Float[np.ndarray, " own"]
 
 _LARGE = 1 << 20
 """Numbers in columns above which it pays to compile a function per order, and to have float32 elements."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Form:
-    """How the channel follows its parameters."""
-
-    scales: ComponentScales
-    layout: MorphLayout
-
-    def at(self, own: Float[np.ndarray, "points own"], expected: Float[np.ndarray, "points components"]) -> At:
-        """Return what the sums need at (points, own) parameters."""
-        numbers = (expected, anchor_table(self.layout, own), monomials(self.layout.terms, own))
-        with jax.enable_x64(new_val=True):
-            return At(*(jnp.asarray(values) for values in numbers))
 
 
 class UnbinnedTerm:
@@ -72,7 +57,7 @@ class UnbinnedTerm:
         self.index = np.array([i for i, p in enumerate(parameters) if p.name in used], dtype=np.int64)
         names = [parameters[i].name for i in self.index]
         self._channel = channel
-        self._form = _Form(scales=build_scales(channel.components, names), layout=build_layout(channel, names))
+        self._form = Form(scales=build_scales(channel.components, names), layout=build_layout(channel, names))
         self._data = make_source(channel.events, 1.0)
         self._reference: EventSource | None = None
         if channel.reference is not None and self._form.layout.normalises:
@@ -130,24 +115,19 @@ class UnbinnedTerm:
     def _expand(self, own: Own, order: int) -> Expansion:
         scales = self._form.scales.evaluate(own[None])
         reference, data = self._sums(own, scales.value[0], order)
-        return _chain(self._form, own, scales, reference, data, self._n_counted, order)
+        return chain(self._form, own, scales, reference, data, self._n_counted, order)
 
     def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:
         """Return the expected events of each component."""
         return {self._channel.name: self._form.scales.value(own[None])[0]}
 
-    def batch(self, models: Sequence[LikelihoodModel]) -> UnbinnedBatch:
+    def batch(self, models: Sequence[LikelihoodModel]) -> BatchTerm:
         """Return the term on the events of each model."""
         sets = [_events_of(model, self._channel.name) for model in models] or [self._channel.events]
-        length = padded_length(max(len(entry.weight) for entry in sets))
-        with jax.enable_x64(new_val=True):
-            data = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(resident(entry, length=length) for entry in sets))
-        counted = tuple(int(np.count_nonzero(entry.weight)) for entry in sets)
-        reference = None
-        if self._reference is not None and self._channel.reference is not None:
-            scale = 1.0 / float(np.sum(self._channel.reference.weight))
-            reference = resident(self._channel.reference, scale=scale)
-        return UnbinnedBatch(self._form, reference, data, counted)
+        if not models and (self._is_large or not isinstance(self._data, Resident)):
+            return PointByPoint(self)
+        reference = self._channel.reference if self._reference is not None else None
+        return make_batch(self._form, reference, sets)
 
 
 def _n_numbers(channel: UnbinnedChannelModel) -> int:
@@ -169,89 +149,6 @@ def _rounding(layout: MorphLayout, channel: UnbinnedChannelModel) -> float:
     longest = max(group.n_columns for group in layout.groups)
     error = np.finfo(np.float32).eps * np.sqrt(2.0 * longest)
     return float(2.0 * error * np.sqrt(np.sum(np.asarray(channel.events.weight, dtype=float) ** 2)))
-
-
-def _chain(
-    form: _Form, own: Own, scales: ScaleValues, reference: HostSums, data: HostSums, n_counted: int, order: int
-) -> Expansion:
-    with np.errstate(all="ignore"):
-        along = coordinates(form.layout, own)
-        found = differentiate(form.layout, scales, along, reference, data, n_counted=n_counted, order=order)
-    return Expansion(found.value, _finite(found.gradient), _finite(found.hessian))
-
-
-@partial(jax.jit, static_argnums=0)
-def _batch_sums(
-    kind: Kind, reference: Chunk | None, data: Chunk, rows: Int[Array, " points"], at: At
-) -> tuple[Array, Array]:
-    """Return the sums of the reference and of the chosen data set at each point, one vector a point."""
-
-    def one(pair: tuple[Array, At]) -> tuple[Array, Array]:
-        row, point = pair
-        of_reference, logs = jnp.zeros(0), jnp.zeros(kind.layout.n_components)
-        if reference is not None:
-            sums = sums_of(replace(kind, reference=True), reference, point)
-            of_reference = ravel_pytree(sums)[0]
-            moved = np.array(kind.layout.moved)
-            logs = logs.at[moved].set(jnp.log(sums.component[moved]))
-        point = point._replace(expected=point.expected * jnp.exp(-logs))
-        chosen = Chunk(*(leaf[row] for leaf in data))
-        return of_reference, sums_at(kind, chosen, point)
-
-    of_reference, of_data = jax.lax.map(one, (rows, at))
-    return of_reference, of_data
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnbinnedBatch:
-    """An unbinned channel on many data sets.
-
-    Args:
-        reference: of the channel.
-        data: with a leading axis of data sets, filled with weight 0 to one length.
-        n_counted: events with weight, per data set.
-    """
-
-    form: _Form
-    reference: Chunk | None
-    data: Chunk
-    n_counted: tuple[int, ...]
-
-    @property
-    def n_values(self) -> int:
-        """Numbers that one data set and one Hessian occupy."""
-        return sum(int(np.prod(leaf.shape[1:])) for leaf in self.data)
-
-    def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
-        """Return value, gradient and Hessian at each point."""
-        kind = Kind(layout=self.form.layout, order=2, reference=False, dtype="float64", within=False)
-        of_reference = replace(kind, reference=True)
-        scales = self.form.scales.evaluate(own)
-        with jax.enable_x64(new_val=True):
-            found = _batch_sums(kind, self.reference, self.data, jnp.asarray(rows), self.form.at(own, scales.value))
-            references, sets = np.asarray(found[0]), np.asarray(found[1])
-        parts = [
-            _chain(
-                self.form,
-                point,
-                ScaleValues(*(entry[number, None] for entry in scales)),
-                of_reference.nothing() if self.reference is None else to_sums(of_reference, reference),
-                to_sums(kind, numbers),
-                self.n_counted[row],
-                2,
-            )
-            for number, (point, row, reference, numbers) in enumerate(zip(own, rows, references, sets, strict=True))
-        ]
-        return Expansions(
-            np.array([part.value for part in parts]),
-            np.array([part.gradient for part in parts]),
-            np.array([part.hessian for part in parts]),
-        )
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    """Return derivatives, 0 where they are not finite: there the value is infinite."""
-    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _events_of(model: LikelihoodModel, channel: str) -> EventSet:
