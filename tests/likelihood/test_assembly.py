@@ -462,3 +462,18 @@ def test_more_modes_than_there_are_directions_are_refused(count):
     with pytest.raises(InvalidInput) as caught:
         principal_modes(replicas, np.ones(50), count=count)
     assert caught.value.code == "training-statistics.modes"
+
+
+def test_statistics_of_templates_that_cancel_are_those_of_what_is_expected():
+    """At mu = 1 only SBI is expected, f = (0, 1, 0): its own relative error, not that of the sum of three templates."""
+    nominal = np.array([40.0, 10.0])
+    templates = tuple(Template(process=name, nominal=nominal, variance=0.04 * nominal) for name in ("S", "SBI", "B"))
+    formulas = {"S": "mu - sqrt(mu)", "SBI": "sqrt(mu)", "B": "1 - sqrt(mu)"}
+    system = replace(
+        physics(),
+        processes={name: Process(sample=name.lower(), coefficient=text) for name, text in formulas.items()},
+    )
+    given = BinnedInput(name="SR", templates=templates, observed=nominal)
+    model = assemble("l", binned=[given], unbinned=[], physics=system)
+    widths = [one.width for one in model.parameters if one.name.startswith("mcstat_SR")]
+    np.testing.assert_allclose(widths, 0.2 / np.sqrt(nominal), rtol=1e-12)

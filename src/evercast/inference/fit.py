@@ -126,7 +126,7 @@ def fit(
         minimise(likelihood, start=point, lower=lower, upper=upper, free=free)
         for point in _starts(likelihood, first, lower, upper, free, explore=start is None)
     ]
-    best = _lowest(found)
+    best = _lowest(found, [likelihood.index(name) for name in sorted(likelihood.nonlinear)])
     guard = inspect(best, likelihood.names)
     if second or guard.reason is not None:
         best, guard = second_opinion(likelihood, best, guard, lower=lower, upper=upper, free=free)
@@ -135,12 +135,21 @@ def fit(
     return _result(likelihood, best, guard, free)
 
 
-def _lowest(found: list[Minimum]) -> Minimum:
-    """Return the lowest of what was found; among equals up to rounding the one that converged."""
+def _lowest(found: list[Minimum], nonlinear: Sequence[int]) -> Minimum:
+    """Return the lowest of what was found; among equals up to rounding one that converged.
+
+    Of several such (two values of a parameter that give the same rate) it is the one where the parameters at the
+    positions `nonlinear` are smallest, so that rounding does not choose.
+    """
     lowest = min(found, key=lambda entry: entry.value)
     limit = lowest.value + tolerance(lowest)
     equal = [entry for entry in found if entry.value <= limit] if np.isfinite(lowest.value) else found
-    return min(equal, key=lambda entry: (entry.reason is not None or not entry.positive_definite, entry.value))
+
+    def order(entry: Minimum) -> tuple[bool, tuple[float, ...], float]:
+        failed = entry.reason is not None or not entry.positive_definite
+        return failed, tuple(entry.theta[nonlinear].round(6).tolist()), entry.value
+
+    return min(equal, key=order)
 
 
 def _starts(

@@ -57,7 +57,7 @@ def find_minima(likelihood: Likelihood, profile: Profile, starts: Sequence[float
     lowest = min(found, key=lambda entry: entry.twice_nll)
     if lowest.twice_nll < profile.best.twice_nll - profile.best.guard.tolerance:
         profile.best = lowest
-    ordered = sorted(found, key=lambda entry: entry.twice_nll)
+    ordered = sorted(found, key=lambda entry: (entry is not profile.best, entry.twice_nll))
     return tuple(
         LocalMinimum(value=float(entry.theta[index]), t=max(entry.twice_nll - profile.best.twice_nll, 0.0), fit=entry)
         for entry in ordered

@@ -22,6 +22,7 @@ from evercast.likelihood.assembly_inputs import (
     VariedTemplate,
     VariedYield,
 )
+from evercast.likelihood.assembly_statistics import with_template_statistics
 from evercast.likelihood.assembly_workspace import coefficient_factors, to_workspace
 from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.model import (
@@ -77,6 +78,8 @@ def assemble(
     histfactory = None
     if binned:
         histfactory = read_workspace(to_workspace(binned, physics, measurement=name, strict=False), name=name)
+        statistics = with_template_statistics(histfactory.parameters, binned, physics)
+        histfactory = replace(histfactory, parameters=statistics)
     found = {channel.name: channel for channel in (histfactory.channels if histfactory else ())}
     channels: list[ChannelModel] = [
         _binned_channel(found[key], next(one for one in binned if one.name == key), physics) for key in found

@@ -13,7 +13,7 @@ from evercast.likelihood.model import HistoSys, NormSys
 from evercast.spec.expressions import Binary, Name, Node, Number, parse_coefficient
 from evercast.spec.model import Parameter
 
-__all__ = ["coefficient_factors", "to_workspace"]
+__all__ = ["coefficient_factors", "statistics_name", "to_workspace"]
 
 
 def to_workspace(
@@ -59,6 +59,11 @@ def to_workspace(
     }
 
 
+def statistics_name(channel: str) -> str:
+    """Return the name of the ``staterror`` of a channel, without its bin."""
+    return f"mcstat_{channel}"
+
+
 def _sample(
     template: Template, channel: str, factors: Sequence[str], systematics: Sequence[dict[str, object]]
 ) -> dict[str, object]:
@@ -66,7 +71,7 @@ def _sample(
     modifiers += systematics
     if template.variance is not None:
         error = np.sqrt(template.variance)
-        modifiers.append({"name": f"mcstat_{channel}", "type": "staterror", "data": error.tolist()})
+        modifiers.append({"name": statistics_name(channel), "type": "staterror", "data": error.tolist()})
     return {"name": template.process, "data": template.nominal.tolist(), "modifiers": modifiers}
 
 
