@@ -79,12 +79,12 @@ def against_peers(
 
 
 def stau(data: Path) -> PatchedWorkspace:
-    """Return the stau search with its 57 patches, unpacked to a temporary folder."""
-    folder = Path(tempfile.mkdtemp(prefix="stau-"))
-    with tarfile.open(data / ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
-    regions = folder / "Region-combined"
-    return open_patchset(LikelihoodSource(path=regions / "BkgOnly.json", patchset=regions))
+    """Return the stau search with its 57 patches."""
+    with tempfile.TemporaryDirectory(prefix="stau-") as folder:
+        with tarfile.open(data / ARCHIVE) as archive:
+            archive.extractall(folder, filter="data")
+        regions = Path(folder) / "Region-combined"
+        return open_patchset(LikelihoodSource(path=regions / "BkgOnly.json", patchset=regions))
 
 
 def patches(opened: PatchedWorkspace, n: int) -> tuple[float, float]:

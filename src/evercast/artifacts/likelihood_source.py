@@ -14,8 +14,8 @@ from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
 from evercast.artifacts.likelihood_folder import INDEX_FILE, open_likelihood, read_index
 from evercast.errors import IntegrityError, InvalidInput, UsageError
 from evercast.likelihood.combination import combine
-from evercast.likelihood.histfactory import apply_patch, patch_of_set, patches_of_set, read_workspace
-from evercast.likelihood.model import LikelihoodModel, Modifier
+from evercast.likelihood.histfactory import KnownSample, apply_patch, patch_of_set, patches_of_set, read_workspace
+from evercast.likelihood.model import LikelihoodModel
 from evercast.likelihood.reparametrise import Parametrisation, reparametrise
 from evercast.spec.documents import load_document
 
@@ -89,7 +89,7 @@ def _open(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
 
 
 def _workspace(
-    body: Mapping[str, object], source: LikelihoodSource, name: str, known: dict[int, Modifier | None] | None = None
+    body: Mapping[str, object], source: LikelihoodSource, name: str, known: dict[int, KnownSample | None] | None = None
 ) -> LikelihoodModel:
     settings = {kind: {"interpcode": code} for kind, code in (source.interpolation or {}).items()}
     return read_workspace(body, measurement=source.measurement, modifier_settings=settings, name=name, known=known)
@@ -180,13 +180,13 @@ class PatchedWorkspace:
         source: of the workspace, without a patch.
         workspace: the background.
         patches: name -> JSON patch, in the order of the patchset.
-        known: identity of each modifier in `workspace` -> what was read from it, or None: most stand in every patch.
+        known: identity of each sample in `workspace` -> what was read from it, or None: most stand in every patch.
     """
 
     source: LikelihoodSource
     workspace: Mapping[str, object]
     patches: Mapping[str, Sequence[object]]
-    known: dict[int, Modifier | None]
+    known: dict[int, KnownSample | None]
 
     def model(self, name: str) -> LikelihoodModel:
         """Return the likelihood with the patch of that name.
@@ -222,9 +222,7 @@ def open_patchset(source: LikelihoodSource) -> PatchedWorkspace:
         patches = dict(patches_of_set(patchset))
     if not patches:
         raise InvalidInput("there is no patch", code="workspace.patch", where=str(source.patchset))
-    known: dict[int, Modifier | None] = {
-        id(entry): None for entry in _objects(workspace, ("channels", "samples", "modifiers"))
-    }
+    known: dict[int, KnownSample | None] = {id(entry): None for entry in _objects(workspace, ("channels", "samples"))}
     return PatchedWorkspace(source=replace(source, patchset=None), workspace=workspace, patches=patches, known=known)
 
 

@@ -112,6 +112,8 @@ def asimov_supports(
         InvalidInput: ``asimov.no-simulation``, ``asimov.no-reference``.
         NumericalFailure: ``asimov.negative``, ``toys.negative-weights``.
     """
+    if all(isinstance(channel, BinnedChannelModel) for channel in likelihood.model.channels):
+        return Supports()
     expected, nominal = likelihood.expected_events(theta), likelihood.expected_events(likelihood.initial)
     events: dict[str, EventSet] = {}
     sources: dict[str, str] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,7 @@ from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
 from evercast.inference.fit import FitResult, fit, not_above, poi_of
 from evercast.inference.profile import Profile
-from evercast.inference.regime import channels_of_few_events, low_counts
+from evercast.inference.regime import channels_of_few_events, low_counts, remarks_of
 from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
@@ -82,6 +82,11 @@ class ClsResult:
         """The fit without signal; None where the data were left out."""
         return self.fits[2] if self.cls_obs is not None else None
 
+    @property
+    def conditional(self) -> FitResult | None:
+        """The fit at the tested value; None where the data were left out."""
+        return self.fits[1] if self.cls_obs is not None else None
+
 
 def significance(likelihood: Likelihood, *, poi: str | None = None, profile: Profile | None = None) -> Significance:
     """Return the significance of the parameter of interest being above 0.
@@ -116,7 +121,12 @@ def _status(*fits: FitResult) -> str:
 
 
 def q_tilde(
-    likelihood: Likelihood, mu: float, *, poi: str, start: Float[np.ndarray, " parameters"] | None = None
+    likelihood: Likelihood,
+    mu: float,
+    *,
+    poi: str,
+    start: Float[np.ndarray, " parameters"] | None = None,
+    near: Float[np.ndarray, " parameters"] | None = None,
 ) -> tuple[float, FitResult, FitResult]:
     """Return q-tilde at `mu` (arXiv:1007.1727, equation 16) with the free and the conditional fit.
 
@@ -128,17 +138,18 @@ def q_tilde(
         poi: parameter of interest.
         start: (parameters,) where both fits start, e.g. the fit without signal; the initial values where -2 ln L is
             not defined there, and where a coefficient is not linear and there may be several minima.
+        near: (parameters,) where the conditional fit starts instead, where -2 ln L is lower there.
 
     Raises:
         NumericalFailure: a fit failed.
     """
     high = float(likelihood.upper[likelihood.index(poi)])
     bounds = {poi: (0.0, max(high, mu))}
-    conditional = fit(likelihood, fixed={poi: mu}, start=_usable(likelihood, start, {poi: mu}))
-    near = _usable(likelihood, start, {})
-    near = (likelihood.initial if near is None else near).copy()
-    near[likelihood.index(poi)] = np.clip(near[likelihood.index(poi)], *bounds[poi])
-    best = fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else near)
+    conditional = fit(likelihood, fixed={poi: mu}, start=_usable(likelihood, (near, start), {poi: mu}))
+    first = _usable(likelihood, (start,), {})
+    first = (likelihood.initial if first is None else first).copy()
+    first[likelihood.index(poi)] = np.clip(first[likelihood.index(poi)], *bounds[poi])
+    best = fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else first)
     best = not_above(likelihood, best, conditional, bounds=bounds)
     above = best.parameter(poi).value > mu
     q = 0.0 if above else max(conditional.twice_nll - best.twice_nll, 0.0)
@@ -146,15 +157,20 @@ def q_tilde(
 
 
 def _usable(
-    likelihood: Likelihood, start: Float[np.ndarray, " parameters"] | None, fixed: Mapping[str, float]
+    likelihood: Likelihood, starts: Sequence[Float[np.ndarray, " parameters"] | None], fixed: Mapping[str, float]
 ) -> Float[np.ndarray, " parameters"] | None:
-    """Return a point where a fit may start: not where the likelihood is undefined, or may have several minima."""
-    if start is None or likelihood.nonlinear:
-        return None
-    point = start.copy()
-    for name, value in fixed.items():
-        point[likelihood.index(name)] = value
-    return start if math.isfinite(likelihood.twice_nll(point)) else None
+    """Return the lowest point where a fit may start: not where there may be several minima, or -2 ln L is undefined."""
+    lowest, found = math.inf, None
+    for start in starts if not likelihood.nonlinear else ():
+        if start is None:
+            continue
+        point = np.where(likelihood.fixed, start, np.clip(start, likelihood.lower, likelihood.upper))
+        for name, value in fixed.items():
+            point[likelihood.index(name)] = value
+        value_there = likelihood.twice_nll(point)
+        if value_there < lowest:
+            lowest, found = value_there, start
+    return found
 
 
 def cls_values(
@@ -201,6 +217,7 @@ def cls(
     poi: str | None = None,
     observed: bool = True,
     start: Float[np.ndarray, " parameters"] | None = None,
+    near: Float[np.ndarray, " parameters"] | None = None,
 ) -> ClsResult:
     """Return CLs at `mu` with q-tilde and asymptotic distributions.
 
@@ -210,6 +227,7 @@ def cls(
         poi: parameter of interest; None takes the declared one.
         observed: False leaves the data out: the Asimov data are then those of the initial values (blind).
         start: (parameters,) where the fit without signal starts, e.g. that of another signal on the same background.
+        near: (parameters,) where the conditional fit may start, e.g. that of a similar signal.
 
     Raises:
         InvalidInput: `mu` is not positive, or nothing depends on the parameter of interest.
@@ -221,24 +239,26 @@ def cls(
     theta = likelihood.initial.copy()
     fits: tuple[FitResult, ...] = ()
     theta[likelihood.index(name)] = 0.0
+    shifted: Float[np.ndarray, " parameters"] | None = None
     q = poi_hat = None
     if observed:
-        background = fit(likelihood, fixed={name: 0.0}, start=_usable(likelihood, start, {name: 0.0}))
-        q, best, conditional = q_tilde(likelihood, mu, poi=name, start=background.theta)
+        background = fit(likelihood, fixed={name: 0.0}, start=_usable(likelihood, (start,), {name: 0.0}))
+        q, best, conditional = q_tilde(likelihood, mu, poi=name, start=background.theta, near=near)
+        shifted = conditional.theta
         theta, poi_hat, fits = background.theta, best.parameter(name).value, (best, conditional, background)
     model = asimov_model(likelihood, theta)
-    q_asimov, *asimov_fits = q_tilde(likelihood.with_data(model), mu, poi=name, start=theta)
+    q_asimov, *asimov_fits = q_tilde(likelihood.with_data(model), mu, poi=name, start=theta, near=shifted)
     if q_asimov < 1e-8:
         message = f"nothing observable depends on '{name}': q on background Asimov data is {q_asimov:.3g}"
         raise InvalidInput(message, code="cls.no-sensitivity", hint="is the signal empty in every bin?")
     cls_obs, cls_exp = cls_values(q if q is not None else q_asimov, q_asimov)
     if not all(0.0 <= value <= 1.0 for value in (cls_obs, *cls_exp)):
         raise NumericalFailure(f"CLs is outside of [0, 1]: {cls_obs}, {cls_exp}", code="cls.range")
+    few = channels_of_few_events(likelihood, theta, observed=observed)
     return ClsResult(
         poi=name, mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov,
         poi_hat=poi_hat, asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),
-        remarks=low_counts(likelihood, theta, observed=observed),
-        few_events=channels_of_few_events(likelihood, theta, observed=observed),
+        remarks=remarks_of(few), few_events=few,
     )  # fmt: skip
 
 

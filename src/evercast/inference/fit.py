@@ -11,6 +11,7 @@ from jaxtyping import Float
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.guard import Guard, inspect, second_opinion, tolerance
 from evercast.inference.minimise import Minimum, minimise
+from evercast.inference.trust_region import inverse
 from evercast.likelihood.diagnose import why_undefined
 from evercast.likelihood.evaluate import Likelihood
 
@@ -196,19 +197,21 @@ def _result(likelihood: Likelihood, best: Minimum, guard: Guard, free: np.ndarra
     if working.any():
         block = best.expansion.hessian[np.ix_(working, working)]
         scale = 1.0 / np.sqrt(np.diag(block))
-        covariance[np.ix_(working, working)] = (
-            2.0 * np.linalg.inv(block * np.outer(scale, scale)) * np.outer(scale, scale)
-        )
+        size = np.outer(scale, scale)
+        covariance[np.ix_(working, working)] = 2.0 * inverse(block * size) * size
     parameters = tuple(
         ParameterResult(
             name=name,
-            value=float(best.theta[i]),
-            uncertainty=float(np.sqrt(covariance[i, i])) if working[i] else None,
-            at_bound=bool(best.at_bound[i]),
-            fixed=not free[i],
+            value=value,
+            uncertainty=uncertainty if varied else None,
+            at_bound=held,
+            fixed=not is_free,
         )
-        for i, name in enumerate(likelihood.names)
-    )
+        for name, value, uncertainty, varied, held, is_free in zip(
+            likelihood.names, best.theta.tolist(), np.sqrt(np.diag(covariance)).tolist(), working.tolist(),
+            best.at_bound.tolist(), free.tolist(), strict=True,
+        )
+    )  # fmt: skip
     return FitResult(
         names=likelihood.names, theta=best.theta, covariance=covariance, hessian=best.expansion.hessian,
         parameters=parameters, twice_nll=best.value, guard=guard, status="at-bound" if guard.at_bound else "ok",

@@ -107,23 +107,28 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
     absolute = getattr(objective, "rounding", 0.0)
     radius = max(2.0, float(np.sqrt(free.sum())))
     n_evaluations, reason = 1, f"no convergence in {_MAX_STEPS} steps"
+    distance: float | None = None
     refused: Point | None = None
     for _ in range(_MAX_STEPS):
         if not np.isfinite(current.value):
-            return _end(theta, current, lower, upper, free, n_evaluations, "-2 ln L is not finite at the start")
+            return _end((theta, current, None), lower, upper, free, n_evaluations, "-2 ln L is not finite at the start")
         if not (
             np.all(np.isfinite(current.gradient[free])) and np.all(np.isfinite(current.hessian[np.ix_(free, free)]))
         ):
-            return _end(theta, current, lower, upper, free, n_evaluations, "derivatives are not finite")
+            return _end((theta, current, None), lower, upper, free, n_evaluations, "derivatives are not finite")
         theta, current, used = _leave_steep_bound(objective, theta, current, lower, upper, free)
         n_evaluations += used
         working = free & ~_held(theta, current.gradient, lower, upper)
-        distance = _distance(current, working)
+        distance, newton = _newton(current, working)
         if distance < _TOLERANCE:
             reason = ""
             break
         convex = current if np.isfinite(distance) else _convex(current, working)
-        step, predicted = bounded_step(theta, convex, lower, upper, working, radius)
+        scale = inverse_scale(convex, theta, lower, upper)
+        if newton is not None and _allowed(theta, newton, scale, lower, upper, radius):
+            step, predicted = newton, distance
+        else:
+            step, predicted = bounded_step(theta, convex, lower, upper, working, radius)
         noise = max(_ROUNDING * max(1.0, abs(current.value)), absolute)
         if predicted <= noise:
             reason = "" if distance < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
@@ -133,17 +138,17 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
         n_evaluations += 1
         gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
         refused = refused if np.isfinite(trial.value) else moved
-        length = float(np.linalg.norm((step * inverse_scale(convex, theta, lower, upper))[working]))
+        length = float(np.linalg.norm((step * scale)[working]))
         radius = new_radius(radius, gain / predicted, length)
         if gain > 1e-4 * predicted or (predicted < 100 * noise and gain > -100 * noise):
-            theta, current = moved, trial
+            theta, current, distance = moved, trial, None
         elif radius < 1e-12:
             reason = "the trust region shrank to nothing"
             break
         if np.max(np.abs(theta[free]), initial=0.0) > _FAR:
             reason = "-2 ln L falls without limit"
             break
-    return _end(theta, current, lower, upper, free, n_evaluations, reason or None, refused)
+    return _end((theta, current, distance), lower, upper, free, n_evaluations, reason or None, refused)
 
 
 def _convex(current: Expansion, working: Mask) -> Expansion:
@@ -154,12 +159,11 @@ def _convex(current: Expansion, working: Mask) -> Expansion:
     if current.information is None:
         return current
     convex = current._replace(hessian=current.information())
-    return convex if _WORTHWHILE < _distance(convex, working) < np.inf else current
+    return convex if _WORTHWHILE < _newton(convex, working)[0] < np.inf else current
 
 
 def _end(
-    theta: Point,
-    current: Expansion,
+    reached: tuple[Point, Expansion, float | None],
     lower: Point,
     upper: Point,
     free: Mask,
@@ -167,16 +171,21 @@ def _end(
     reason: str | None,
     refused: Point | None = None,
 ) -> Minimum:
+    """Return where a minimisation ended, at a point whose distance to the minimum may be known."""
+    theta, current, distance = reached
     held = free & _held(theta, current.gradient, lower, upper)
     working = free & ~held
-    finite = bool(np.isfinite(current.value))
+    if not np.isfinite(current.value):
+        distance = np.inf
+    elif distance is None:
+        distance = _newton(current, working)[0]
     return Minimum(
         theta=theta,
         expansion=current,
         working=working,
         at_bound=free & ((theta <= lower) | (theta >= upper)),
-        distance=_distance(current, working) if finite else np.inf,
-        positive_definite=finite and _is_positive_definite(current, working),
+        distance=distance,
+        positive_definite=bool(np.isfinite(distance)),
         n_evaluations=n_evaluations,
         reason=reason,
         beyond=refused if reason is not None and refused is not None and _close(refused, theta) else None,
@@ -198,24 +207,34 @@ def _held(theta: Point, gradient: Point, lower: Point, upper: Point) -> Mask:
     return np.asarray(((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0)))
 
 
-def _scaled(current: Expansion, working: Mask) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
+def _scaled(
+    current: Expansion, working: Mask
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"], Float[np.ndarray, " n"]]:
+    """Return gradient and Hessian of the working parameters in scaled coordinates, with the scale."""
     curvature = np.abs(np.diag(current.hessian)[working])
     scale = 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
-    return scale * current.gradient[working], current.hessian[np.ix_(working, working)] * np.outer(scale, scale)
+    hessian = current.hessian if working.all() else current.hessian[working][:, working]
+    return scale * current.gradient[working], hessian * scale[:, None] * scale, scale
 
 
-def _is_positive_definite(current: Expansion, working: Mask) -> bool:
+def _newton(current: Expansion, working: Mask) -> tuple[float, Point | None]:
+    """Return the estimated distance to the minimum with the step there; infinite and None without a convex Hessian."""
+    step = np.zeros_like(current.gradient)
     if not working.any():
-        return True
-    return newton_step(*_scaled(current, working), floor=_SMALLEST_EIGENVALUE) is not None
+        return 0.0, step
+    gradient, hessian, scale = _scaled(current, working)
+    inner = newton_step(gradient, hessian, floor=_SMALLEST_EIGENVALUE)
+    if inner is None:
+        return np.inf, None
+    step[working] = scale * inner
+    return float(-0.5 * gradient @ inner), step
 
 
-def _distance(current: Expansion, working: Mask) -> float:
-    if not working.any():
-        return 0.0
-    gradient, hessian = _scaled(current, working)
-    step = newton_step(gradient, hessian, floor=_SMALLEST_EIGENVALUE)
-    return np.inf if step is None else float(-0.5 * gradient @ step)
+def _allowed(theta: Point, step: Point, scale: Point, lower: Point, upper: Point, radius: float) -> bool:
+    """Return whether a step stays in the box and within the radius."""
+    moved = theta + step
+    inside = np.all(((moved >= lower) & (moved <= upper)) | (step == 0.0))
+    return bool(inside and np.linalg.norm(step * scale) <= radius)
 
 
 def _leave_steep_bound(

@@ -55,14 +55,19 @@ def cls_of_patches(
         observed: False leaves the data out.
     """
     background: FitResult | None = None
+    conditional: FitResult | None = None
+    likelihood: Likelihood | None = None
     for name in names:
         try:
-            likelihood = Likelihood(model_of(name))
-            result = cls(likelihood, mu, poi=poi, observed=observed, start=_carried(background, likelihood))
+            likelihood = Likelihood(model_of(name), like=likelihood)
+            result = cls(
+                likelihood, mu, poi=poi, observed=observed,
+                start=_carried(background, likelihood), near=_carried(conditional, likelihood),
+            )  # fmt: skip
         except EvercastError as failure:
             yield PatchResult(name=name, result=None, failure=failure)
             continue
-        background = result.background or background
+        background, conditional = result.background or background, result.conditional or conditional
         yield PatchResult(name=name, result=result, failure=None)
 
 

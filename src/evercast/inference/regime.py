@@ -10,7 +10,7 @@ from jaxtyping import Float
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel
 
-__all__ = ["FEW_EVENTS", "channels_of_few_events", "low_counts"]
+__all__ = ["FEW_EVENTS", "channels_of_few_events", "low_counts", "remarks_of"]
 
 FEW_EVENTS = 5.0
 """Expected events of a channel below which its Poisson distribution is far from a Gaussian one."""
@@ -26,10 +26,12 @@ def low_counts(
         theta: (parameters,) where events are expected, e.g. the fit without signal.
         observed: False leaves the data out.
     """
-    return tuple(
-        f"channel '{name}' {reason}: asymptotic formulas may not hold"
-        for name, reason in channels_of_few_events(likelihood, theta, observed=observed).items()
-    )
+    return remarks_of(channels_of_few_events(likelihood, theta, observed=observed))
+
+
+def remarks_of(few: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for every channel with the reason why it is outside of the asymptotic regime."""
+    return tuple(f"channel '{name}' {reason}: asymptotic formulas may not hold" for name, reason in few.items())
 
 
 def channels_of_few_events(

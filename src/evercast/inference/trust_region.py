@@ -5,19 +5,23 @@ Source: Nocedal and Wright, Numerical Optimization, algorithms 4.1 and 4.3, with
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg.lapack import dpotrf, dpotrs, dtrtrs
+from scipy.linalg.lapack import dpocon, dpotrf, dpotri, dpotrs, dtrtrs
 
 from evercast.likelihood.evaluate import Expansion
 
-__all__ = ["bounded_step", "inverse_scale", "new_radius", "newton_step"]
+__all__ = ["bounded_step", "inverse", "inverse_scale", "new_radius", "newton_step"]
 
 Point = Float[np.ndarray, " parameters"]
 Mask = Bool[np.ndarray, " parameters"]
 
 
 _MAX_DAMPINGS = 10
+_CLEAR = 1e3
+"""An estimate of the smallest eigenvalue this many times above the floor needs no second look."""
 _LENGTH_TOLERANCE = 1.05
 """A step a little longer than the radius is shortened to it: the radius is a guess itself."""
 
@@ -86,13 +90,36 @@ def newton_step(
     gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], *, floor: float
 ) -> Float[np.ndarray, " n"] | None:
     """Return -H^-1 g, by Cholesky; None where the Hessian has an eigenvalue that is not above `floor`."""
-    n = len(gradient)
-    if not n:
+    if not len(gradient):
         return np.zeros(0)
-    if not np.all(np.isfinite(hessian)) or dpotrf(hessian - floor * np.eye(n), lower=1)[1] != 0:
+    factor = _factor(hessian, floor)
+    return None if factor is None else np.asarray(-dpotrs(factor, gradient, lower=1)[0])
+
+
+def _factor(hessian: Float[np.ndarray, "n n"], floor: float) -> Float[np.ndarray, "n n"] | None:
+    """Return the Cholesky factor of a matrix whose eigenvalues are all above `floor`; None where one is not.
+
+    The smallest eigenvalue is at least 1 / |H^-1|_1, which LAPACK estimates from the factor (dpocon), too large by
+    small factors at most: far above the floor that decides; next to it the matrix less the floor is factored as well.
+    """
+    norm = float(np.abs(hessian).sum(axis=0).max())
+    if not math.isfinite(norm):
         return None
-    factor, failed = dpotrf(hessian, lower=1)
-    return None if failed else np.asarray(-dpotrs(factor, gradient, lower=1)[0])
+    factor, failed = dpotrf(hessian.T, lower=1, clean=0)  # symmetric: the transpose is in the order of LAPACK
+    if failed:
+        return None
+    if float(dpocon(factor, norm, uplo="L")[0]) * norm > _CLEAR * floor:
+        return np.asarray(factor)
+    return None if dpotrf(hessian.T - floor * np.eye(len(hessian)), lower=1)[1] else np.asarray(factor)
+
+
+def inverse(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Return the inverse of a symmetric matrix, by Cholesky where it is positive definite."""
+    factor, failed = dpotrf(matrix.T, lower=1, clean=0)
+    if failed:
+        return np.asarray(np.linalg.inv(matrix))
+    lower = np.tril(dpotri(factor, lower=1)[0])
+    return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def _damped_step(

@@ -95,8 +95,8 @@ def _note_sides(
     if isinstance(modifier, NormSys):
         differ, moves = modifier.up != modifier.down, modifier.up != 1.0
     elif isinstance(modifier, HistoSys) and isinstance(row, BinnedSample):
-        differ = not np.array_equal(modifier.up, modifier.down)
-        moves = not np.array_equal(modifier.up, row.nominal)
+        differ = not _same(modifier.up, modifier.down)
+        moves = differ or not _same(modifier.up, row.nominal)
     else:
         differ, moves = True, True
     if differ:
@@ -104,6 +104,10 @@ def _note_sides(
     elif moves:
         process = row.name if isinstance(row, BinnedSample) else row.process
         same.setdefault(modifier.parameter, f"'{process}' in channel '{channel}'")
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.tobytes() == other.tobytes() or np.array_equal(one, other)
 
 
 def _passed(model: LikelihoodModel) -> frozenset[tuple[int, int]]:

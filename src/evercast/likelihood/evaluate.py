@@ -71,14 +71,18 @@ class Likelihood:
         model: parameters, channels and data.
         make_source: where sums over events are made; `evercast.likelihood.distributed.sharded_source` spreads them over
             devices and processes.
+        like: another whose templates are in part the same objects (patches of one workspace): those are not checked
+            again.
 
     Raises:
         InvalidInput: the model is not valid.
         NumericalFailure: log ratios are not finite.
     """
 
-    def __init__(self, model: LikelihoodModel, *, make_source: MakeSource = local_source) -> None:
-        check_model(model)
+    def __init__(
+        self, model: LikelihoodModel, *, make_source: MakeSource = local_source, like: Likelihood | None = None
+    ) -> None:
+        check_model(model, checked=like.model if like else None)
         self.model = model
         self.names = model.parameter_names
         self.initial = np.array([parameter.initial for parameter in model.parameters], dtype=float)

@@ -16,7 +16,7 @@ import jsonpointer
 import numpy as np
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.histfactory_parameters import Parameters
+from evercast.likelihood.histfactory_parameters import Parameters, SampleUse, read_use
 from evercast.likelihood.model import (
     BinFactor,
     BinnedChannelModel,
@@ -35,7 +35,7 @@ from evercast.likelihood.workspace_text import (
     text_of,
 )
 
-__all__ = ["apply_patch", "patch_of_set", "patches_of_set", "read_workspace"]
+__all__ = ["KnownSample", "apply_patch", "patch_of_set", "patches_of_set", "read_workspace"]
 
 Codes = tuple[Literal["0", "1", "4"], Literal["0", "2", "4p"]]
 
@@ -53,9 +53,12 @@ def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Map
     try:
         for entry in patch:
             operation = dict(mapping_of(entry, "$"))
+            value = operation.get("value")
+            if isinstance(value, dict):
+                operation["value"] = _Shared(value)
             for key in ("path", "from"):
                 if key in operation:
-                    _copy_along(result, jsonpointer.JsonPointer(str(operation[key])).parts)
+                    _copy_along(result, jsonpointer.JsonPointer(str(operation[key])).parts[:-1])
             result = jsonpatch.JsonPatch([operation]).apply(result, in_place=True)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError) as err:
         message = f"the patch does not fit the workspace: {err}"
@@ -64,8 +67,15 @@ def apply_patch(workspace: Mapping[str, object], patch: Sequence[object]) -> Map
     return mapping_of(result, "$")
 
 
+class _Shared(dict[str, object]):
+    """A value of a patch: it is not copied, since whatever is changed afterwards is (`_copy_along`)."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _Shared:
+        return self
+
+
 def _copy_along(document: object, parts: Sequence[str]) -> None:
-    """Replace what lies on the way to a place by shallow copies, so that a change there reaches nothing shared."""
+    """Replace what lies on the way to a place, and it, by shallow copies: a change in it reaches nothing shared."""
     for part in parts:
         if isinstance(document, dict) and part in document:
             document[part] = copy.copy(document[part])
@@ -116,7 +126,7 @@ def read_workspace(
     measurement: str | None = None,
     modifier_settings: Mapping[str, Mapping[str, str]] | None = None,
     name: str = "workspace",
-    known: dict[int, Modifier | None] | None = None,
+    known: dict[int, KnownSample | None] | None = None,
 ) -> LikelihoodModel:
     """Return the likelihood of a pyhf workspace.
 
@@ -126,14 +136,14 @@ def read_workspace(
         modifier_settings: interpolation codes as pyhf takes them, ``{"normsys": {"interpcode": "code1"}}``; `normsys`
             has code0, code1, code4 (default), `histosys` code0, code2, code4p (default).
         name: for messages and results.
-        known: identity of the JSON object of a modifier -> the modifier read from it before with the same settings, or
+        known: identity of the JSON object of a sample -> what was read from it before with the same settings, or
             None, which is then filled in. For patched workspaces, which share what no patch changes; objects named
             here must outlive it.
 
     Raises:
         InvalidInput: the document is not a valid workspace; the message holds the JSON path.
     """
-    reading = _Reading(_codes(modifier_settings or {}), {} if known is None else known)
+    reading = _Reading(_codes(modifier_settings or {}), {} if known is None else known, {})
     channels = sorted(
         ((text_of(entry, "name", f"$.channels[{i}]"), i, entry) for i, entry in
          enumerate(entries_of(workspace, "channels", "$"))),
@@ -142,7 +152,9 @@ def read_workspace(
     observed = _observations(workspace, [channel for channel, _, _ in channels])
     parameters = Parameters()
     for channel, position, entry in channels:
-        parameters.collect(channel, entry, f"$.channels[{position}]")
+        for number, sample in enumerate(entries_of(entry, "samples", f"$.channels[{position}]")):
+            use = reading.use(sample, f"$.channels[{position}].samples[{number}]")
+            parameters.collect(channel, use)
     found = _measurement(workspace, measurement)
     config = mapping_of(found.get("config"), "$.measurements.config")
     models = tuple(
@@ -179,17 +191,51 @@ def _observations(workspace: Mapping[str, object], channels: Sequence[str]) -> M
 
 
 @dataclass(frozen=True, slots=True)
+class KnownSample:
+    """What was read from a sample before.
+
+    Args:
+        use: its modifiers as the parameters see them.
+        sample: the template.
+    """
+
+    use: SampleUse
+    sample: BinnedSample
+
+
+@dataclass(frozen=True, slots=True)
 class _Reading:
-    """Interpolation codes, and modifiers read before."""
+    """Interpolation codes, samples read before, and the modifiers of those that are read now."""
 
     codes: Codes
-    known: dict[int, Modifier | None]
+    known: dict[int, KnownSample | None]
+    uses: dict[int, SampleUse]
 
-    def keep(self, entry: Mapping[str, object], modifier: Modifier) -> Modifier:
-        """Return the modifier, kept where that was asked for."""
+    def use(self, entry: Mapping[str, object], place: str) -> SampleUse:
+        """Return the modifiers of a sample as the parameters see them."""
+        kept = self.known.get(id(entry))
+        found = self.uses[id(entry)] = kept.use if kept else read_use(entry, place)
+        return found
+
+    def sample(self, entry: Mapping[str, object], channel: str, parameters: Parameters, place: str) -> BinnedSample:
+        """Return a template, that of before where the names of its bin factors are still those."""
+        kept = self.known.get(id(entry))
+        if kept and all(
+            modifier.parameters == parameters.of_bins(factor.name, channel)
+            for factor, modifier in zip(
+                kept.use.bins, (m for m in kept.sample.modifiers if isinstance(m, BinFactor)), strict=True
+            )
+        ):
+            return kept.sample
+        modifiers = tuple(
+            _modifier(modifier, channel, parameters, self.codes, f"{place}.modifiers[{i}]")
+            for i, modifier in enumerate(entries_of(entry, "modifiers", place, allow_empty=True))
+        )
+        use = self.uses[id(entry)]
+        found = BinnedSample(name=text_of(entry, "name", place), nominal=use.nominal, modifiers=modifiers)
         if id(entry) in self.known:
-            self.known[id(entry)] = modifier
-        return modifier
+            self.known[id(entry)] = KnownSample(use, found)
+        return found
 
 
 def _codes(settings: Mapping[str, Mapping[str, str]]) -> Codes:
@@ -215,23 +261,18 @@ def _channel(
     reading: _Reading,
     place: str,
 ) -> BinnedChannelModel:
-    samples = []
-    for number, sample in enumerate(entries_of(entry, "samples", place)):
-        where = f"{place}.samples[{number}]"
-        nominal = numbers_of(sample, "data", where)
-        modifiers = tuple(
-            reading.known.get(id(modifier)) or _modifier(modifier, name, parameters, reading, f"{where}.modifiers[{i}]")
-            for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True))
-        )
-        samples.append(BinnedSample(name=text_of(sample, "name", where), nominal=nominal, modifiers=modifiers))
-    return BinnedChannelModel(name=name, samples=tuple(samples), observed=observed)
+    samples = tuple(
+        reading.sample(sample, name, parameters, f"{place}.samples[{number}]")
+        for number, sample in enumerate(entries_of(entry, "samples", place))
+    )
+    return BinnedChannelModel(name=name, samples=samples, observed=observed)
 
 
 def _modifier(
     entry: Mapping[str, object],
     channel: str,
     parameters: Parameters,
-    reading: _Reading,
+    codes: Codes,
     place: str,
 ) -> Modifier:
     parameter = text_of(entry, "name", place)
@@ -240,9 +281,10 @@ def _modifier(
         return NormFactor(parameter=parameter)
     if kind in {"staterror", "shapesys", "shapefactor"}:
         return BinFactor(parameters=parameters.of_bins(parameter, channel))
-    body = mapping_of(entry.get("data"), f"{place}.data")
+    place = f"{place}.data"
+    body = mapping_of(entry.get("data"), place)
     if kind == "normsys":
-        up, down = number_of(body, "hi", f"{place}.data"), number_of(body, "lo", f"{place}.data")
-        return reading.keep(entry, NormSys(parameter=parameter, up=up, down=down, code=reading.codes[0]))
-    up_bins, down_bins = (numbers_of(body, key, f"{place}.data") for key in ("hi_data", "lo_data"))
-    return reading.keep(entry, HistoSys(parameter=parameter, up=up_bins, down=down_bins, code=reading.codes[1]))
+        up, down = number_of(body, "hi", place), number_of(body, "lo", place)
+        return NormSys(parameter=parameter, up=up, down=down, code=codes[0])
+    up_bins, down_bins = numbers_of(body, "hi_data", place), numbers_of(body, "lo_data", place)
+    return HistoSys(parameter=parameter, up=up_bins, down=down_bins, code=codes[1])

@@ -12,7 +12,7 @@ from evercast.errors import InvalidInput
 from evercast.likelihood.model import ParameterModel
 from evercast.likelihood.workspace_text import entries_of, flag_of, mapping_of, numbers_of, text_of
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "SampleUse", "read_use"]
 
 _SETTINGS = (("inits", "initial"), ("auxdata", "global_observable"), ("sigmas", "width"), ("factors", "factor"))
 _BIN_BOUNDS = (1e-10, 10.0)
@@ -42,55 +42,115 @@ class _Use:
     variance: dict[str, Float[np.ndarray, " bins"]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Factors:
+    """A modifier with one parameter per bin.
+
+    Args:
+        spread: (bins,) uncertainties; zero where it has none.
+    """
+
+    name: str
+    kind: str
+    spread: Float[np.ndarray, " bins"]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleUse:
+    """The modifiers of one sample.
+
+    Args:
+        nominal: (bins,).
+        families: name -> family, in the order of the sample.
+        places: name -> where it stands.
+        bins: those with one parameter per bin.
+    """
+
+    nominal: Float[np.ndarray, " bins"]
+    families: Mapping[str, str]
+    places: Mapping[str, str]
+    bins: tuple[_Factors, ...]
+
+
+def read_use(sample: Mapping[str, object], where: str) -> SampleUse:
+    """Return the modifiers of a sample.
+
+    Raises:
+        InvalidInput: an unknown type, a name used for two kinds, a duplicate, uncertainties that do not fit.
+    """
+    nominal = numbers_of(sample, "data", where)
+    seen: set[tuple[str, str]] = set()
+    families: dict[str, str] = {}
+    places: dict[str, str] = {}
+    bins: list[_Factors] = []
+    for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True)):
+        spot = f"{where}.modifiers[{i}]"
+        kind, name = text_of(modifier, "type", spot), text_of(modifier, "name", spot)
+        if (kind, name) in seen:
+            message = f"modifier {kind} '{name}' stands twice in one sample"
+            raise InvalidInput(message, code="workspace.duplicate", where=spot)
+        seen.add((kind, name))
+        if kind not in _FAMILY:
+            message = f"unknown modifier type '{kind}'; known: {', '.join(_FAMILY)}"
+            raise InvalidInput(message, code="workspace.modifier", where=spot)
+        family = families.setdefault(name, _FAMILY[kind])
+        places.setdefault(name, spot)
+        if family != _FAMILY[kind]:
+            raise _reused(name, _FAMILY[kind], family, places[name], spot)
+        if kind in {"staterror", "shapesys", "shapefactor"}:
+            bins.append(_Factors(name, kind, _spread(modifier, kind, name, nominal, spot), spot))
+    return SampleUse(nominal, families, places, tuple(bins))
+
+
+def _spread(
+    modifier: Mapping[str, object], kind: str, name: str, nominal: Float[np.ndarray, " bins"], place: str
+) -> Float[np.ndarray, " bins"]:
+    spread = np.zeros_like(nominal) if kind == "shapefactor" else numbers_of(modifier, "data", place)
+    if spread.shape != nominal.shape or np.any(spread < 0):
+        message = f"{kind} '{name}' has {len(spread)} uncertainties for {len(nominal)} bins; none may be negative"
+        raise InvalidInput(message, code="workspace.modifier", where=place)
+    return spread
+
+
+def _reused(name: str, found: str, before: str, first: str, place: str) -> InvalidInput:
+    message = f"'{name}' is used as {found} here and as {before} at {first}"
+    return InvalidInput(message, code="workspace.name-reuse", where=place)
+
+
 class Parameters:
     """Collects the modifiers of all samples, then gives the parameters; per-bin modifiers get one parameter per bin."""
 
     def __init__(self) -> None:
         self._uses: dict[str, _Use] = {}
+        self._families: dict[str, str] = {}
 
-    def collect(self, channel: str, entry: Mapping[str, object], place: str) -> None:
-        """Take in all modifiers of a channel.
+    def collect(self, channel: str, use: SampleUse) -> None:
+        """Take in all modifiers of a sample.
 
         Raises:
-            InvalidInput: an unknown type, a name used for two kinds, a shapesys used twice, a duplicate in one sample.
+            InvalidInput: a name used for two kinds, a shapesys used twice, numbers of bins that differ.
         """
-        for number, sample in enumerate(entries_of(entry, "samples", place)):
-            where = f"{place}.samples[{number}]"
-            nominal = numbers_of(sample, "data", where)
-            seen: set[tuple[str, str]] = set()
-            for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True)):
-                spot = f"{where}.modifiers[{i}]"
-                key = (text_of(modifier, "type", spot), text_of(modifier, "name", spot))
-                if key in seen:
-                    message = f"modifier {key[0]} '{key[1]}' stands twice in one sample"
-                    raise InvalidInput(message, code="workspace.duplicate", where=spot)
-                seen.add(key)
-                self._add(modifier, channel, nominal, spot)
+        before = frozenset(factor.name for factor in use.bins if factor.name in self._uses)
+        if not use.families.items() <= self._families.items():
+            for name, family in use.families.items():
+                known = self._uses.setdefault(name, _Use(family, use.places[name]))
+                self._families.setdefault(name, family)
+                if known.family != family:
+                    raise _reused(name, family, known.family, known.place, use.places[name])
+        for factor in use.bins:
+            self._add(factor, channel, use.nominal, known=factor.name in before)
 
-    def _add(
-        self, modifier: Mapping[str, object], channel: str, nominal: Float[np.ndarray, " bins"], place: str
-    ) -> None:
-        kind, name = text_of(modifier, "type", place), text_of(modifier, "name", place)
-        if kind not in _FAMILY:
-            message = f"unknown modifier type '{kind}'; known: {', '.join(_FAMILY)}"
-            raise InvalidInput(message, code="workspace.modifier", where=place)
-        known = name in self._uses
-        use = self._uses.setdefault(name, _Use(_FAMILY[kind], place))
-        if use.family != _FAMILY[kind] or (known and kind == "shapesys"):
-            message = f"'{name}' is used as {_FAMILY[kind]} here and as {use.family} at {use.place}"
-            raise InvalidInput(message, code="workspace.name-reuse", where=place)
-        if kind not in {"staterror", "shapesys", "shapefactor"}:
-            return
-        spread = np.zeros_like(nominal) if kind == "shapefactor" else numbers_of(modifier, "data", place)
-        if spread.shape != nominal.shape or np.any(spread < 0):
-            message = f"{kind} '{name}' has {len(spread)} uncertainties for {len(nominal)} bins; none may be negative"
-            raise InvalidInput(message, code="workspace.modifier", where=place)
+    def _add(self, factor: _Factors, channel: str, nominal: Float[np.ndarray, " bins"], *, known: bool) -> None:
+        name, use = factor.name, self._uses[factor.name]
+        if known and factor.kind == "shapesys":
+            raise _reused(name, use.family, use.family, use.place, factor.place)
         zero = np.zeros_like(nominal)
         if use.nominal.get(channel, zero).shape != nominal.shape:
             message = f"'{name}' has {len(nominal)} bins here and {len(use.nominal[channel])} in another sample"
-            raise InvalidInput(message, code="workspace.modifier", where=place)
+            raise InvalidInput(message, code="workspace.modifier", where=factor.place)
         use.nominal[channel] = use.nominal.get(channel, zero) + nominal
-        use.variance[channel] = use.variance.get(channel, zero) + spread**2
+        use.variance[channel] = use.variance.get(channel, zero) + factor.spread**2
 
     def of_bins(self, name: str, channel: str) -> tuple[str, ...]:
         """Return the names of the parameters of a per-bin modifier in a channel, in the order of the bins."""
@@ -122,7 +182,7 @@ class Parameters:
             message = f"the parameter of interest '{poi}' acts on no sample"
             hint = "a background-only workspace needs the patch of a signal"
             raise InvalidInput(message, code="workspace.poi", where="$.measurements.config.poi", hint=hint)
-        return tuple(replace(parameter, poi=parameter.name == poi) for parameter in result)
+        return tuple(replace(parameter, poi=True) if parameter.name == poi else parameter for parameter in result)
 
 
 def _defaults(name: str, use: _Use) -> list[ParameterModel]:
@@ -186,7 +246,9 @@ def _configured(name: str, defaults: list[ParameterModel], entry: Mapping[str, o
     for number, parameter in enumerate(defaults):
         changes = {target: float(values[number]) for target, values in columns.items()}
         low, high = bounds[number] if bounds else parameter.bounds
-        updated = replace(parameter, **changes, bounds=(low, high), fixed=fixed or parameter.fixed)  # type: ignore[arg-type]
+        updated = parameter
+        if entry:
+            updated = replace(parameter, **changes, bounds=(low, high), fixed=fixed or parameter.fixed)  # type: ignore[arg-type]
         if np.isnan(updated.initial) or (updated.constraint == "normal" and np.isnan(updated.width)):
             message = f"luminosity parameter '{name}' needs inits, auxdata and sigmas in the measurement"
             raise InvalidInput(message, code="workspace.lumi", where="$.measurements.config.parameters")

@@ -151,12 +151,12 @@ class Sum:
         for index, found in parts:
             total += found.value
             gradient[index] += found.gradient
-            hessian[np.ix_(index, index)] += found.hessian
+            _add_block(hessian, index, found.hessian)
 
         def information() -> Float[np.ndarray, "parameters parameters"]:
             matrix = np.zeros_like(hessian)
             for index, found in parts:
-                matrix[np.ix_(index, index)] += found.hessian if found.information is None else found.information()
+                _add_block(matrix, index, found.hessian if found.information is None else found.information())
             return matrix
 
         offered = any(found.information is not None for _, found in parts)
@@ -168,3 +168,15 @@ class Sum:
         for term in self.terms:
             result.update(term.expected(theta[term.index]))
         return result
+
+
+def _add_block(target: np.ndarray, index: np.ndarray, block: np.ndarray) -> None:
+    """Add a term's matrix to that of all parameters; a diagonal one (constraints) to the diagonal alone."""
+    diagonal = block.ravel()[:: len(index) + 1]
+    if np.count_nonzero(block) == np.count_nonzero(diagonal):
+        target[index, index] += diagonal
+    elif len(index) == len(target):
+        order = np.argsort(index)
+        target += block[order][:, order]
+    else:
+        target[index[:, None], index] += block

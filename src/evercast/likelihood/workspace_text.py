@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,8 +11,7 @@ from jaxtyping import Float
 
 from evercast.errors import InvalidInput
 
-_MANY = 8
-"""Numbers from which on an array of them is made and checked at once."""
+_LARGEST = sys.float_info.max
 
 __all__ = ["entries_of", "flag_of", "mapping_of", "number_of", "numbers_of", "text_of"]
 
@@ -43,7 +43,10 @@ def entries_of(
     value = parent.get(key)
     if not isinstance(value, list) or not (value or allow_empty):
         raise _wrong("a list of objects", value, f"{place}.{key}")
-    return [mapping_of(entry, f"{place}.{key}[{number}]") for number, entry in enumerate(value)]
+    for number, entry in enumerate(value):
+        if type(entry) is not dict:
+            mapping_of(entry, f"{place}.{key}[{number}]")
+    return value
 
 
 def text_of(parent: Mapping[str, object], key: str, place: str) -> str:
@@ -84,7 +87,8 @@ def number_of(parent: Mapping[str, object], key: str, place: str) -> float:
     Raises:
         InvalidInput: it is absent, not a number, NaN or infinite.
     """
-    return _number(parent.get(key), f"{place}.{key}")
+    value = parent.get(key)
+    return value if type(value) is float and math.isfinite(value) else _number(value, f"{place}.{key}")
 
 
 def numbers_of(parent: Mapping[str, object], key: str, place: str) -> Float[np.ndarray, " n"]:
@@ -96,8 +100,9 @@ def numbers_of(parent: Mapping[str, object], key: str, place: str) -> Float[np.n
     value = parent.get(key)
     if not isinstance(value, list) or not value:
         raise _wrong("a list of numbers", value, f"{place}.{key}")
-    if len(value) > _MANY and all(type(entry) is float or type(entry) is int for entry in value):
-        numbers = np.array(value, dtype=float)
-        if np.isfinite(numbers).all():
-            return numbers
+    for entry in value:
+        if not ((type(entry) is float or type(entry) is int) and -_LARGEST <= entry <= _LARGEST):
+            break
+    else:
+        return np.array(value, dtype=float)
     return np.array([_number(entry, f"{place}.{key}[{number}]") for number, entry in enumerate(value)])
