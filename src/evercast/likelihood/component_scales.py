@@ -45,7 +45,7 @@ class ComponentScales:
 
     def value(self, own: Float[np.ndarray, "points own"]) -> Float[np.ndarray, "points components"]:
         """Return the expected events; NaN where a coefficient is undefined."""
-        theta = np.pad(own, ((0, 0), (0, 1)), constant_values=1.0)
+        theta = np.concatenate([own, np.ones((len(own), 1))], axis=1)
         with np.errstate(all="ignore"):
             program = self.programs.evaluate(theta).value[:, self.programs.of_row]
             return np.asarray(self.yields * program * self.systems.evaluate(theta).factor)
@@ -53,7 +53,7 @@ class ComponentScales:
     def evaluate(self, own: Float[np.ndarray, "points own"]) -> ScaleValues:
         """Return the expected events with derivatives; NaN where a coefficient is undefined."""
         points, n_own = own.shape
-        theta = np.pad(own, ((0, 0), (0, 1)), constant_values=1.0)
+        theta = np.concatenate([own, np.ones((len(own), 1))], axis=1)
         with np.errstate(all="ignore"):
             used, systems = self.programs.evaluate(theta), self.systems.evaluate(theta)
             slope = np.zeros((points, len(self.yields), n_own))

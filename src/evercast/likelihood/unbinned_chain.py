@@ -135,9 +135,11 @@ def differentiate(
         return Expansion(value, gradient, np.zeros((n_own, n_own)))
     local = _local_hessian(data, divided, sums)
     steps = np.concatenate([slope, along.gradient])
-    mixed = first[:, :, None] * logs.gradient[:, None, :]
-    square = logs.gradient[:, :, None] * logs.gradient[:, None, :]
-    bend = second - mixed - mixed.transpose(0, 2, 1) + expected[:, None, None] * (square - logs.hessian)
+    bend = second
+    if layout.normalises:
+        mixed = first[:, :, None] * logs.gradient[:, None, :]
+        square = logs.gradient[:, :, None] * logs.gradient[:, None, :]
+        bend = second - mixed - mixed.transpose(0, 2, 1) + expected[:, None, None] * (square - logs.hessian)
     hessian = steps.T @ local @ steps + np.tensordot(data.component * inverse, bend, axes=1)
     hessian = hessian + _bent(by_coordinate, along)
     return Expansion(value, gradient, 2.0 * (second.sum(axis=0) - hessian))
