@@ -71,6 +71,12 @@ def test_a_gaussian_measurement_has_the_limit_of_its_closed_form() -> None:
         assert value == pytest.approx(norm.ppf(1 - 0.05 * norm.cdf(sigmas)) + sigmas, abs=2e-3)
 
 
+def test_q_of_a_best_fit_that_is_held_at_zero_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="held at the lower bound 0 of 'mu'") as caught:
+        upper_limit(Likelihood(counting_model(observed=40.0)), statistic="q")
+    assert caught.value.code == "limit.bounded"
+
+
 def test_expected_limits_do_not_look_at_the_data() -> None:
     limits = [upper_limit(Likelihood(counting_model(observed=n, width=0.1)), observed=False) for n in (40.0, 70.0)]
     assert limits[0].expected == limits[1].expected

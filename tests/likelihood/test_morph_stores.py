@@ -274,6 +274,7 @@ def test_identical_variations_are_refused_with_the_name_of_the_parameter() -> No
         ({"anchors": (AnchorMorph(process="B", parameter="a"),) * 5}, "two anchor morphs along parameter 'a'"),
         ({"anchors": ()}, r"log_up of shape \(900, 5\) for 900 events and 0 columns"),
         ({"polynomials": (PolynomialMorph(process="B", terms=((("c", 0),),)),)}, "a power below 1"),
+        ({"polynomials": (PolynomialMorph(process="B", terms=((("c", 1), ("c", 1)),)),)}, "names a parameter twice"),
         ({"polynomials": ()}, r"coefficients of shape \(900, 4\)"),
     ],
 )

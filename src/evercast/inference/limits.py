@@ -27,6 +27,8 @@ LimitStatistic = Literal["q-tilde", "q"]
 _MAX_DOUBLINGS = 60
 _TOLERANCE = 1e-6
 """Relative accuracy of a limit."""
+_OUTWARD = 1e-4
+"""Of slope^2 / curvature: the minimum lies this far in -2 ln L, times two, beyond a bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,13 +134,15 @@ def upper_limit(
 
     Raises:
         NumericalFailure: a fit failed; ``limit.open``, CLs does not fall to 1 - confidence level.
-        InvalidInput: the level is not between 0 and 1, or nothing depends on the parameter of interest.
+        InvalidInput: the level is not between 0 and 1, or nothing depends on the parameter of interest;
+            ``limit.bounded``, q of data whose best fit is held at a bound.
     """
     name = poi_of(likelihood, poi)
     if not 0.0 < confidence_level < 1.0:
         message = f"the confidence level must lie between 0 and 1, found {confidence_level}"
         raise InvalidInput(message, code="limit.level")
     tests = _Tests(likelihood, name, statistic, observed=observed)
+    _refuse_bounded(tests, likelihood, statistic)
     size = 1.0 - confidence_level
     start = _scale(tests, likelihood) * float(ndtri(1.0 - 0.5 * size))
     expected = tuple(_root(partial(tests.expected, band=band), size, start, name) for band in range(5))
@@ -150,6 +154,17 @@ def upper_limit(
         method="asymptotic", asimov=tests.asimov, fits=fits, status=status,
         remarks=_remarks(tests, likelihood, found),
     )  # fmt: skip
+
+
+def _refuse_bounded(tests: _Tests, likelihood: Likelihood, statistic: LimitStatistic) -> None:
+    """Refuse q of data whose best fit is held at the lower bound: q is defined with the unbounded best fit."""
+    if statistic == "q-tilde" or tests.data is None:
+        return
+    best, index, low = tests.data.best, likelihood.index(tests.poi), tests.bounds[tests.poi][0]
+    slope, curvature = likelihood.gradient(best.theta)[index], abs(best.hessian[index, index])
+    if best.theta[index] <= low and slope > 0 and slope**2 > _OUTWARD * curvature:
+        message = f"the best fit is held at the lower bound {low:.6g} of '{tests.poi}': q needs that without the bound"
+        raise InvalidInput(message, code="limit.bounded", hint="lower the bound, or take q-tilde")
 
 
 def _scale(tests: _Tests, likelihood: Likelihood) -> float:

@@ -41,6 +41,11 @@ def check_morphs(channel: UnbinnedChannelModel, model: LikelihoodModel, where: s
     if any(n < 1 for _, n in powers) or any(not term for morph in channel.polynomials for term in morph.terms):
         message = "a term of a polynomial morph has no parameter, or a power below 1"
         raise InvalidInput(message, code="likelihood.morph", where=where)
+    for morph in channel.polynomials:
+        for term in morph.terms:
+            if len({name for name, _ in term}) < len(term):
+                message = f"a term of the polynomial morph of process '{morph.process}' names a parameter twice: {term}"
+                raise InvalidInput(message, code="likelihood.morph", where=where, hint="add up its powers")
     if moved and channel.normalise_morphs and channel.reference is None:
         raise InvalidInput(
             "the channel has morphs and no reference events, over which their normalisation is the mean",
