@@ -79,6 +79,8 @@ class Likelihood:
         NumericalFailure: log ratios are not finite.
     """
 
+    model: LikelihoodModel
+
     def __init__(
         self, model: LikelihoodModel, *, make_source: MakeSource = local_source, like: Likelihood | None = None
     ) -> None:
