@@ -8,7 +8,8 @@ Run: ``python benchmarks/likelihood.py [--events N] [--full] [--json]``. Ratios 
 2. The Hessian, in units of a gradient, and against the forward derivative of the plain gradient.
 3. Peak memory beyond the stores, each in a process of its own.
 4. A minimisation over 51 parameters against Minuit with the gradient of evercast, and with numeric ones (``--full``).
-5. CLs of a workspace with per-bin statistical factors against pyhf with its numpy backend, SLSQP and Minuit.
+5. A profile scan of 50 points against Minuit with the gradient of evercast, each point from the fit of the one before.
+6. CLs of a workspace with per-bin statistical factors against pyhf with its numpy backend, SLSQP and Minuit.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ import pyhf
 from iminuit import Minuit
 
 from evercast.inference.asymptotics import cls
+from evercast.inference.fit import fit
 from evercast.inference.minimise import minimise
+from evercast.inference.profile import Profile
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.interpolation import polynomial_exponential_factor
@@ -207,7 +210,7 @@ def gradients(n_events: int) -> dict[str, float]:
         times = interleaved(
             lambda: fast.value_and_gradient(theta), lambda: ours.value_and_gradient(theta),
             lambda: jax.block_until_ready(peer(there)), lambda: jax.block_until_ready(simple(there)),
-            lambda: by_numpy(chosen, theta), lambda: fast.expand(theta), rounds=5,
+            lambda: by_numpy(chosen, theta), lambda: fast.expand(theta), rounds=3,
         )  # fmt: skip
     names = ("evercast", "evercast_float64", "toolkit_structure", "plain_float32", "numpy_value", "evercast_hessian")
     result = dict(zip(names, times, strict=True))
@@ -219,8 +222,15 @@ def gradients(n_events: int) -> dict[str, float]:
     }  # fmt: skip
 
 
+def alone(n_events: int) -> dict[str, float]:
+    """Return times of value and gradient and of the Hessian at a size at which the others run out of memory."""
+    theta, fast = point(), Likelihood(model(n_events)).fast
+    gradient, hessian = interleaved(lambda: fast.value_and_gradient(theta), lambda: fast.expand(theta), rounds=3)
+    return {"events": n_events, "evercast_seconds": gradient, "evercast_hessian_seconds": hessian}
+
+
 def hessians(n_events: int) -> dict[str, float]:
-    """Return times of the Hessian and of the forward derivative of the plain gradient, which is float32 too."""
+    """Return times of the Hessian (float64 at few events) and of forward over reverse mode, plain and float32."""
     built = model(n_events)
     theta, fast = point(), Likelihood(built).fast
     with jax.enable_x64(new_val=True):
@@ -308,6 +318,28 @@ def minimisations(n_events: int, *, numeric: bool) -> dict[str, float]:
     return result
 
 
+def scans(n_events: int, *, n_points: int, n_minuit: int) -> dict[str, float]:
+    """Return times a point of a profile scan of mu; Minuit does some of the points, each starting at the one before."""
+    likelihood = Likelihood(model(n_events, normalised=True))
+    best = fit(likelihood)
+    values = np.linspace(best.theta[0] - 0.2, best.theta[0] + 0.2, n_points)
+    began = time.process_time()
+    found = Profile(likelihood, "mu", best=best).scan(values)
+    ours = (time.process_time() - began) / n_points
+    minuit = Minuit(likelihood.twice_nll, best.theta, grad=likelihood.gradient, name=likelihood.names)
+    minuit.errordef, minuit.limits = Minuit.LEAST_SQUARES, list(zip(likelihood.lower, likelihood.upper, strict=True))
+    minuit.fixed["mu"] = True
+    chosen = np.argsort(np.abs(values - best.theta[0]), kind="stable")[:n_minuit]
+    began, theirs = time.process_time(), []
+    for value in values[chosen]:
+        minuit.values["mu"] = value
+        theirs.append(float(minuit.migrad(ncall=100_000).fval) - best.twice_nll)
+    each = (time.process_time() - began) / n_minuit
+    np.testing.assert_allclose(found.t[chosen], theirs, atol=TOLERANCE, rtol=0)
+    return {"events": n_events, "points": n_points, "evercast_seconds_a_point": ours, "minuit_points": n_minuit,
+            "minuit_seconds_a_point": each, "ratio": each / ours}  # fmt: skip
+
+
 def workspace(n_bins: int = 12) -> dict[str, object]:
     """Return one channel: a signal and two backgrounds, shape, normalisation and per-bin statistical uncertainties."""
     rng = np.random.default_rng(7)
@@ -375,9 +407,11 @@ def main(*, n_events: int, full: bool, memory_of: str | None, as_json: bool) -> 
     few = min(n_events, 50_000)
     results = {
         "value and gradient, 4 processes x 50 parameters": gradients(few),
-        "Hessian": hessians(min(n_events, 6000)),
+        **({"the same, evercast alone": alone(n_events)} if n_events > few else {}),
+        "Hessian": hessians(min(n_events, 3000)),
         "peak memory beyond the stores": memory(n_events),
         "minimisation, 51 parameters": minimisations(min(n_events, 4000), numeric=full),
+        "profile scan, 51 parameters": scans(min(n_events, 3000), n_points=50, n_minuit=50 if full else 3),
         "CLs, pyhf numpy + SLSQP": upper_tests(document, "scipy"),
         "CLs, pyhf numpy + Minuit": upper_tests(document, "minuit"),
     }

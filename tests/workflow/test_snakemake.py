@@ -68,7 +68,17 @@ def test_the_rule_graph_joins_the_stages_in_order(tmp_path: Path) -> None:
     write_document(tmp_path, body())
     done = snakemake("--rulegraph", "dot", "--config", "analysis=analysis.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for rule in ("command", "selection", "training", "evaluation", "serialization", "fit", "diagnostics", "report", "all"):
+    for rule in (
+        "command",
+        "selection",
+        "training",
+        "evaluation",
+        "serialization",
+        "fit",
+        "diagnostics",
+        "report",
+        "all",
+    ):
         assert f'"{rule}"' in done.stdout
 
 

@@ -32,7 +32,13 @@ def test_everything_comes_out(toy_run: Path) -> None:
     outcome = json.loads((toy_run / "stdout.json").read_text())
     assert outcome["units"] == len(outcome["ran"]) == 16
     results = toy_run / "results" / "toy"
-    for name in ("likelihood/workspace.json", "likelihood/neural/manifest.json", "fit.json", "diagnostics.json", "report.html"):
+    for name in (
+        "likelihood/workspace.json",
+        "likelihood/neural/manifest.json",
+        "fit.json",
+        "diagnostics.json",
+        "report.html",
+    ):
         assert (results / name).stat().st_size > 0
     assert not list((results / "work").glob("attempts/*"))
 
