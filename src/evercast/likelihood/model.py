@@ -30,6 +30,7 @@ __all__ = [
     "ParameterModel",
     "PolynomialMorph",
     "Store",
+    "Stored",
     "UnbinnedChannelModel",
     "YieldModifier",
 ]
