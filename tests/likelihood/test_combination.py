@@ -210,3 +210,23 @@ def test_a_renaming_reaches_formulas_modifiers_and_morphs() -> None:
     assert changed.parameter_names == tuple(f"x_{name}" for name in names)
     assert used_parameters(changed.channels) == {f"x_{name}" for name in names}
     assert changed.channels[0].components[0].coefficient == "x_mu - (sqrt(x_mu) * x_kappa)"
+
+
+def test_statistics_of_templates_are_shared_only_where_that_is_asked_for() -> None:
+    """Two workspaces may both call them mcstat_SR; their simulated events are not the same for that."""
+    body = synthetic_workspace()
+    parts = {"a": read_workspace(body, name="a"), "b": read_workspace(body, name="b")}
+    factors = {
+        name.partition("[")[0]
+        for name in parts["a"].parameter_names
+        if "[" in name and not name.startswith(("free", "shapefactor"))
+    }
+    assert factors
+    with pytest.raises(InvalidInput, match="single bins") as caught:
+        combine(parts)
+    assert caught.value.code == "combination.statistics"
+    assert all(name in str(caught.value) for name in factors)
+    apart = combine(parts, uncorrelate=sorted(factors))
+    shared = combine(parts, rename={part: {name: f"{name}_both" for name in factors} for part in parts})
+    n_bins = sum(name.partition("[")[0] in factors for name in parts["a"].parameter_names)
+    assert len(apart.parameters) - len(shared.parameters) == n_bins

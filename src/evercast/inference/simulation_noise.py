@@ -59,12 +59,14 @@ def _scores(
 ) -> Float64[np.ndarray, "events parameters"]:
     scores = np.zeros((len(events.weight), len(likelihood.names)))
     for index in np.flatnonzero(scale > 0):
+        step = _STEP * scale[index] * np.array([1.0, -1.0])
+        ends = np.clip(likelihood.initial[index] + step, likelihood.lower[index], likelihood.upper[index])
         sides = []
-        for sign in (1.0, -1.0):
+        for end in ends:
             theta = likelihood.initial.copy()
-            theta[index] += sign * _STEP * scale[index]
+            theta[index] = end
             values = dict(zip(likelihood.names, theta.tolist(), strict=True))
             expected = likelihood.expected_events(theta)[channel.name]
             sides.append(log_intensity(channel, events, expected, values))
-        scores[:, index] = (sides[0] - sides[1]) / (2.0 * _STEP * scale[index])
+        scores[:, index] = (sides[0] - sides[1]) / (ends[0] - ends[1])
     return scores

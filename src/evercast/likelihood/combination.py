@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.model import BinnedChannelModel, ChannelModel, LikelihoodModel, ParameterModel
+from evercast.likelihood.model import BinFactor, BinnedChannelModel, ChannelModel, LikelihoodModel, ParameterModel
 from evercast.likelihood.renaming import renamed
 from evercast.spec.expressions import names as names_in
 from evercast.spec.expressions import parse_coefficient
@@ -50,13 +50,15 @@ def combine(
 
     Raises:
         InvalidInput: ``combination.disagree``: all parameters of one name whose definitions differ, with both values;
-            ``combination.unknown-parameter``, ``combination.rename``, ``combination.poi``, ``combination.data``.
+            ``combination.unknown-parameter``, ``combination.rename``, ``combination.poi``, ``combination.data``;
+            ``combination.statistics``, factors of single bins that two parts share without having been renamed.
     """
     if not parts:
         raise InvalidInput("a combination needs at least one part", code="combination.empty")
     _check_rename(parts, rename or {}, uncorrelate)
     names = {part: _names(part, parts, rename or {}, uncorrelate) for part in parts}
     models = {part: renamed(model, names[part]) for part, model in parts.items()}
+    _check_template_statistics(models, {new for of_part in names.values() for new in of_part.values()})
     parameters = _merged(models)
     interest = _interest(models, poi, parameters)
     return LikelihoodModel(
@@ -96,6 +98,36 @@ def _names(
 def _meant(name: str, known: Sequence[str]) -> list[str]:
     """Return the parameter of that name, or those of its bins."""
     return [name] if name in known else [other for other in known if other.startswith(f"{name}[")]
+
+
+def _check_template_statistics(models: Mapping[str, LikelihoodModel], chosen: set[str]) -> None:
+    """Refuse constrained factors of bins shared by name alone: templates of two parts have statistics of their own."""
+    first: dict[str, str] = {}
+    shared: dict[str, tuple[str, str]] = {}
+    for part, model in models.items():
+        for name in sorted(_bin_factors(model) - chosen):
+            if first.setdefault(name, part) != part:
+                shared.setdefault(name.partition("[")[0], (first[name], part))
+    if shared:
+        listed = ", ".join(f"'{name}' of {one} and {two}" for name, (one, two) in list(shared.items())[:_MAX_SHOWN])
+        message = f"the uncertainties of single bins would be shared by parts whose templates differ: {listed}"
+        hint = f"uncorrelate: [{', '.join(shared)}]; or rename them to one name in each part, if they are one"
+        raise InvalidInput(message, code="combination.statistics", hint=hint)
+
+
+def _bin_factors(model: LikelihoodModel) -> set[str]:
+    """Return the constrained parameters that stand for one bin each."""
+    factors = {
+        name
+        for channel in model.channels
+        if isinstance(channel, BinnedChannelModel)
+        for sample in channel.samples
+        for modifier in sample.modifiers
+        if isinstance(modifier, BinFactor)
+        for name in modifier.parameters
+        if name is not None
+    }
+    return {one.name for one in model.parameters if one.name in factors and one.constraint != "none"}
 
 
 def _in_formulas(channels: Sequence[ChannelModel]) -> frozenset[str]:

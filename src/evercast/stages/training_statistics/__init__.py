@@ -139,6 +139,8 @@ def _weighted_members(refits: Refits, channels: Mapping[str, EnsembleRatios]) ->
         best, sigma = refits.weighted_members_sigma({name: weights[id(one)] for name, one in channels.items()})
     except NumericalFailure as err:
         return _without(err.message)
+    if best.parameter(refits.poi).at_bound:
+        return _without(f"{refits.poi} lies at its bound, where its covariance is 0")
     return {
         "sigma": sigma,
         "error": None,
