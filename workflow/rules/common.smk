@@ -20,7 +20,9 @@ wildcard_constraints:
 
 def inputs_of(wildcards):
     # Receipts are ancient: their names carry the content key, so their time stamps say nothing.
-    return [ancient(path) for path in receipts_needed(FROZEN, wildcards.unit, units=UNITS)]
+    return [
+        ancient(path) for path in receipts_needed(FROZEN, wildcards.unit, units=UNITS)
+    ]
 
 
 def threads_of(wildcards):
