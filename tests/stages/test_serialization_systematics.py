@@ -29,7 +29,7 @@ from evercast.artifacts.bundle_networks import (
     reference_log_ratio,
 )
 from evercast.artifacts.files import sha256_file
-from evercast.artifacts.likelihood_folder import open_likelihood
+from evercast.artifacts.likelihood_folder import open_likelihood, read_index
 from evercast.artifacts.weights import read_weights
 from evercast.errors import EvercastError
 from evercast.likelihood.evaluate import Likelihood
@@ -426,6 +426,20 @@ def test_blind_channels_stay_blind_in_every_file(inputs, tmp_path):
     folder = serialize(tmp_path, inputs, replace(RECIPE, likelihoods=likelihoods))
     assert {one.name: one.blind for one in open_likelihood(folder, "neural").channels} == {"SR": True, "control": False}
     assert all(one.blind for one in open_likelihood(folder, "binned").channels)
+    counts = open_likelihood(folder, "binned").channels[0].observed
+    exported = {}
+    for unblind in (False, True):
+        own = tmp_path / str(unblind)
+        own.mkdir()
+        place = serialize(own, inputs, replace(RECIPE, likelihoods=likelihoods, unblind=unblind))
+        exported[unblind] = json.loads((place / "workspace.json").read_text())["observations"][0]["data"]
+        assert read_index(place).expected_in_workspace == (() if unblind else ("bins",))
+        blind = Likelihood(open_likelihood(place, "binned"))
+        assert all(one.blind for one in blind.model.channels)
+        np.testing.assert_array_equal(blind.model.channels[0].observed, counts)
+    np.testing.assert_allclose(exported[False], blind.expected_events(blind.initial)["bins"])
+    np.testing.assert_array_equal(exported[True], counts)
+    assert exported[False] != exported[True]
     vectors = json.loads((folder / "neural" / "reference_vectors.json").read_text())
     assert vectors["dataset"] == "asimov"
     likelihood = Likelihood(open_likelihood(folder, "neural"))

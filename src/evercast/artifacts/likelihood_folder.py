@@ -63,6 +63,7 @@ class Index:
     Args:
         run_id: shared by everything that was serialized together; it follows from their content.
         publication: None until the checks are made: it is added in the run folder.
+        expected_in_workspace: blind channels whose counts in ``workspace.json`` are expected ones, not observed.
     """
 
     schema: Literal["likelihood-index/1.0.0"]
@@ -70,6 +71,7 @@ class Index:
     run_id: str
     likelihoods: Mapping[str, IndexEntry]
     publication: Publication | None = None
+    expected_in_workspace: tuple[str, ...] = ()
 
 
 def write_index(folder: Path, index: Index) -> None:

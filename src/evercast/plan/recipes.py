@@ -254,7 +254,8 @@ class SerializationRecipe:
     ``two_point`` only ``up``), ``variation.ENSEMBLE.PARAMETER``, ``polynomial.ENSEMBLE``, ``replicas.ENSEMBLE``
     (evaluation units; replicas where a channel takes nuisance parameters from them),
     ``variation_block.ENSEMBLE.PARAMETER.PROCESS.DIRECTION.K``, ``polynomial_block.ENSEMBLE.PROCESS.K`` (training
-    units). Output: ``likelihood/`` as it appears in the run folder.
+    units). Output: ``likelihood/`` as it appears in the run folder. Unless ``unblind``, the exported workspace holds
+    expected counts in blind channels.
     """
 
     analysis: str
@@ -271,6 +272,7 @@ class SerializationRecipe:
     publish: Publish
     data_sample: str
     pseudo: PseudoData | None = None
+    unblind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

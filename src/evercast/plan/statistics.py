@@ -43,6 +43,7 @@ def add_serialization(builder: Builder) -> None:
         morphing_bases=analysis.morphing_bases, ensembles=_seen_ensembles(builder), histograms=analysis.histograms,
         likelihoods=analysis.likelihoods, publish=replace(analysis.publish, overrides={}),
         data_sample=data_sample(analysis), pseudo=analysis.pseudo_data if builder.pseudo else None,
+        unblind=analysis.inference.unblind,
     )  # fmt: skip
     inputs |= _varied(builder)
     resources = light_resources(seconds=10 + 0.5 * len(inputs), memory_mb=1500, disk_mb=50)

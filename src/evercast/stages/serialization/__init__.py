@@ -17,7 +17,7 @@ from evercast.stages.serialization.built import Built
 from evercast.stages.serialization.bundle import write_bundle_manifest, write_neural
 from evercast.stages.serialization.tables import Tables, physics_of
 from evercast.stages.serialization.unbinned import unbinned_input
-from evercast.stages.serialization.workspace import run_id_of, write_workspace
+from evercast.stages.serialization.workspace import hidden_channels, run_id_of, write_workspace
 
 __all__ = ["run"]
 
@@ -36,9 +36,13 @@ def run(task: Task[SerializationRecipe]) -> None:
     root.mkdir()
     built = {name: _build(tables, name, spec) for name, spec in recipe.likelihoods.items()}
     entries: dict[str, IndexEntry] = {}
+    hidden: tuple[str, ...] = ()
     published = recipe.publish.pyhf
     if published is not None:
-        entries[published.likelihood] = write_workspace(task, root, built[published.likelihood])
+        entry = write_workspace(task, root, built[published.likelihood])
+        hidden = hidden_channels(recipe, built[published.likelihood])
+        if not hidden:  # otherwise the data are in the folder of the likelihood, which says that it is blind
+            entries[published.likelihood] = entry
     neural = recipe.publish.neural_likelihood
     ensembles: dict[str, object] = {}
     for name, one in built.items():
@@ -58,7 +62,10 @@ def run(task: Task[SerializationRecipe]) -> None:
         write_bundle_manifest(
             task, root / neural.likelihood, built[neural.likelihood], run_id=run_id, ensembles=ensembles
         )
-    index = Index(schema="likelihood-index/1.0.0", analysis=recipe.analysis, run_id=run_id, likelihoods=entries)
+    index = Index(
+        schema="likelihood-index/1.0.0", analysis=recipe.analysis, run_id=run_id, likelihoods=entries,
+        expected_in_workspace=hidden,
+    )  # fmt: skip
     write_index(root, index)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,18 +15,28 @@ import pyhf
 from evercast.artifacts.files import atomic_write_json, canonical_json, sha256_file
 from evercast.artifacts.likelihood_folder import IndexEntry
 from evercast.errors import InvalidInput
-from evercast.likelihood.assembly import to_workspace
+from evercast.likelihood.assembly import BinnedInput, to_workspace
+from evercast.likelihood.evaluate import Likelihood
 from evercast.plan.recipes import SerializationRecipe, Task
 from evercast.stages.serialization.built import Built
 from evercast.stages.serialization.tables import physics_of
 
-__all__ = ["WORKSPACE_FILE", "run_id_of", "write_workspace"]
+__all__ = ["WORKSPACE_FILE", "hidden_channels", "run_id_of", "write_workspace"]
+
+_LOG = logging.getLogger(__name__)
 
 WORKSPACE_FILE: Final = "workspace.json"
 
 
+def hidden_channels(recipe: SerializationRecipe, built: Built) -> tuple[str, ...]:
+    """Return the channels whose observed counts must not leave in a workspace, which cannot say that it is blind."""
+    return () if recipe.unblind else tuple(channel.name for channel in built.model.channels if channel.blind)
+
+
 def write_workspace(task: Task[SerializationRecipe], root: Path, built: Built) -> IndexEntry:
     """Write the published binned likelihood as a pyhf workspace and return its entry in the index.
+
+    Blind channels get the counts expected at the initial values, unless the recipe is unblind.
 
     Raises:
         InvalidInput: ``likelihood.not-histfactory``, ``likelihood.not-pyhf``.
@@ -37,7 +49,7 @@ def write_workspace(task: Task[SerializationRecipe], root: Path, built: Built) -
             where="$.publish.pyhf.likelihood",
             hint="publish it as neural_likelihood",
         )
-    workspace = to_workspace(built.binned, physics_of(task.recipe), measurement=published.measurement)
+    workspace = to_workspace(_exported(task.recipe, built), physics_of(task.recipe), measurement=published.measurement)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="jsonschema.RefResolver", category=DeprecationWarning)  # pyhf's
@@ -55,6 +67,17 @@ def write_workspace(task: Task[SerializationRecipe], root: Path, built: Built) -
         measurement=published.measurement,
         blind=tuple(channel.name for channel in built.model.channels if channel.blind),
     )
+
+
+def _exported(recipe: SerializationRecipe, built: Built) -> tuple[BinnedInput, ...]:
+    """Return the channels with expected counts in blind ones."""
+    hidden = hidden_channels(recipe, built)
+    if not hidden:
+        return built.binned
+    _LOG.warning("%s: the counts of the blind channels %s are expected ones", WORKSPACE_FILE, ", ".join(hidden))
+    likelihood = Likelihood(built.model)
+    expected = likelihood.expected_events(likelihood.initial)
+    return tuple(replace(one, observed=expected[one.name]) if one.name in hidden else one for one in built.binned)
 
 
 def run_id_of(analysis: str, root: Path, ensembles: Mapping[str, object]) -> str:
