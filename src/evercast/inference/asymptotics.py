@@ -102,18 +102,34 @@ def significance(likelihood: Likelihood, *, poi: str | None = None, profile: Pro
     """
     known = profile or Profile(likelihood, poi_of(likelihood, poi))
     conditional = known.conditional(0.0)
-    best = known.best
-    q0 = max(conditional.twice_nll - best.twice_nll, 0.0) if known.poi_hat > 0 else 0.0
+    best = _above_zero(likelihood, known)
+    poi_hat = best.parameter(known.poi).value
+    q0 = max(conditional.twice_nll - best.twice_nll, 0.0) if poi_hat > 0 else 0.0
     z = math.sqrt(q0)
     return Significance(
         q0=q0,
         z=z,
         p=float(ndtr(-z)),
-        poi_hat=known.poi_hat,
+        poi_hat=poi_hat,
         fits=(best, conditional),
         status=_status(best, conditional),
         remarks=low_counts(likelihood, conditional.theta),
     )
+
+
+def _above_zero(likelihood: Likelihood, known: Profile) -> FitResult:
+    """Return the best fit; of equally deep minima below and above 0 (a coefficient even in the parameter) the latter.
+
+    The free fit of CLs, which is made in [0, upper bound], ends there too.
+    """
+    best, high = known.best, float(likelihood.upper[likelihood.index(known.poi)])
+    if known.poi_hat >= 0 or known.poi not in likelihood.nonlinear or high <= 0:
+        return best
+    try:
+        above = fit(likelihood, bounds={known.poi: (0.0, high)})
+    except NumericalFailure:
+        return best
+    return above if above.twice_nll <= best.twice_nll + best.guard.tolerance else best
 
 
 def _status(*fits: FitResult) -> str:

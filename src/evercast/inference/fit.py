@@ -15,7 +15,7 @@ from evercast.inference.trust_region import inverse
 from evercast.likelihood.diagnose import why_undefined
 from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["FitResult", "ParameterResult", "exploration", "fit", "not_above", "poi_of"]
+__all__ = ["FitResult", "ParameterResult", "exploration", "fit", "not_above", "order_of_equals", "poi_of"]
 
 Point = Float[np.ndarray, " parameters"]
 
@@ -127,7 +127,7 @@ def fit(
         minimise(likelihood, start=point, lower=lower, upper=upper, free=free)
         for point in _starts(likelihood, first, lower, upper, free, explore=start is None)
     ]
-    best = _lowest(found, [likelihood.index(name) for name in sorted(likelihood.nonlinear)])
+    best = _lowest(found, [likelihood.index(name) for name in sorted(likelihood.nonlinear)], likelihood.initial)
     guard = inspect(best, likelihood.names)
     if second or guard.reason is not None:
         best, guard = second_opinion(likelihood, best, guard, lower=lower, upper=upper, free=free)
@@ -136,21 +136,34 @@ def fit(
     return _result(likelihood, best, guard, free)
 
 
-def _lowest(found: list[Minimum], nonlinear: Sequence[int]) -> Minimum:
+def _lowest(found: list[Minimum], nonlinear: Sequence[int], initial: Point) -> Minimum:
     """Return the lowest of what was found; among equals up to rounding one that converged.
 
     Of several such (two values of a parameter that give the same rate) it is the one where the parameters at the
-    positions `nonlinear` are smallest, so that rounding does not choose.
+    positions `nonlinear` are nearest to their initial values, and of two equally near ones the larger, so that rounding
+    does not choose.
     """
     lowest = min(found, key=lambda entry: entry.value)
     limit = lowest.value + tolerance(lowest)
     equal = [entry for entry in found if entry.value <= limit] if np.isfinite(lowest.value) else found
+    chosen = list(nonlinear)
 
-    def order(entry: Minimum) -> tuple[bool, tuple[float, ...], float]:
+    def order(entry: Minimum) -> tuple[bool, tuple[float, ...], tuple[float, ...], float]:
         failed = entry.reason is not None or not entry.positive_definite
-        return failed, tuple(entry.theta[nonlinear].round(6).tolist()), entry.value
+        near, value = order_of_equals(entry.theta[chosen], initial[chosen])
+        return failed, tuple(near.tolist()), tuple(value.tolist()), entry.value
 
     return min(equal, key=order)
+
+
+def order_of_equals(
+    values: Float[np.ndarray, "*points parameters"], initial: Point
+) -> tuple[Float[np.ndarray, "*points parameters"], Float[np.ndarray, "*points parameters"]]:
+    """Return what equally deep minima are ordered by: the distance to the initial value, then minus the value.
+
+    Both are rounded to 4 digits after the point: minima are known to a hundredth of a standard deviation or so.
+    """
+    return np.round(np.abs(values - initial), 4), np.round(-values, 4)
 
 
 def _starts(

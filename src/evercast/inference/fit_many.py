@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evercast.errors import NumericalFailure
-from evercast.inference.fit import exploration, fit
+from evercast.inference.fit import exploration, fit, order_of_equals
 from evercast.inference.minimise_many import ManyObjectives, Minima, minimise_many
 from evercast.likelihood.evaluate import Likelihood
 
@@ -85,20 +85,39 @@ def fit_many(
     free = ~likelihood.fixed & ~np.isin(likelihood.names, list(fixed))
     starts = [start, *(exploration(likelihood, start, lower, upper, free) if explore else [])]
     found = [minimise_many(batch, start=points, rows=chosen, lower=lower, upper=upper, free=free) for points in starts]
-    best = _lowest(found)
+    best = _lowest(found, [likelihood.index(name) for name in sorted(likelihood.nonlinear)], likelihood.initial)
     return _with_single_fits(batch, best, start, chosen, fixed=fixed, bounds=bounds)
 
 
-def _lowest(found: Sequence[Minima]) -> tuple[Points, Float[np.ndarray, " points"], np.ndarray]:
-    """Return points, values and bounds of the lowest converged minima; a value is NaN where a lower point did not."""
+def _lowest(
+    found: Sequence[Minima], nonlinear: Sequence[int], initial: Float[np.ndarray, " parameters"]
+) -> tuple[Points, Float[np.ndarray, " points"], np.ndarray]:
+    """Return points, values and bounds of the lowest converged minima; a value is NaN where a lower point did not.
+
+    Of equally deep minima it is the one that a single fit takes.
+    """
     values = np.array([np.where(entry.converged, entry.value, np.nan) for entry in found])
     reached = np.array([np.where(np.isfinite(entry.value), entry.value, np.inf) for entry in found])
-    order = np.argmin(np.where(np.isfinite(values), values, np.inf), axis=0)
+    theta = np.array([entry.theta for entry in found])
+    order = _first_of_equals(np.where(np.isfinite(values), values, np.inf), theta, list(nonlinear), initial)
     points = np.arange(len(order))
     best = values[order, points]
     best = np.where(reached.min(axis=0) < best - 1e-6, np.nan, best)
-    theta = np.array([entry.theta for entry in found])[order, points]
-    return theta, best, np.array([entry.at_bound for entry in found])[order, points]
+    return theta[order, points], best, np.array([entry.at_bound for entry in found])[order, points]
+
+
+def _first_of_equals(
+    values: Float[np.ndarray, "starts points"],
+    theta: Float[np.ndarray, "starts points parameters"],
+    nonlinear: list[int],
+    initial: Float[np.ndarray, " parameters"],
+) -> Rows:
+    """Return which start of each point ends lowest; among equals up to rounding the one a single fit takes."""
+    lowest = values.min(axis=0)
+    higher = values > lowest + np.maximum(1e-6, 1e-12 * np.abs(np.where(np.isfinite(lowest), lowest, 0.0)))
+    near, value = order_of_equals(theta[:, :, nonlinear], initial[nonlinear])
+    keys = [*np.moveaxis(value, -1, 0)[::-1], *np.moveaxis(near, -1, 0)[::-1], higher]
+    return np.asarray(np.lexsort(np.array([values, *keys], dtype=float), axis=0)[0])
 
 
 def _with_single_fits(
