@@ -93,3 +93,21 @@ def test_an_exact_fit_with_an_empty_bin_has_p_of_one() -> None:
     found = goodness_of_fit(Likelihood(LikelihoodModel(name="bins", parameters=(parameter,), channels=(channel,))))
     assert found.statistic == pytest.approx(0.0, abs=1e-12)
     assert found.p == pytest.approx(1.0)
+
+
+def test_the_constraint_of_a_fixed_parameter_is_no_degree_of_freedom() -> None:
+    """As luminosity in many workspaces: thrown in pseudo-experiments, but never fitted."""
+    base = bins(NOMINAL + np.array([20.0, -30.0, 40.0, -50.0])).model
+    lumi = ParameterModel(
+        name="lumi", initial=1.0, bounds=(0.5, 1.5), fixed=True, constraint="normal", global_observable=1.0, width=0.02
+    )
+    found = goodness_of_fit(Likelihood(replace(base, parameters=(*base.parameters, lumi))), n_toys=300, seed=4)
+    assert found.p_toys == pytest.approx(found.p, abs=4 * np.sqrt(0.25 / 300))  # binomial
+    plain = goodness_of_fit(Likelihood(base))
+    assert (found.statistic, found.degrees_of_freedom) == (plain.statistic, plain.degrees_of_freedom)
+
+
+def test_the_energy_test_takes_the_same_events_whatever_the_seed() -> None:
+    likelihood = events_of(1.0, seed=3)
+    first, second = (goodness_of_fit(likelihood, seed=seed).channels["SR"].statistic for seed in (0, 1))
+    assert first == second

@@ -31,6 +31,8 @@ __all__ = ["ChannelFit", "GoodnessOfFit", "GoodnessToys", "goodness_of_fit", "go
 Point = Float[np.ndarray, " parameters"]
 
 _BLOCK = 256
+_CHOICE = 0
+"""Seed of the halves of the simulation and of the events that the energy test takes: one likelihood, one statistic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,9 @@ class GoodnessToys:
 def saturated(likelihood: Likelihood, model: LikelihoodModel, theta: Point) -> tuple[float, dict[str, float]]:
     """Return the saturated statistic of bins and constraints, and that of each binned channel.
 
+    The constraint of a fixed parameter says nothing of the fit and is left out: a pseudo-experiment, in which its
+    global observable is thrown, would have one degree of freedom more than the data.
+
     Args:
         likelihood: gives the expected events.
         model: gives counts and global observables.
@@ -106,6 +111,8 @@ def saturated(likelihood: Likelihood, model: LikelihoodModel, theta: Point) -> t
     total = sum(channels.values(), start=0.0)
     for parameter, value in zip(model.parameters, theta, strict=True):
         measured = parameter.global_observable
+        if parameter.fixed:
+            continue
         if parameter.constraint == "normal":
             total += float((value - measured) / parameter.width) ** 2
         elif parameter.constraint == "poisson":
@@ -132,7 +139,7 @@ def goodness_of_fit(
         likelihood: with the data.
         best: the free fit; None makes it.
         n_toys: pseudo-experiments; 0 gives chi2 probabilities of bins only.
-        seed: of pseudo-experiments, and of the choice of events for the energy test.
+        seed: of pseudo-experiments; the energy test takes the same events whatever it is.
         source: what events of unbinned channels are drawn from.
 
     Raises:
@@ -142,7 +149,7 @@ def goodness_of_fit(
     model = likelihood.model
     binned = [channel for channel in model.channels if isinstance(channel, BinnedChannelModel)]
     total, parts = saturated(likelihood, model, found.theta)
-    tests = _energy_tests(likelihood, seed)
+    tests = _energy_tests(likelihood)
     channels = {
         channel.name: ChannelFit(kind="saturated", statistic=parts[channel.name], p=None, size=len(channel.observed))
         for channel in binned
@@ -171,24 +178,24 @@ def goodness_of_fit(
     if not n_toys:
         return result
     seeds = toy_seeds(seed, "goodness", first=0, count=n_toys)
-    return with_toys(result, goodness_toys(likelihood, found, seeds=seeds, seed=seed, source=source), seed=seed)
+    return with_toys(result, goodness_toys(likelihood, found, seeds=seeds, source=source), seed=seed)
 
 
 def _channel(model: LikelihoodModel, name: str) -> UnbinnedChannelModel:
     return next(c for c in model.channels if isinstance(c, UnbinnedChannelModel) and c.name == name)
 
 
-def _energy_tests(likelihood: Likelihood, seed: int) -> dict[str, EnergyTest]:
+def _energy_tests(likelihood: Likelihood) -> dict[str, EnergyTest]:
     """Return a test per unbinned channel that holds simulated events."""
     return {
-        channel.name: EnergyTest(channel, split_support(channel, seed=seed)[1], seed=seed)
+        channel.name: EnergyTest(channel, split_support(channel, seed=_CHOICE)[1], seed=_CHOICE)
         for channel in likelihood.model.channels
         if isinstance(channel, UnbinnedChannelModel) and channel.simulation is not None
     }
 
 
 def goodness_toys(
-    likelihood: Likelihood, best: FitResult, *, seeds: Sequence[int], seed: int, source: Source = "auto"
+    likelihood: Likelihood, best: FitResult, *, seeds: Sequence[int], source: Source = "auto"
 ) -> GoodnessToys:
     """Return the test statistics of pseudo-experiments thrown at the best fit, each fitted again.
 
@@ -196,11 +203,10 @@ def goodness_toys(
         likelihood: its model.
         best: the fit to the data.
         seeds: one per pseudo-experiment.
-        seed: of the choice of events for the energy test, as for the data.
         source: what events of unbinned channels are drawn from.
     """
-    tests = _energy_tests(likelihood, seed)
-    thrown_from = Likelihood(_first_halves(likelihood.model, seed)) if tests else likelihood
+    tests = _energy_tests(likelihood)
+    thrown_from = Likelihood(_first_halves(likelihood.model)) if tests else likelihood
     generator = ToyGenerator(thrown_from, best.theta, source=source)
     statistic = np.full(len(seeds), np.nan)
     channels: dict[str, Float[np.ndarray, " toys"]] = {
@@ -227,10 +233,10 @@ def goodness_toys(
     return GoodnessToys(statistic=statistic, channels=channels)
 
 
-def _first_halves(model: LikelihoodModel, seed: int) -> LikelihoodModel:
+def _first_halves(model: LikelihoodModel) -> LikelihoodModel:
     """Return the model with the half of its simulation that the energy test does not use."""
     channels = tuple(
-        replace(channel, simulation=split_support(channel, seed=seed)[0])
+        replace(channel, simulation=split_support(channel, seed=_CHOICE)[0])
         if isinstance(channel, UnbinnedChannelModel) and channel.simulation is not None
         else channel
         for channel in model.channels

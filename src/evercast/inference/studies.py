@@ -111,7 +111,7 @@ def study_block(
         return toy_seeds(spec.seed, study, name, label, place, first=first, count=count)
 
     if value is None:
-        return _goodness_block(data, spec, seeds("goodness"))
+        return _goodness_block(data, seeds("goodness"))
     theta = true_point(data, spec, value)
     generator = ToyGenerator(data.likelihood, theta)
     statistic: Statistic = "q-tilde" if spec.purpose == "limit" else "t"
@@ -128,9 +128,9 @@ def study_block(
     )  # fmt: skip
 
 
-def _goodness_block(data: StudyData, spec: ToyStudy, seeds: Sequence[int]) -> ToyBlock:
+def _goodness_block(data: StudyData, seeds: Sequence[int]) -> ToyBlock:
     best = fit(data.likelihood)
-    found = goodness_toys(data.likelihood, best, seeds=seeds, seed=spec.seed)
+    found = goodness_toys(data.likelihood, best, seeds=seeds)
     names = tuple(found.channels)
     arrays = {"statistic": found.statistic, "seed": np.array(seeds, dtype=np.int64)}
     arrays |= {f"channel_{number}": found.channels[name] for number, name in enumerate(names)}
