@@ -20,7 +20,7 @@ from evercast.plan.recipes import (
 from evercast.plan.selections import data_sample, model_samples, varied_unit
 from evercast.plan.series import evaluated_unit
 from evercast.plan.variations import density_variations
-from evercast.spec.model import BinnedChannel, Ensemble, Inference, Morphing, ToyStudy, UnbinnedChannel
+from evercast.spec.model import Analysis, BinnedChannel, Ensemble, Inference, Morphing, ToyStudy, UnbinnedChannel
 from evercast.spec.systematics import directions_of, processes_of
 
 __all__ = ["add_fit", "add_last", "add_serialization", "add_toys", "add_training_statistics"]
@@ -43,12 +43,20 @@ def add_serialization(builder: Builder) -> None:
         morphing_bases=analysis.morphing_bases, ensembles=_seen_ensembles(builder), histograms=analysis.histograms,
         likelihoods=analysis.likelihoods, publish=replace(analysis.publish, overrides={}),
         data_sample=data_sample(analysis), pseudo=analysis.pseudo_data if builder.pseudo else None,
-        unblind=analysis.inference.unblind,
+        unblind=_unblinds_workspace(analysis),
     )  # fmt: skip
     inputs |= _varied(builder)
     resources = light_resources(seconds=10 + 0.5 * len(inputs), memory_mb=1500, disk_mb=50)
     unit = builder.add("serialization", _LIKELIHOOD, recipe, inputs=inputs, resources=resources)
     builder.made["serialization", _LIKELIHOOD] = (unit,)
+
+
+def _unblinds_workspace(analysis: Analysis) -> bool:
+    """Return whether observed counts of blind channels enter the workspace; False too where none is blind."""
+    published = analysis.publish.pyhf
+    spec = analysis.likelihoods.get(published.likelihood) if published else None
+    blind = spec is not None and any(channel.blind for channel in spec.channels.values())
+    return blind and analysis.inference.unblind
 
 
 def _ratios(builder: Builder, name: str) -> dict[str, str]:

@@ -219,7 +219,10 @@ def _note(results: tuple[LikelihoodResult, ...]) -> str | None:
         notes.append(f"Limits are CLs at {100 * limit.confidence_level:.4g} % confidence level, {limit.method}.")
     blind = sorted({channel for result in results for channel in result.blinded})
     if blind:
-        notes.append(f"Blind, so that nothing observed was computed: {', '.join(blind)}.")
+        notes.append(
+            f"Blind, so that nothing observed was computed: {', '.join(blind)}. An exported workspace holds expected "
+            "counts there."
+        )
     return " ".join(notes) or None
 
 
