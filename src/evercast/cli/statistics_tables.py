@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import pairwise
 
-from evercast.cli.tables import columns, guard_line, head
+from evercast.cli.tables import columns, guard_line, head, verdict
 from evercast.inference.contours import Contour
 from evercast.inference.fit import FitResult
 from evercast.inference.goodness import GoodnessOfFit
@@ -16,6 +16,7 @@ from evercast.likelihood.model import LikelihoodModel
 
 __all__ = [
     "contour_table",
+    "few_toys",
     "goodness_table",
     "impact_table",
     "limit_table",
@@ -24,6 +25,9 @@ __all__ = [
     "toys_table",
 ]
 
+_TWO_DEVIATIONS = 0.02275
+"""Of a standard normal distribution beyond two standard deviations, on one side."""
+_FEWEST_BEYOND = 10.0
 _BANDS = ("expected -2 sd", "expected -1 sd", "expected", "expected +1 sd", "expected +2 sd")
 
 
@@ -31,15 +35,34 @@ def _number(value: float | None, digits: int = 4) -> str:
     return "" if value is None else f"{value:.{digits}g}"
 
 
-def limit_table(model: LikelihoodModel, limit: UpperLimit) -> str:
+def few_toys(n_toys: int, bands: Sequence[float]) -> list[str]:
+    """Return why the expected band from pseudo-experiments is not one; empty where it is.
+
+    Args:
+        n_toys: of each hypothesis.
+        bands: at -2, -1, 0, 1, 2 standard deviations, in the order in which they should rise.
+    """
+    beyond = _TWO_DEVIATIONS * n_toys
+    found = []
+    if beyond < _FEWEST_BEYOND:
+        found.append(f"{beyond:.2g} of {n_toys} lie beyond two standard deviations")
+    if any(high <= low for low, high in pairwise(bands)):
+        found.append("quantiles cross or coincide")
+    if min(bands) <= 0.0:
+        found.append("a quantile is 0")
+    return [f"too few pseudo-experiments for the band: {', '.join(found)}"] if found else []
+
+
+def limit_table(model: LikelihoodModel, limit: UpperLimit, *, problems: Sequence[str] = ()) -> str:
     """Return the upper limits, observed and expected."""
     rows = [(f"{limit.confidence_level:.4g} CL upper limit on {limit.poi}", "")]
     if limit.observed is not None:
         error = "" if limit.error is None else f" +- {limit.error:.2g}"
         rows.append(("observed", f"{limit.observed:.5g}{error}"))
     rows += [(label, f"{value:.5g}") for label, value in zip(_BANDS, limit.expected, strict=True)]
-    data = model if limit.observed is not None else replace(model, asimov=limit.asimov)
-    lines = [head(data, limit.status), columns(rows), f"CLs of {limit.statistic}, {limit.method}", *limit.remarks]
+    data = None if limit.observed is not None else f"Asimov data of the model without signal ({limit.asimov}), expected"
+    lines = [head(model, limit.status, data=data), columns(rows), f"CLs of {limit.statistic}, {limit.method}"]
+    lines += [*limit.remarks, *problems]
     return "\n".join([*lines, guard_line(limit.fits[0].guard)])
 
 
@@ -49,11 +72,12 @@ def toy_cls_table(model: LikelihoodModel, result: ToyCls) -> str:
     if result.cls_obs is not None:
         rows.append(("observed", f"{result.cls_obs:.4g} +- {result.cls_obs_error:.2g}"))
     rows += [(label, f"{value:.4g}") for label, value in zip(_BANDS, result.cls_exp, strict=True)]
-    lines = [head(model, result.status), columns(rows)]
+    data = None if result.cls_obs is not None else "pseudo-experiments of the model, expected"
+    lines = [head(model, result.status, data=data), columns(rows)]
     decisive = result.cls_obs if result.cls_obs is not None else result.cls_exp[2]
-    lines.append(f"{result.poi} = {result.mu:.6g} is {'excluded' if decisive < 0.05 else 'not excluded'} at 95 % CL")
+    lines.append(verdict(result.poi, result.mu, decisive, observed=result.cls_obs is not None))
     lines.append(f"{result.n_toys} pseudo-experiments of each hypothesis, {result.n_failed} failed, seed {result.seed}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *few_toys(result.n_toys, result.cls_exp)])
 
 
 def toy_significance_lines(text: str, result: ToySignificance) -> str:

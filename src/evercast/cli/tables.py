@@ -11,7 +11,18 @@ from evercast.inference.minima import LocalMinimum
 from evercast.inference.profile import Interval, Scan
 from evercast.likelihood.model import LikelihoodModel
 
-__all__ = ["cls_table", "columns", "fit_table", "guard_line", "head", "scan_table", "significance_table"]
+__all__ = [
+    "at_bound_of",
+    "cls_status",
+    "cls_table",
+    "columns",
+    "fit_table",
+    "guard_line",
+    "head",
+    "scan_table",
+    "significance_table",
+    "verdict",
+]
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -24,21 +35,21 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def head(model: LikelihoodModel, status: str) -> str:
-    """Return the first line: which likelihood, on which data, with which status."""
-    what = "observed data" if model.asimov is None else f"Asimov data ({model.asimov})"
+def head(model: LikelihoodModel, status: str, *, data: str | None = None) -> str:
+    """Return the first line: which likelihood, on which data (None: those of the model), with which status."""
+    what = data or ("observed data" if model.asimov is None else f"Asimov data ({model.asimov})")
     n_channels = len(model.channels)
     noun = "channel" if n_channels == 1 else "channels"
     return f"{model.name}: {n_channels} {noun}, {len(model.parameters)} parameters; {what}; status {status}"
 
 
-def guard_line(guard: Guard) -> str:
-    """Return the last line: what the guard found."""
+def guard_line(guard: Guard, *, bounds: bool = True) -> str:
+    """Return the last line: what the guard found, with the parameters at a bound unless they stand elsewhere."""
     text = f"guard: passed, {guard.distance:.1e} from the minimum in -2 ln L, {guard.n_evaluations} evaluations"
     if guard.second_optimiser:
         gain = "" if guard.second_gain is None else f" (lower by {guard.second_gain:.1e})"
         text += f", second optimiser {guard.second_optimiser}{gain}"
-    return text + (f"; at bound: {', '.join(guard.at_bound)}" if guard.at_bound else "")
+    return text + (f"; at bound: {', '.join(guard.at_bound)}" if guard.at_bound and bounds else "")
 
 
 def _note(at_bound: bool, fixed: bool) -> str:  # noqa: FBT001
@@ -88,12 +99,40 @@ def cls_table(model: LikelihoodModel, result: ClsResult) -> str:
     labels = ("expected -2 sd", "expected -1 sd", "expected", "expected +1 sd", "expected +2 sd")
     rows += [(label, f"{value:.6g}") for label, value in zip(labels, result.cls_exp, strict=True)]
     decisive = result.cls_obs if result.cls_obs is not None else result.cls_exp[2]
-    verdict = "excluded" if decisive < 0.05 else "not excluded"
-    lines = [head(model, result.status), columns(rows), f"{result.poi} = {result.mu:.6g} is {verdict} at 95 % CL"]
+    data = (
+        None if result.cls_obs is not None else f"Asimov data of the model without signal ({result.asimov}), expected"
+    )
+    lines = [head(model, cls_status(result), data=data), columns(rows)]
+    lines.append(verdict(result.poi, result.mu, decisive, observed=result.cls_obs is not None))
     if result.poi_hat is not None:
         lines.append(f"best fit {result.poi} = {result.poi_hat:.5g}")
+    for what, names in at_bound_of(result).items():
+        lines.append(f"at bound in the fit {what}: {', '.join(names)}")
     lines += result.remarks
-    return "\n".join([*lines, guard_line(result.fits[0].guard)])
+    return "\n".join([*lines, guard_line(result.fits[0].guard, bounds=False)])
+
+
+def verdict(poi: str, mu: float, cls: float, *, observed: bool) -> str:
+    """Return what CLs says of a value: what the data exclude, or what would be expected."""
+    verb, negation = "is" if observed else "would", "" if cls < 0.05 else "not "
+    return f"{poi} = {mu:.6g} {verb} {negation}{'' if observed else 'be expected to be '}excluded at 95 % CL"
+
+
+def cls_status(result: ClsResult) -> str:
+    """Return the status of the fits to the observed data; those to Asimov data meet the bound at 0 by construction."""
+    if result.cls_obs is None:
+        return "ok"
+    return "at-bound" if any(entry.status == "at-bound" for entry in result.fits[:3]) else "ok"
+
+
+def at_bound_of(result: ClsResult) -> dict[str, list[str]]:
+    """Return which fit -> its parameters at a bound; fits without any are left out."""
+    asimov = ("to Asimov data", f"to Asimov data at {result.poi} = {result.mu:.6g}")
+    data = ("to the data", f"to the data at {result.poi} = {result.mu:.6g}", f"to the data at {result.poi} = 0")
+    names = asimov if result.cls_obs is None else (*data, *asimov)
+    return {
+        name: list(entry.guard.at_bound) for name, entry in zip(names, result.fits, strict=True) if entry.guard.at_bound
+    }
 
 
 def significance_table(model: LikelihoodModel, result: Significance, *, poi: str) -> str:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from evercast.cli.likelihoods import Source, located
+from evercast.cli.requests import check_signal, check_value
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
 from evercast.errors import NumericalFailure, UsageError
 
 if TYPE_CHECKING:
     from evercast.inference.asymptotics import ClsResult
     from evercast.inference.patches import PatchResult
+    from evercast.likelihood.model import LikelihoodModel
 
 __all__ = ["command"]
 
@@ -53,12 +55,14 @@ def command(  # noqa: PLR0913 - the options of the command
             raise UsageError("--all computes asymptotic values; --toys takes one --patch")
         failed = _every_patch(source, mu=mu, poi=poi, observed=observed, as_json=as_json)
         context.exit(NumericalFailure.exit_code if failed else 0)
-    from evercast.cli.statistics_tables import toy_cls_table
+    from evercast.cli.statistics_tables import few_toys, toy_cls_table
     from evercast.cli.tables import cls_table
     from evercast.inference.asymptotics import cls, guards_to_json
     from evercast.inference.toy_tests import cls_from_toys
 
     compiled = load_data(source, observed=observed, unblind=unblind, keep_data=True)
+    check_signal(compiled.model, poi)
+    check_value(compiled.model, poi, mu if mu > 0 else None, option="--mu")
     if toys:
         found = cls_from_toys(compiled, mu, n_toys=toys, seed=seed, poi=poi, observed=observed)
         if as_json:
@@ -68,6 +72,7 @@ def command(  # noqa: PLR0913 - the options of the command
                     "status": found.status, "guard": guards_to_json(found.fits) if found.fits else None,
                     "method": "toys", "poi": found.poi, "mu": mu, "poi_hat": found.poi_hat, "qtilde": found.q,
                     "toys": found.n_toys, "failed": found.n_failed, "seed": seed, "sources": dict(found.sources),
+                    "problems": few_toys(found.n_toys, found.cls_exp),
                 }
             )  # fmt: skip
             return
@@ -81,14 +86,16 @@ def command(  # noqa: PLR0913 - the options of the command
 
 
 def _to_json(result: ClsResult) -> dict[str, object]:
+    from evercast.cli.tables import at_bound_of, cls_status
     from evercast.inference.asymptotics import guards_to_json
 
     few = [{"channel": name, "reason": reason} for name, reason in result.few_events.items()]
     return {
-        "CLs_obs": result.cls_obs, "CLs_exp": list(result.cls_exp), "status": result.status,
+        "CLs_obs": result.cls_obs, "CLs_exp": list(result.cls_exp), "status": cls_status(result),
         "guard": guards_to_json(result.fits), "method": "asymptotic", "poi": result.poi, "mu": result.mu,
         "poi_hat": result.poi_hat, "qtilde": result.q, "qtilde_asimov": result.q_asimov, "asimov": result.asimov,
-        "remarks": list(result.remarks), "asymptotic": {"valid": not few, "channels": few},
+        "remarks": list(result.remarks), "at_bound": at_bound_of(result),
+        "asymptotic": {"valid": not few, "channels": few},
     }  # fmt: skip
 
 
@@ -101,7 +108,14 @@ def _every_patch(source: Source, *, mu: float, poi: str | None, observed: bool, 
 
     opened = open_patchset(located(source))
     names = list(opened.patches)
-    results = cls_of_patches(names, opened.model, mu=mu, poi=poi, observed=observed)
+
+    def model_of(name: str) -> LikelihoodModel:
+        model = opened.model(name)
+        check_signal(model, poi)
+        check_value(model, poi, mu if mu > 0 else None, option="--mu")
+        return model
+
+    results = cls_of_patches(names, model_of, mu=mu, poi=poi, observed=observed)
     width = max(map(len, names))
     if not as_json:
         click.echo(f"{'patch':<{width}}  {'CLs obs':>10}  {'CLs exp':>10}  status")
@@ -123,9 +137,11 @@ def _line(found: PatchResult) -> dict[str, object]:
 
 
 def _row(found: PatchResult, width: int) -> str:
+    from evercast.cli.tables import cls_status
+
     result = found.result
     if result is None:
         return f"{found.name:<{width}}  {'-':>10}  {'-':>10}  failed: {found.failure}"
     observed = "-" if result.cls_obs is None else f"{result.cls_obs:.5g}"
     few = f"; few events in {', '.join(result.few_events)}" if result.few_events else ""
-    return f"{found.name:<{width}}  {observed:>10}  {result.cls_exp[2]:>10.5g}  {result.status}{few}"
+    return f"{found.name:<{width}}  {observed:>10}  {result.cls_exp[2]:>10.5g}  {cls_status(result)}{few}"

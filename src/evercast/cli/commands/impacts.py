@@ -37,6 +37,10 @@ def command(
     from evercast.inference.impacts import correlation_of, impacts_of
     from evercast.inference.outcome_json import correlation_to_json, guard_to_json, impact_to_json
 
+    if plot is not None:
+        from evercast.publication.plots.impacts import check_ending
+
+        check_ending(plot)
     compiled = load_data(source, observed=observed, unblind=unblind)
     chosen = poi_of(compiled, poi)
     best = fit(compiled)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import click
 
 from evercast.cli.likelihoods import Source
+from evercast.cli.requests import check_level, check_signal
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
 from evercast.errors import UsageError
 
@@ -35,7 +36,7 @@ def command(  # noqa: PLR0913 - one argument per option
     LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. With
     --expected the data are not looked at.
     """
-    from evercast.cli.statistics_tables import limit_table
+    from evercast.cli.statistics_tables import few_toys, limit_table
     from evercast.inference.asymptotics import guards_to_json
     from evercast.inference.limits import upper_limit
     from evercast.inference.outcome_json import limit_to_json
@@ -43,8 +44,11 @@ def command(  # noqa: PLR0913 - one argument per option
 
     if toys and statistic != "q-tilde":
         raise UsageError("--toys goes with --statistic q-tilde")
+    check_level(level)
     compiled = load_data(source, observed=observed, unblind=unblind, keep_data=True)
+    check_signal(compiled.model, poi)
     points: list[dict[str, object]] = []
+    problems: list[str] = []
     if toys:
         result, tests = limit_from_toys(
             compiled, n_toys=toys, seed=seed, poi=poi, confidence_level=level, observed=observed
@@ -53,6 +57,7 @@ def command(  # noqa: PLR0913 - one argument per option
             {"mu": test.mu, "CLs_obs": test.cls_obs, "CLs_obs_error": test.cls_obs_error, "CLs_exp": list(test.cls_exp)}
             for test in tests
         ]
+        problems = few_toys(toys, result.expected)
     else:
         result = upper_limit(
             compiled, poi=poi, confidence_level=level, observed=observed,
@@ -60,6 +65,6 @@ def command(  # noqa: PLR0913 - one argument per option
         )  # fmt: skip
     if as_json:
         body = {"likelihood": compiled.model.name, **limit_to_json(result), "guard": guards_to_json(result.fits)}
-        print_json({**body, **({"points": points, "toys": toys, "seed": seed} if toys else {})})
+        print_json({**body, **({"points": points, "toys": toys, "seed": seed, "problems": problems} if toys else {})})
         return
-    click.echo(limit_table(compiled.model, result))
+    click.echo(limit_table(compiled.model, result, problems=problems))

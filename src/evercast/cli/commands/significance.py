@@ -7,6 +7,7 @@ from __future__ import annotations
 import click
 
 from evercast.cli.likelihoods import Source
+from evercast.cli.requests import check_signal
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
 
 __all__ = ["command"]
@@ -38,6 +39,7 @@ def command(
     from evercast.inference.toy_tests import significance_from_toys
 
     compiled = load_data(source, observed=observed, unblind=unblind)
+    check_signal(compiled.model, poi)
     chosen = poi_of(compiled, poi)
     profile = Profile(compiled, chosen)
     result = significance(compiled, profile=profile)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from evercast.cli.likelihoods import Source
+from evercast.cli.requests import check_value
 from evercast.cli.statistics import load_data, print_json, seed_option, statistics_options
 from evercast.errors import UsageError
 
@@ -58,6 +59,7 @@ def command(  # noqa: PLR0913 - one argument per option
     index = compiled.index(chosen)
     tested = float(compiled.initial[index]) if value is None else value
     tested = 0.0 if statistic == "q0" else tested
+    check_value(compiled.model, chosen, tested, option="--value")
     theta = compiled.initial.copy()
     theta[index] = tested
     if nuisance == "profiled":

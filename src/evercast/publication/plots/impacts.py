@@ -15,11 +15,21 @@ from evercast.inference.fit import ParameterResult
 from evercast.inference.impacts import Impact
 from evercast.publication.plots.figure import INK, MUTED, PALETTE, PAPER, figure_style, safe_text
 
-__all__ = ["draw_impacts", "draw_ranked_pulls", "save_impacts"]
+__all__ = ["check_ending", "draw_impacts", "draw_ranked_pulls", "save_impacts"]
 
 _UP, _DOWN = PALETTE[0], PALETTE[1]
 _PLATE = {"facecolor": PAPER, "edgecolor": "none", "pad": 2.0}
 _FORMATS = (".png", ".pdf", ".svg")
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file name whose ending is not that of a plot.
+
+    Raises:
+        UsageError: the ending is not ``.png``, ``.pdf`` or ``.svg``.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise UsageError(f"--plot {path}: the name must end in {', '.join(_FORMATS)}")
 
 
 def draw_impacts(ax: Axes, impacts: Sequence[Impact], *, poi: str) -> Axes:
@@ -104,8 +114,7 @@ def save_impacts(path: Path, impacts: Sequence[Impact], *, best: ParameterResult
         UsageError: another ending.
         EnvironmentUnfit: the file cannot be written.
     """
-    if path.suffix.lower() not in _FORMATS:
-        raise UsageError(f"--plot {path}: the name must end in {', '.join(_FORMATS)}")
+    check_ending(path)
     with figure_style():
         figure = Figure(figsize=(12.0, 2.4 + 0.42 * max(len(impacts), 3)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.0, 1.25))
@@ -116,7 +125,7 @@ def save_impacts(path: Path, impacts: Sequence[Impact], *, best: ParameterResult
             ax.minorticks_off()
         spread = "" if best.uncertainty is None else rf" $\pm$ {best.uncertainty:.3g}"
         data = "observed" if asimov is None else f"Asimov data ({asimov})"
-        right.set_title(f"{safe_text(best.name)} = {best.value:.4g}{spread}\n{data}", fontsize=14, loc="right", pad=6)
+        right.set_title(f"{safe_text(best.name)} = {best.value:.4g}{spread}\n{data}", fontsize=14, loc="right", pad=30)
         try:
             figure.savefig(path, dpi=150)
         except OSError as err:
