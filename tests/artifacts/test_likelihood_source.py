@@ -172,3 +172,31 @@ def test_a_folder_of_patch_files_is_a_patchset(folder: Path) -> None:
 def test_a_patchset_of_another_workspace_is_refused(folder: Path) -> None:
     with pytest.raises(IntegrityError, match="sha256"):
         open_patchset(LikelihoodSource(path=folder / "one.json", patchset=folder / "patchset.json"))
+
+
+def test_one_file_as_two_parts_counts_its_data_twice(folder: Path) -> None:
+    (folder / "copy.json").write_bytes((folder / "one.json").read_bytes())
+    parts = document(one={"path": "one.json"}, again={"path": "copy.json"})
+    with pytest.raises(InvalidInput, match="'one' and 'again' are the same file") as failure:
+        open_likelihood_source(LikelihoodSource(path=write(folder / "both.json", parts)))
+    assert failure.value.code == "combination.twice"
+    apart = write(folder / "apart.json", parts | {"uncorrelate": NAMES})
+    assert "again_lumi" in open_likelihood_source(LikelihoodSource(path=apart)).parameter_names
+
+
+def test_the_name_of_a_patch_without_its_set_says_what_is_missing(folder: Path) -> None:
+    with pytest.raises(InvalidInput, match="m_100 is not a file") as failure:
+        open_likelihood_source(LikelihoodSource(path=folder / "two.json", patch="m_100"))
+    assert "--patchset FILE" in failure.value.hint
+    source = LikelihoodSource(path=folder / "two.json", patchset=folder / "patchset.json", patch="m_20")
+    with pytest.raises(InvalidInput, match="for example: m_200, m_100"):
+        open_likelihood_source(source)
+
+
+def test_a_bundle_without_its_events_says_where_to_get_them(tmp_path: Path) -> None:
+    write_likelihood(tmp_path, gaussian_mixture())
+    (tmp_path / "events.safetensors").unlink()
+    with pytest.raises(IntegrityError, match=r": events.safetensors does not exist") as failure:
+        open_likelihood_source(LikelihoodSource(path=tmp_path))
+    assert str(failure.value).count(str(tmp_path)) == 1
+    assert "published" in failure.value.hint

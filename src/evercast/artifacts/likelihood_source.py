@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evercast.artifacts.combination import Combination, read_combination
-from evercast.artifacts.files import read_json
+from evercast.artifacts.files import read_json, sha256_file
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
 from evercast.artifacts.likelihood_folder import INDEX_FILE, open_likelihood, read_index
 from evercast.errors import IntegrityError, InvalidInput, UsageError
@@ -102,7 +102,9 @@ def _combined(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
     if source.patch or source.patchset or source.measurement or source.name or source.interpolation:
         raise UsageError("--patch, --patchset, --measurement and --likelihood are said in the parts of a combination")
     document = read_combination(source.path)
-    parts = {name: _open(part, depth=depth + 1) for name, part in _sources(document, source.path.parent).items()}
+    sources = _sources(document, source.path.parent)
+    _refuse_twice(document, sources, where=source.path)
+    parts = {name: _open(part, depth=depth + 1) for name, part in sources.items()}
     return combine(
         parts,
         rename={name: part.rename for name, part in document.parts.items()},
@@ -124,6 +126,23 @@ def _sources(document: Combination, folder: Path) -> Mapping[str, LikelihoodSour
         )
         for name, part in document.parts.items()
     }
+
+
+def _refuse_twice(document: Combination, sources: Mapping[str, LikelihoodSource], *, where: Path) -> None:
+    """Refuse one workspace file, with one patch, as two parts: its data would count twice."""
+    if document.uncorrelate:
+        return
+    seen: dict[tuple[str, str | None], str] = {}
+    for name, part in sources.items():
+        if document.parts[name].rename or not part.path.is_file():
+            continue
+        patch = Path(part.patch) if part.patch is not None and part.patchset is None else None
+        patched = sha256_file(patch) if patch is not None and patch.is_file() else part.patch
+        other = seen.setdefault((sha256_file(part.path), patched), name)
+        if other != name:
+            message = f"the parts '{other}' and '{name}' are the same file: its data would count twice"
+            hint = "leave one out; rename or uncorrelate parameters where the data are really others"
+            raise InvalidInput(message, code="combination.twice", where=str(where), hint=hint)
 
 
 def _open_folder(path: Path, name: str | None) -> LikelihoodModel:
@@ -151,6 +170,10 @@ def _patched(workspace: Mapping[str, object], source: LikelihoodSource) -> Mappi
         patchset = _read_object(source.patchset)
         _check_patchset(workspace, patchset, source.patchset)
         return apply_patch(workspace, patch_of_set(patchset, source.patch))
+    if not Path(source.patch).is_file():
+        message = f"--patch {source.patch} is not a file"
+        hint = "the name of a patch needs its patchset: --patchset FILE --patch NAME"
+        raise InvalidInput(message, code="likelihood.missing", hint=hint)
     patch = _read(Path(source.patch))
     if not isinstance(patch, list):
         hint = "a patchset is given with --patchset FILE --patch NAME"

@@ -84,7 +84,10 @@ def read_tensors(path: Path) -> Tensors:
     try:
         content = _content(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
-        raise IntegrityError(f"{path} does not exist", code="tensors.missing", where=str(path)) from err
+        hint = "run again, or get it anew from where it was published"
+        raise IntegrityError(
+            f"{path.name} does not exist", code="tensors.missing", where=str(path.parent), hint=hint
+        ) from err
     try:
         return _parse(content)
     except (ValueError, RecursionError) as err:

@@ -7,6 +7,7 @@ Parameter names, initial values, bounds, constraint terms and the treatment of e
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -96,7 +97,9 @@ def patch_of_set(patchset: Mapping[str, object], name: str) -> Sequence[object]:
     found = patches_of_set(patchset)
     if name in found:
         return found[name]
-    near = [other for other in found if name.lower() in other.lower()][:5] or list(found)[:5]
+    close = difflib.get_close_matches(name, found, n=5)
+    near = list(dict.fromkeys([*close, *(other for other in found if name.lower() in other.lower())]))[:5]
+    near = near or list(found)[:5]
     message = f"the patchset of {len(found)} patches has no '{name}'; for example: {', '.join(near)}"
     raise InvalidInput(message, code="workspace.unknown-patch")
 
