@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.guard import Guard, inspect, second_opinion, tolerance
+from evercast.inference.kinks import minimum_on_kinks
 from evercast.inference.minimise import Minimum, minimise
 from evercast.inference.trust_region import inverse
 from evercast.likelihood.diagnose import why_undefined
@@ -25,7 +26,7 @@ class ParameterResult:
     """A parameter after a fit.
 
     Args:
-        uncertainty: from the Hessian; None where it was held fixed or lies at a bound.
+        uncertainty: from the Hessian; None where it was held fixed or lies at a bound or a kink.
         at_bound: it lies at one of its bounds.
         fixed: it was not varied.
     """
@@ -129,6 +130,9 @@ def fit(
     ]
     best = _lowest(found, [likelihood.index(name) for name in sorted(likelihood.nonlinear)], likelihood.initial)
     guard = inspect(best, likelihood.names)
+    if guard.reason is not None:
+        kink = minimum_on_kinks(likelihood, best, lower=lower, upper=upper, free=free)
+        best, guard = (best, guard) if kink is None else (kink, inspect(kink, likelihood.names))
     if second or guard.reason is not None:
         best, guard = second_opinion(likelihood, best, guard, lower=lower, upper=upper, free=free)
     if guard.reason is not None:

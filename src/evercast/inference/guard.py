@@ -33,6 +33,8 @@ class Guard:
         tolerance: differences in -2 ln L below it are rounding.
         n_evaluations: of -2 ln L with derivatives.
         reason: why the fit is not trusted; None where it is.
+        at_kink: parameters held at 0, where the slope of their interpolation jumps (codes 0, 1, 2) and -2 ln L rises to
+            both sides; they have no uncertainty from a Hessian.
     """
 
     distance: float
@@ -44,6 +46,7 @@ class Guard:
     tolerance: float
     n_evaluations: int
     reason: str | None
+    at_kink: tuple[str, ...] = ()
 
 
 def tolerance(minimum: Minimum) -> float:
@@ -73,6 +76,7 @@ def inspect(minimum: Minimum, names: tuple[str, ...]) -> Guard:
         tolerance=tolerance(minimum),
         n_evaluations=minimum.n_evaluations,
         reason=reason,
+        at_kink=() if minimum.at_kink is None else tuple(np.array(names)[minimum.at_kink].tolist()),
     )
 
 

@@ -56,6 +56,7 @@ class Minimum:
         expansion: value, gradient and Hessian there.
         working: (parameters,) free and not held at a bound.
         at_bound: (parameters,) free and held at a bound.
+        at_kink: (parameters,) free and held where an interpolation has a kink (`evercast.inference.kinks`); None: none.
         distance: estimated -2 ln L above the minimum, g H^-1 g / 2; infinite without a positive definite Hessian.
         positive_definite: the Hessian of the working parameters is.
         n_evaluations: calls of the objective.
@@ -73,6 +74,7 @@ class Minimum:
     n_evaluations: int
     reason: str | None
     beyond: Point | None = None
+    at_kink: Mask | None = None
 
     @property
     def value(self) -> float:

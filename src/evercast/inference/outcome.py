@@ -194,6 +194,7 @@ def _not_positive(entry: Positivity) -> str:
 
 def _remarks(best: FitResult, scan: Scan, interval: Interval | None) -> Sequence[str]:
     remarks = [f"{name} lies at its bound {best.parameter(name).value:.6g}" for name in best.guard.at_bound]
+    remarks += [f"{name} lies at 0, where the slope of its interpolation jumps" for name in best.guard.at_kink]
     if best.guard.second_optimiser:
         remarks.append(f"a second optimiser ({best.guard.second_optimiser}) was needed")
     if len(scan.minima) > 1:

@@ -75,6 +75,7 @@ def guard_to_json(guard: Guard, problems: tuple[str, ...] = ()) -> dict[str, obj
         "scaled_gradient": guard.scaled_gradient,
         "hessian_positive_definite": guard.positive_definite,
         "at_bound": list(guard.at_bound),
+        "at_kink": list(guard.at_kink),
         "second_optimiser": guard.second_optimiser,
         "second_gain": guard.second_gain,
         "evaluations": guard.n_evaluations,
