@@ -146,3 +146,22 @@ def test_fits_that_fail_are_counted_and_too_many_are_a_failure() -> None:
     assert "flat direction: mu" in sample.reasons[0]
     with pytest.raises(NumericalFailure, match="3 of 3 pseudo-experiments could not be fitted"):
         sample.values()
+
+
+def test_the_parameters_at_a_bound_are_counted_by_name() -> None:
+    """The statistics of a template from a twentieth of an event: its auxiliary count is thrown as 0 nearly always."""
+    base = counting_model(signal=10.0, background=50.0, observed=60.0)
+    rare = ParameterModel(
+        name="gamma", initial=1.0, bounds=(1e-10, 10.0), constraint="poisson", global_observable=0.05, factor=0.05
+    )
+    sample = BinnedSample(name="rare", nominal=np.array([0.1]), modifiers=(BinFactor(parameters=("gamma",)),))
+    channel = replace(base.channels[0], samples=(*base.channels[0].samples, sample))
+    likelihood = Likelihood(replace(base, parameters=(*base.parameters, rare), channels=(channel,)))
+    generator = ToyGenerator(likelihood, likelihood.initial)
+    seeds = toy_seeds("bound", first=0, count=40)
+    sample_of_toys = evaluate_toys(generator, poi="mu", value=1.0, seeds=seeds)
+    found = summary_of(sample_of_toys)
+    counted = found["at_bound_parameters"]
+    assert counted["gamma"] == 40  # a count of 0 puts it at its lower bound, of 1 at 1 / 0.05, beyond the upper one
+    assert set(counted) <= {"gamma", "mu"}
+    assert found["at_bound"] == 40

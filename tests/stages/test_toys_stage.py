@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evercast.artifacts.arrays import read_arrays
+from evercast.artifacts.arrays import read_arrays, write_arrays
 from evercast.artifacts.files import sha256_file
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, write_likelihood
 from evercast.artifacts.likelihood_folder import Index, IndexEntry, write_index
@@ -164,3 +165,22 @@ def test_blind_channels_are_not_looked_at_unless_asked(tmp_path: Path) -> None:
 def test_a_study_without_pseudo_experiments_is_refused(unit: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no pseudo-experiments"):
         gather(unit, tmp_path / "s", ToyStudy(purpose="coverage", seed=1, values=(1.0,)), [])
+
+
+def test_a_study_that_fails_says_why(unit: Path, tmp_path: Path) -> None:
+    """One of ten could not be fitted, more than 2 %: a result with a reason, not a unit that failed."""
+    spec = ToyStudy(purpose="coverage", seed=3, toys=10, values=(1.0,))
+    job = throw(unit, tmp_path / "job", spec, value=1.0, first=0, count=10)
+    stored = read_arrays(job / "toys.zarr")
+    assert stored.attributes["status_codes"]["2"] == "a fit failed"
+    arrays = {name: np.array(stored[name]) for name in ("t", "poi_hat", "status", "seed")}
+    arrays["t"][4], arrays["status"][4] = np.nan, 2
+    shutil.rmtree(job / "toys.zarr")
+    write_arrays(job / "toys.zarr", arrays, {})
+    summary = json.loads((job / "summary.json").read_text())
+    (job / "summary.json").write_text(json.dumps({**summary, "reasons": ["no step lowers -2 ln L"]}))
+    found = gather(unit, tmp_path / "study", spec, [job])
+    assert found["status"] == "failed"
+    assert "1 of 10 pseudo-experiments could not be fitted: no step lowers" in found["reason"]
+    assert (found["toys"], found["failed"]) == (10, 1)
+    assert "coverage" not in found

@@ -49,6 +49,7 @@ def guard_line(guard: Guard, *, bounds: bool = True) -> str:
     if guard.second_optimiser:
         gain = "" if guard.second_gain is None else f" (lower by {guard.second_gain:.1e})"
         text += f", second optimiser {guard.second_optimiser}{gain}"
+    text += f"; at a kink: {', '.join(guard.at_kink)}" if guard.at_kink else ""
     return text + (f"; at bound: {', '.join(guard.at_bound)}" if guard.at_bound and bounds else "")
 
 

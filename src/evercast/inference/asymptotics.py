@@ -288,6 +288,7 @@ def guards_to_json(fits: tuple[FitResult, ...]) -> dict[str, object]:
         "scaled_gradient": max(guard.scaled_gradient for guard in guards),
         "hessian_positive_definite": all(guard.positive_definite for guard in guards),
         "at_bound": sorted({name for guard in guards for name in guard.at_bound}),
+        "at_kink": sorted({name for guard in guards for name in guard.at_kink}),
         "second_optimiser": next((guard.second_optimiser for guard in guards if guard.second_optimiser), None),
         "evaluations": sum(guard.n_evaluations for guard in guards),
     }

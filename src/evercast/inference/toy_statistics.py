@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from evercast.likelihood.model import LikelihoodModel
 
 __all__ = [
     "FAILED",
+    "STATUS_CODES",
     "Statistic",
     "ToySample",
     "concatenate",
@@ -32,6 +34,7 @@ Statistic = Literal["t", "q", "q-tilde", "q0"]
 """Equations 8, 14, 16 and 12 of arXiv:1007.1727."""
 
 OK, AT_BOUND, FAILED = 0, 1, 2
+STATUS_CODES = {"0": "fine", "1": "a parameter of the free fit lies at a bound", "2": "a fit failed"}
 _BLOCK = 256
 _MOST_FAILED = 0.02
 
@@ -46,6 +49,7 @@ class ToySample:
         status: (toys,) 0 fine, 1 a parameter of the free fit lies at its bound, 2 a fit failed.
         seed: (toys,) from which each was thrown.
         reasons: of the failures, each once.
+        at_bound: parameter -> in how many free fits it lies at a bound.
     """
 
     t: Float[np.ndarray, " toys"]
@@ -53,6 +57,7 @@ class ToySample:
     status: Int[np.ndarray, " toys"]
     seed: Int[np.ndarray, " toys"]
     reasons: tuple[str, ...] = ()
+    at_bound: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n_failed(self) -> int:
@@ -74,12 +79,14 @@ class ToySample:
 def concatenate(samples: Sequence[ToySample]) -> ToySample:
     """Return the samples as one."""
     reasons = tuple(dict.fromkeys(reason for sample in samples for reason in sample.reasons))
+    at_bound = sum((Counter(sample.at_bound) for sample in samples), start=Counter[str]())
     return ToySample(
         t=np.concatenate([sample.t for sample in samples]),
         poi_hat=np.concatenate([sample.poi_hat for sample in samples]),
         status=np.concatenate([sample.status for sample in samples]),
         seed=np.concatenate([sample.seed for sample in samples]),
         reasons=reasons,
+        at_bound=dict(at_bound.most_common()),
     )
 
 
@@ -150,7 +157,13 @@ def _evaluate(
     held[:, index] = value
     conditional = fit_many(batch, start=held, fixed=(poi,))
     best = lower_of(batch, best, conditional, bounds=bounds)
-    return _sample(best, conditional, index, value, statistic, seeds)
+    counted = _at_bound(likelihood.names, best)
+    return replace(_sample(best, conditional, index, value, statistic, seeds), at_bound=counted)
+
+
+def _at_bound(names: Sequence[str], best: Fits) -> dict[str, int]:
+    counts = best.at_bound[~best.failed].sum(axis=0).tolist()
+    return {name: count for name, count in zip(names, counts, strict=True) if count}
 
 
 def _sample(
@@ -178,7 +191,8 @@ def summary_of(sample: ToySample) -> dict[str, object]:
     levels = (0.5, 0.6827, 0.9, 0.95, 0.9545)
     return {
         "toys": len(sample.t), "failed": sample.n_failed, "reasons": list(sample.reasons),
-        "at_bound": int(np.sum(sample.status == AT_BOUND)), "poi_mean": float(poi_hat.mean()),
+        "at_bound": int(np.sum(sample.status == AT_BOUND)), "at_bound_parameters": dict(sample.at_bound),
+        "status_codes": STATUS_CODES, "poi_mean": float(poi_hat.mean()),
         "poi_deviation": float(poi_hat.std()),
         "quantiles": {f"{level:g}": float(np.quantile(t, level)) for level in levels},
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import numpy as np
 from evercast.artifacts.arrays import read_arrays
 from evercast.artifacts.files import atomic_write_json, read_json
 from evercast.artifacts.likelihood_folder import open_likelihood
-from evercast.errors import IntegrityError, InvalidInput
+from evercast.errors import IntegrityError, InvalidInput, NumericalFailure
 from evercast.inference.studies import StudyData, sample_of, study_data
 from evercast.inference.study_results import coverage_study, goodness_study, limit_study, neyman_study
 from evercast.inference.toy_statistics import ToySample
 from evercast.plan.recipes import StudyRecipe, Task
 
 __all__ = ["run"]
+
+_log = logging.getLogger(__name__)
 
 _LIMIT_LEVEL = 0.95
 """Of limits, where the document asks for none of another level."""
@@ -35,8 +38,10 @@ class _Toys:
 def run(task: Task[StudyRecipe]) -> None:
     """Write ``result.json`` (keys in `evercast.inference.study_results`).
 
+    Where a fit of the data, or more than 2 % of the pseudo-experiments failed, the result has the status ``failed``
+    with the reason, so that the rest of a run and its report are not held up.
+
     Raises:
-        NumericalFailure: a fit of the data, or more than 2 % of the pseudo-experiments failed; nothing is written.
         IntegrityError: an input is missing or damaged.
         InvalidInput: too few values or pseudo-experiments.
     """
@@ -52,7 +57,13 @@ def run(task: Task[StudyRecipe]) -> None:
         "toys": sum(_count(entry)[0] for entry in toys), "failed": sum(_count(entry)[1] for entry in toys),
         "reasons": list(dict.fromkeys(reason for entry in toys for reason in entry.reasons)),
     }  # fmt: skip
-    atomic_write_json(task.output / "result.json", {**body, **_results(task, data, toys)})
+    found: dict[str, object]
+    try:
+        found = {"status": "ok", "reason": None, **_results(task, data, toys)}
+    except NumericalFailure as failure:
+        _log.error("the study '%s' failed: %s", recipe.study, failure.message)
+        found = {"status": "failed", "reason": failure.message}
+    atomic_write_json(task.output / "result.json", {**body, **found})
 
 
 def _results(task: Task[StudyRecipe], data: StudyData, toys: list[_Toys]) -> dict[str, object]:

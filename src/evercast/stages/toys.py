@@ -13,6 +13,7 @@ from evercast.artifacts.files import atomic_write_json
 from evercast.artifacts.likelihood_folder import open_likelihood
 from evercast.errors import IntegrityError
 from evercast.inference.studies import StudyData, ToyBlock, study_block, study_data
+from evercast.inference.toy_statistics import STATUS_CODES
 from evercast.plan.recipes import Task, ToysRecipe
 
 __all__ = ["run"]
@@ -45,7 +46,7 @@ def run(task: Task[ToysRecipe]) -> None:
     ]
     arrays = {name: np.concatenate([np.asarray(block[name]) for block, _ in blocks]) for name in blocks[0][0]}
     facts = [facts for _, facts in blocks]
-    write_arrays(task.output / "toys.zarr", arrays, {"format": "toys/1.0.0"})
+    write_arrays(task.output / "toys.zarr", arrays, {"format": "toys/1.0.0", "status_codes": STATUS_CODES})
     failed = np.isnan(arrays.get("t", arrays.get("statistic", np.zeros(0))))
     atomic_write_json(
         task.output / "summary.json",

@@ -92,7 +92,9 @@ def _coverage(run: RunContents, likelihood: str) -> Iterator[Check]:
 def _one_coverage(about: Topic, body: JsonView) -> Check:
     points = [found for entry in body.entries("coverage") if (found := _covered(entry)) is not None]
     if not points:
-        return not_applicable(about, "the study holds no coverage")
+        failed = body.text("status") == "failed"
+        why = f"the study failed: {body.text('reason')}" if failed else "the study holds no coverage"
+        return not_applicable(about, why)
     limits = shared_out(thresholds.COVERAGE, len(points))
     worst = min(points, key=lambda item: item.p)
     figure = {

@@ -54,6 +54,9 @@ def _study(analysis: Analysis, unit: Unit, units: tuple[Unit, ...], label: Label
         text=f"{name}: {toys:.0f} pseudo-experiments, {failed:.0f} of them could not be fitted; other parameters "
         f"{body.text('nuisance') or 'nominal'}; seed {body.number('seed') or 0:.0f}{where}."
     )
+    if body.text("status") == "failed":
+        yield Paragraph(text=f"The study failed, there is no result: {body.text('reason') or 'no reason is known'}.")
+        return
     axis = poi_axis(analysis, body.text("poi") or "mu")
     match body.text("purpose"):
         case "neyman":
