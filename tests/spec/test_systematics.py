@@ -145,6 +145,16 @@ def test_a_problem_names_the_culprit(name: str, expected: str) -> None:
     assert expected in str(caught.value)
 
 
+def test_a_weight_of_a_misspelt_column_is_named(tmp_path: Path) -> None:
+    text = (INVALID / "systematics_identical.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "analysis.yaml"
+    path.write_text(text.replace("1 + 0.1 * n_jets", "1 + 0.1 * nJets"), encoding="utf-8")
+    with pytest.raises(InvalidDocument) as caught:
+        load_analysis(path)
+    assert "unknown name 'nJets'" in str(caught.value)
+    assert "did you mean 'n_jets'?" in str(caught.value)
+
+
 def _with(**changes: object) -> dict[str, object]:
     body: dict[str, object] = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
     return {**body, **changes}

@@ -8,9 +8,10 @@ from evercast.spec.checks.context import Context, check_reference
 from evercast.spec.checks.formulas import Anything, Scope, check_expression
 from evercast.spec.checks.names import event_collections, input_collections
 from evercast.spec.checks.selection import ELEMENTWISE
-from evercast.spec.expressions import ITEM_PROPERTIES, ExpressionError, parse, to_text
+from evercast.spec.expressions import ITEM_PROPERTIES, ExpressionError, Node, parse, to_text
 from evercast.spec.model import KinematicSystematic, WeightSystematic
-from evercast.spec.report import Path, Report, shown
+from evercast.spec.nodes import names
+from evercast.spec.report import Path, Report, shown, shown_name
 
 __all__ = ["check_events"]
 
@@ -73,6 +74,8 @@ def _check_weights(context: Context, report: Report, path: Path, systematic: Wei
     for direction in _DIRECTIONS:
         text: str = getattr(systematic, direction)
         tree = check_expression(report, (*path, direction), text, scope, wanted="number")
+        if tree is not None:
+            _check_spelling(context, report, (*path, direction), tree)
         trees[direction] = None if tree is None else to_text(tree)
         if trees[direction] == _ONE and systematic.meaning == "factor":
             hint = "give both ways a weight; for one alternative there is kind: two_point"
@@ -82,6 +85,22 @@ def _check_weights(context: Context, report: Report, path: Path, systematic: Wei
     if trees["up"] is not None and trees["up"] == trees["down"]:
         message = "'up' and 'down' are the same weight; the systematic has no effect"
         report.add((*path, "up"), "spec.no-effect", message, found=shown(systematic.up))
+
+
+def _check_spelling(context: Context, report: Report, path: Path, tree: Node) -> None:
+    """Report a name that is a declared one but for underscores and capitals; other columns may be in the files."""
+    selection = context.analysis.selection
+    known = {*selection.columns, *selection.observables, *event_collections(context)}
+    plain = {_letters(name): name for name in known}
+    for name in sorted(names(tree) - known):
+        if _letters(name) in plain:
+            message = f"unknown name {shown_name(name)}"
+            hint = f"did you mean '{plain[_letters(name)]}'? A column {shown_name(name)} belongs to selection.columns"
+            report.add(path, "expression.unknown-name", message, hint=hint)
+
+
+def _letters(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _normal(change: Mapping[str, str | float]) -> Mapping[str, str]:
