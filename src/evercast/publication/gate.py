@@ -59,8 +59,10 @@ def publication_line(diagnostics: Mapping[str, object]) -> str:
         for name in ("green", "amber", "red", "not-applicable")
         if name in statuses
     ]
-    start = f"checks: {', '.join(counts) or 'none'}"
     overridden = len(list(view.items("publication", "overridden")))
+    if overridden and statuses.count("red") == overridden:
+        counts = [f"{text} (overridden)" if text.endswith(" red") else text for text in counts]
+    start = f"checks: {', '.join(counts) or 'none'}"
     if view.flag("publication", "allowed"):
         reason = f", {_count(overridden)} overridden with a reason" if overridden else ""
         return f"{start}; the result may be published{reason}"

@@ -77,7 +77,7 @@ def draw_profiles(ax: Axes, curves: tuple[ProfileCurve, ...], *, axis: str, top:
     ax.set_ylabel(r"$-2\,\Delta\ln L$")
     many = len(curves) > 6
     ax.legend(
-        loc="upper center", frameon=True, facecolor=PAPER, edgecolor="none", framealpha=0.88,
+        loc="best", frameon=True, facecolor=PAPER, edgecolor="none", framealpha=0.88,
         fontsize="x-small" if many else None, labelspacing=0.3 if many else None,
     )  # fmt: skip
     return ax

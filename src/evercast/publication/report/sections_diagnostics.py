@@ -53,7 +53,7 @@ def diagnostics_section(diagnostics: Diagnostics, style: FigureStyle) -> Section
 def _group(number: int | None, checks: list[ReportedCheck], diagnostics: Diagnostics, style: FigureStyle) -> Group:
     ordered = sorted(checks, key=lambda check: _ORDER[check.status])
     lights = tuple(
-        Light(tone=TONES[status], text=f"{count} {_WORDS[status]}")
+        Light(tone=TONES[status], text=f"{count} {_WORDS[status]}" + _excused(status, checks, diagnostics))
         for status in _ORDER
         if (count := sum(check.status == status for check in checks))
     )
@@ -81,6 +81,12 @@ def _table(title: str, checks: list[ReportedCheck], overridden: Mapping[str, str
     )
     headers = ("outcome", "of", "check", "value", "amber · red from", "found", "id")
     return Table(title=title, headers=headers, rows=rows, stacked=True)
+
+
+def _excused(status: str, checks: list[ReportedCheck], diagnostics: Diagnostics) -> str:
+    """Return what is said behind a count of red checks that all have a written reason."""
+    red = [check for check in checks if check.status == "red"]
+    return " (overridden)" if status == "red" and all(check.id in diagnostics.overridden for check in red) else ""
 
 
 def _reason(check: ReportedCheck, overridden: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from evercast.publication.report.view import JsonView, read_view
 from evercast.spec.model import Analysis, Ensemble
 
 __all__ = ["networks_section"]
+
+_FOLDED = 12
 
 
 def networks_section(
@@ -50,25 +53,18 @@ def networks_section(
 
 def _training_blocks(analysis: Analysis, name: str, ensemble: Ensemble, units: tuple[Unit, ...]) -> list[Block]:
     curves: dict[str, list[LossCurve]] = defaultdict(list)
-    rows = []
+    others: dict[tuple[str, ...], list[LossCurve]] = defaultdict(list)
     for unit in units:
         body = read_view(unit.folder / "training.json")
         process = body.text("process") or unit.name.removeprefix(f"{name}-").rsplit("-", 1)[0]
-        for network in body.entries("networks"):
-            curve = _curve(network)
-            if curve is not None:
-                curves[process].append(curve)
-    for process, members in curves.items():
-        best = [c.validation[c.best] for c in members if c.best is not None and c.best < len(c.validation)]
-        rows.append((
-            Cell(process, "code"),
-            Cell(f"{len(members)}", "number"),
-            Cell(f"{np.median([len(c.train) for c in members]):.0f}", "number"),
-            Cell(f"{np.median([c.best + 1 for c in members if c.best is not None] or [0]):.0f}", "number"),
-            Cell(f"{np.mean(best):.4f} ± {np.std(best):.4f}" if best else "–", "number"),
-        ))  # fmt: skip
-    if not rows:
-        return []
+        purpose = _purpose(body)
+        found = [curve for network in body.entries("networks") if (curve := _curve(network)) is not None]
+        if found and purpose is None:
+            curves[process] += found
+        elif found:
+            others[process, purpose or ""] += found
+    rows = _loss_rows({(process,): members for process, members in curves.items()})
+    other_rows = _loss_rows(others)
     model = f"{ensemble.model.depth} × {ensemble.model.width}, {ensemble.model.activation}"
     note = (
         f"Multi-layer perceptrons ({model}) on {', '.join(ensemble.observables)}; {ensemble.members} members × "
@@ -77,11 +73,46 @@ def _training_blocks(analysis: Analysis, name: str, ensemble: Ensemble, units: t
     )
     headers = ("process", "networks", "epochs (median)", "kept epoch (median)", "validation loss")
     panels = [(f"{_title(analysis, process)} : reference", tuple(members)) for process, members in curves.items()]
-    caption = f"Loss of every network of {name}; dots mark the epoch whose weights were kept."
-    return [
-        Table(title=f"Ensemble {name}", headers=headers, rows=tuple(rows), note=note),
-        Gallery(drawings=(figures.losses(f"losses-{slug(name)}", panels, caption=caption),)),
-    ]
+    caption = f"Loss of every nominal network of {name}; dots mark the epoch whose weights were kept."
+    blocks: list[Block] = []
+    if rows:
+        blocks.append(Table(title=f"Ensemble {name}", headers=headers, rows=rows, note=note))
+        blocks.append(Gallery(drawings=(figures.losses(f"losses-{slug(name)}", panels, caption=caption),)))
+    if other_rows:
+        title = f"Ensemble {name}: networks of systematics and of the training statistics"
+        blocks.append(
+            Table(
+                title=title, headers=(headers[0], "trained for", *headers[1:]), rows=other_rows,
+                folded=len(other_rows) > _FOLDED,
+            )
+        )  # fmt: skip
+    return blocks
+
+
+def _purpose(body: JsonView) -> str | None:
+    """Return what networks beside the nominal ones were trained for."""
+    variation = body.at("variation")
+    if variation.value is not None:
+        return " ".join(text for text in (variation.text("parameter"), variation.text("direction")) if text) or "varied"
+    if body.at("points").value:
+        return "polynomial in the nuisance parameters"
+    replica = body.whole("replica")
+    return None if replica is None else "bootstrap replicas"
+
+
+def _loss_rows(curves: Mapping[tuple[str, ...], list[LossCurve]]) -> tuple[tuple[Cell, ...], ...]:
+    """Return a line for each key: its words, then medians over its networks."""
+    rows = []
+    for key, members in curves.items():
+        best = [c.validation[c.best] for c in members if c.best is not None and c.best < len(c.validation)]
+        rows.append((
+            Cell(key[0], "code"), *(Cell(word) for word in key[1:]),
+            Cell(f"{len(members)}", "number"),
+            Cell(f"{np.median([len(c.train) for c in members]):.0f}", "number"),
+            Cell(f"{np.median([c.best + 1 for c in members if c.best is not None] or [0]):.0f}", "number"),
+            Cell(f"{np.mean(best):.4f} ± {np.std(best):.4f}" if best else "–", "number"),
+        ))  # fmt: skip
+    return tuple(rows)
 
 
 def _curve(network: JsonView) -> LossCurve | None:
