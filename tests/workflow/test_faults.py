@@ -133,7 +133,7 @@ def test_a_part_of_a_run_is_no_success(tmp_path: Path) -> None:
     done = run_commands(tmp_path)
     assert done.returncode == 1
     assert error_of(done)["code"] == "run.incomplete"
-    assert "6 of 9 units have not been run" in error_of(done)["message"]
+    assert "7 of 10 units have not been run" in error_of(done)["message"]
     assert not (tmp_path / "results" / "toy" / "fit.json").exists()
 
 

@@ -134,6 +134,9 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
         noise = max(_ROUNDING * max(1.0, abs(current.value)), absolute)
         if predicted <= noise:
             reason = "" if distance < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
+            last = newton if step is newton else None
+            theta, current, distance, used = _polished(objective, (theta, current, distance), last, noise)
+            n_evaluations += used
             break
         moved = _in_box(theta + step, lower, upper, free)
         trial = objective.expand(moved)
@@ -151,6 +154,25 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
             reason = "-2 ln L falls without limit"
             break
     return _end((theta, current, distance), lower, upper, free, n_evaluations, reason or None, refused)
+
+
+def _polished(
+    objective: Objective, reached: tuple[Point, Expansion, float], newton: Point | None, noise: float
+) -> tuple[Point, Expansion, float, int]:
+    """Return the point after a last Newton step (None: none is possible) if that ends nearer to the minimum.
+
+    The value can no longer tell, since it would fall by less than its rounding; the gradient still can.
+    """
+    theta, current, distance = reached
+    if newton is None:
+        return theta, current, distance, 0
+    working = newton != 0
+    moved = theta + newton
+    trial = objective.expand(moved)
+    if not np.isfinite(trial.value) or trial.value > current.value + 100 * noise:
+        return theta, current, distance, 1
+    remaining = _newton(trial, working)[0]
+    return (moved, trial, remaining, 1) if remaining < distance else (theta, current, distance, 1)
 
 
 def _convex(current: Expansion, working: Mask) -> Expansion:
