@@ -76,8 +76,10 @@ def test_two_minima_are_found_and_reported() -> None:
     assert any(segment.low == interval.low for segment in interval.segments)
 
 
-@pytest.mark.parametrize("initial", [0.5, 3.5])
-def test_of_two_minima_just_as_deep_the_smaller_one_is_the_best_fit(initial: float) -> None:
+@pytest.mark.parametrize(("initial", "nearest"), [(0.5, 1.0), (3.5, 3.0)])
+def test_of_two_minima_just_as_deep_the_one_nearest_to_the_initial_value_is_the_best_fit(
+    initial: float, nearest: float
+) -> None:
     """Rounding alone would choose between mu = 1 and mu = 3."""
     model = counting_model(observed=30.0)
     samples = (
@@ -86,7 +88,7 @@ def test_of_two_minima_just_as_deep_the_smaller_one_is_the_best_fit(initial: flo
     )
     parameter = replace(model.parameters[0], initial=initial)
     model = replace(model, parameters=(parameter,), channels=(replace(model.channels[0], samples=samples),))
-    assert Profile(Likelihood(model), "mu").poi_hat == pytest.approx(1.0, abs=1e-5)
+    assert Profile(Likelihood(model), "mu").poi_hat == pytest.approx(nearest, abs=1e-5)
 
 
 def test_a_deeper_minimum_met_in_the_scan_replaces_the_free_fit() -> None:
