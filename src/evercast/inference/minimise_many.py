@@ -118,8 +118,39 @@ def minimise_many(
         theta[chosen], value[chosen] = moved[accepted], trial.value[accepted]
         gradient[chosen], hessian[chosen] = trial.gradient[accepted], trial.hessian[accepted]
         active = active[radius[active] > 1e-12]
+    found = Expansions(value, gradient, hessian)
+    _polish(objective, theta, found, rows, np.flatnonzero(converged), lower, upper, free)
     at_bound = free & ((theta <= lower) | (theta >= upper))
     return Minima(theta=theta, value=value, hessian=hessian, converged=converged, at_bound=at_bound)
+
+
+def _polish(
+    objective: ManyObjectives,
+    theta: Points,
+    found: Expansions,
+    rows: Int[np.ndarray, " points"],
+    converged: Int[np.ndarray, " chosen"],
+    lower: np.ndarray,
+    upper: np.ndarray,
+    free: np.ndarray,
+) -> None:
+    """Take, in place, a last step where the value stopped at its rounding and the gradient still sees a way."""
+    model = _model(theta[converged], found.gradient[converged], found.hessian[converged], lower, upper, free)
+    short = converged[_distance(model) >= _TOLERANCE]
+    if not short.size:
+        return
+    at, slope, curvature = theta[short], found.gradient[short], found.hessian[short]
+    model = _model(at, slope, curvature, lower, upper, free)
+    step = _bounded(model, at, slope, curvature, lower, upper, np.ones(len(short)))
+    moved = at + np.where(free, np.clip(at + step, lower, upper) - at, 0.0)
+    trial = _expand(objective, moved, rows[short])
+    usable = np.isfinite(trial.value) & _is_finite(trial.gradient, trial.hessian, free)
+    tried = np.flatnonzero(usable)
+    after = _model(moved[tried], trial.gradient[tried], trial.hessian[tried], lower, upper, free)
+    better = tried[_distance(after) < _distance(model)[tried]]
+    chosen = short[better]
+    theta[chosen], found.value[chosen] = moved[better], trial.value[better]
+    found.gradient[chosen], found.hessian[chosen] = trial.gradient[better], trial.hessian[better]
 
 
 def _expand(objective: ManyObjectives, theta: Points, rows: Int[np.ndarray, " points"]) -> Expansions:
