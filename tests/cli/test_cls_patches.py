@@ -69,6 +69,16 @@ def test_all_needs_a_patchset_and_no_toys(files, capsys) -> None:
     assert main(["cls", workspace, "--patchset", patchset, "--all", "--toys", "10"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("--poi", "jess"), "fit.poi"), (("--poi", "jes"), "poi.constrained"), (("--mu", "1e6"), "poi.bounds")],
+)
+def test_what_no_patch_can_give_is_refused_once(words, code, files, capsys) -> None:
+    workspace, patchset = files
+    assert main(["cls", workspace, "--patchset", patchset, "--all", "--json", *words]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
 def test_regions_of_few_events_are_flagged(files, tmp_path, capsys) -> None:
     body = synthetic_workspace()
     for channel in body["channels"]:

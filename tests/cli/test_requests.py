@@ -28,6 +28,7 @@ def workspace(tmp_path: Path) -> Path:
         (("cls", "--mu", "1e6"), "poi.bounds", "bounds of 'mu', 0 to 10"),
         (("toys", "--n", "5", "--value", "-3"), "poi.bounds", "bounds of 'mu', 0 to 10"),
         (("limit", "--cl", "95"), "limit.level", "did you mean 0.95?"),
+        (("scan", "--cl", "95"), "limit.level", "did you mean 0.95?"),
         (("cls", "--poi", "jess"), "fit.poi", "did you mean 'jes'?"),
     ],
 )

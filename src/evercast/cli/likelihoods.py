@@ -5,48 +5,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from evercast.errors import UsageError
 
-if TYPE_CHECKING:
-    from evercast.artifacts.likelihood_source import LikelihoodSource
-    from evercast.likelihood.evaluate import Likelihood
-    from evercast.likelihood.model import LikelihoodModel
-
-__all__ = ["Source", "likelihood_options", "load", "located", "open_source"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What the argument and its options name.
-
-    Args:
-        path: a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
-        name: which likelihood of a run.
-        measurement: which measurement of a workspace.
-        patch: a file with a JSON patch, or the name of one in `patchset`.
-        patchset: a pyhf patchset.
-        parametrisation: a document with other parameters and coefficients.
-        interpolation: pairs of a kind of modifier and its interpolation code.
-    """
-
-    path: Path
-    name: str | None = None
-    measurement: str | None = None
-    patch: str | None = None
-    patchset: Path | None = None
-    parametrisation: Path | None = None
-    interpolation: tuple[tuple[str, str], ...] = ()
+__all__ = ["likelihood_options"]
 
 
 def likelihood_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add the argument LIKELIHOOD and its options; the function is called with them as `source`.
+    """Add the argument LIKELIHOOD and its options; the function is called with them as `source` (a `LikelihoodSource`).
 
     Besides, it gets `poi`, `observed` and `as_json`.
     """
@@ -63,9 +33,11 @@ def likelihood_options(function: Callable[..., None]) -> Callable[..., None]:
         interpolation: tuple[str, ...],
         **options: object,
     ) -> None:
-        source = Source(
+        from evercast.artifacts.likelihood_source import LikelihoodSource
+
+        source = LikelihoodSource(
             path=likelihood, name=name, measurement=measurement, patch=patch, patchset=patchset,
-            parametrisation=parametrisation, interpolation=tuple(_code(text) for text in interpolation),
+            parametrisation=parametrisation, interpolation=dict(_code(text) for text in interpolation),
         )  # fmt: skip
         function(source=source, **options)
 
@@ -102,40 +74,3 @@ def _code(text: str) -> tuple[str, str]:
     if not (kind and sign and code):
         raise UsageError(f"--interpolation takes KIND=CODE, e.g. normsys=code1; found '{text}'")
     return kind, code
-
-
-def load(source: Source, *, observed: bool) -> Likelihood:
-    """Return the compiled likelihood, with its own data or Asimov data at the initial values.
-
-    Raises:
-        InvalidInput: what was named does not exist or is not a likelihood.
-        IntegrityError: a bundle or a run is damaged, or a patchset belongs to another workspace.
-    """
-    from evercast.inference.asimov import asimov_model
-    from evercast.likelihood.evaluate import Likelihood
-
-    likelihood = Likelihood(open_source(source))
-    return likelihood if observed else Likelihood(asimov_model(likelihood, likelihood.initial))
-
-
-def open_source(source: Source) -> LikelihoodModel:
-    """Return the likelihood model that the argument and its options name.
-
-    Raises:
-        InvalidInput: what was named does not exist or is not a likelihood.
-        UsageError: options do not fit the kind of likelihood.
-        IntegrityError: a bundle or a run is damaged, or a patchset belongs to another workspace.
-    """
-    from evercast.artifacts.likelihood_source import open_likelihood_source
-
-    return open_likelihood_source(located(source))
-
-
-def located(source: Source) -> LikelihoodSource:
-    """Return the source in the form that reads it."""
-    from evercast.artifacts.likelihood_source import LikelihoodSource
-
-    return LikelihoodSource(
-        path=source.path, name=source.name, measurement=source.measurement, patch=source.patch,
-        patchset=source.patchset, parametrisation=source.parametrisation, interpolation=dict(source.interpolation),
-    )  # fmt: skip

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.likelihoods import Source, likelihood_options, open_source
+from evercast.cli.likelihoods import likelihood_options
 
 if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
     from evercast.likelihood.evaluate import Likelihood
 
 __all__ = ["DEFAULT_SEED", "load_data", "print_json", "seed_option", "statistics_options", "toys_option"]
@@ -41,7 +42,7 @@ def seed_option(function: Callable[..., None]) -> Callable[..., None]:
     return _seed(function)
 
 
-def load_data(source: Source, *, observed: bool, unblind: bool, keep_data: bool = False) -> Likelihood:
+def load_data(source: LikelihoodSource, *, observed: bool, unblind: bool, keep_data: bool = False) -> Likelihood:
     """Return the compiled likelihood with its own data, or Asimov data at the initial values.
 
     Args:
@@ -54,11 +55,12 @@ def load_data(source: Source, *, observed: bool, unblind: bool, keep_data: bool 
         InvalidInput: what was named does not exist or is no likelihood; ``likelihood.blind``.
         IntegrityError: a bundle or a run is damaged, or a patchset belongs to another workspace.
     """
+    from evercast.artifacts.likelihood_source import open_likelihood_source
     from evercast.inference.asimov import asimov_model
     from evercast.inference.blinding import refuse_blind
     from evercast.likelihood.evaluate import Likelihood
 
-    model = open_source(source)
+    model = open_likelihood_source(source)
     if observed and not unblind:
         refuse_blind(model)
     likelihood = Likelihood(model)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.likelihoods import Source, located
 from evercast.cli.requests import check_signal, check_value
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
-from evercast.errors import NumericalFailure, UsageError
+from evercast.errors import EvercastError, InvalidInput, NumericalFailure, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from evercast.artifacts.likelihood_source import LikelihoodSource
     from evercast.inference.asymptotics import ClsResult
     from evercast.inference.patches import PatchResult
     from evercast.likelihood.model import LikelihoodModel
@@ -34,7 +36,7 @@ __all__ = ["command"]
 def command(  # noqa: PLR0913 - the options of the command
     context: click.Context,
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,
@@ -99,14 +101,14 @@ def _to_json(result: ClsResult) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _every_patch(source: Source, *, mu: float, poi: str | None, observed: bool, as_json: bool) -> int:
+def _every_patch(source: LikelihoodSource, *, mu: float, poi: str | None, observed: bool, as_json: bool) -> int:
     """Print CLs of every patch as it is computed; return how many failed."""
     from tqdm import tqdm
 
     from evercast.artifacts.likelihood_source import open_patchset
     from evercast.inference.patches import cls_of_patches
 
-    opened = open_patchset(located(source))
+    opened = open_patchset(source)
     names = list(opened.patches)
 
     def model_of(name: str) -> LikelihoodModel:
@@ -115,6 +117,7 @@ def _every_patch(source: Source, *, mu: float, poi: str | None, observed: bool, 
         check_value(model, poi, mu if mu > 0 else None, option="--mu")
         return model
 
+    _check_request(names, model_of)
     results = cls_of_patches(names, model_of, mu=mu, poi=poi, observed=observed)
     width = max(map(len, names))
     if not as_json:
@@ -127,6 +130,26 @@ def _every_patch(source: Source, *, mu: float, poi: str | None, observed: bool, 
     if failed:
         click.echo(f"{failed} of {len(names)} patches failed", err=True)
     return failed
+
+
+def _check_request(names: Sequence[str], model_of: Callable[[str], LikelihoodModel]) -> None:
+    """Refuse once, before any fit, what the options ask of the likelihood where no patch can give it.
+
+    Raises:
+        InvalidInput: of the first patch; an unknown parameter of interest, a value out of its bounds.
+    """
+    refusal: InvalidInput | None = None
+    for name in names:
+        try:
+            model_of(name)
+        except InvalidInput as err:
+            refusal = refusal or (err if err.code.startswith("poi.") or err.code == "fit.poi" else None)
+        except EvercastError:
+            continue
+        else:
+            return
+    if refusal is not None:
+        raise refusal
 
 
 def _line(found: PatchResult) -> dict[str, object]:

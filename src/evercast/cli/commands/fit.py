@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from evercast.cli.likelihoods import Source
 from evercast.cli.statistics import load_data, print_json, statistics_options
+
+if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
 
 __all__ = ["command"]
 
@@ -18,7 +22,7 @@ __all__ = ["command"]
 @click.option("--correlations", is_flag=True, help="Correlation matrix, in the JSON.")
 def command(
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,

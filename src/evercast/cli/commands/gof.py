@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from evercast.cli.likelihoods import Source
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
+
+if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
 
 __all__ = ["command"]
 
@@ -17,7 +21,7 @@ __all__ = ["command"]
 @toys_option
 def command(
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.likelihoods import Source
 from evercast.cli.statistics import load_data, print_json, statistics_options
+
+if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
 
 __all__ = ["command"]
 
@@ -20,7 +23,7 @@ __all__ = ["command"]
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Parameters in plot and table.")
 def command(
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,

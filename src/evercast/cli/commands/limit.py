@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from evercast.cli.likelihoods import Source
 from evercast.cli.requests import check_level, check_signal
 from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
 from evercast.errors import UsageError
+
+if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
 
 __all__ = ["command"]
 
@@ -21,7 +25,7 @@ __all__ = ["command"]
 @toys_option
 def command(  # noqa: PLR0913 - one argument per option
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.likelihoods import Source
+from evercast.cli.requests import check_level
 from evercast.cli.statistics import load_data, print_json, statistics_options
 from evercast.errors import UsageError
 
 if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
     from evercast.inference.contours import Contour
     from evercast.likelihood.evaluate import Likelihood
 
@@ -32,7 +33,7 @@ Range = tuple[float, float]
 @click.option("--second-range", "second_limits", type=float, nargs=2, metavar="LOW HIGH", help="Of the second one.")
 def command(  # noqa: PLR0913 - one argument per option
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,
@@ -51,6 +52,7 @@ def command(  # noqa: PLR0913 - one argument per option
 
     if second_limits is not None and second is None:
         raise UsageError("--second-range needs --second PARAMETER")
+    check_level(level)
     compiled = load_data(source, observed=observed, unblind=unblind)
     chosen = poi_of(compiled, poi)
     _check_range(compiled, chosen, "--range", limits)

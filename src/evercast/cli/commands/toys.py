@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.likelihoods import Source
 from evercast.cli.requests import check_value
 from evercast.cli.statistics import load_data, print_json, seed_option, statistics_options
 from evercast.errors import UsageError
+
+if TYPE_CHECKING:
+    from evercast.artifacts.likelihood_source import LikelihoodSource
 
 __all__ = ["command"]
 
@@ -29,7 +32,7 @@ __all__ = ["command"]
 @seed_option
 def command(  # noqa: PLR0913 - one argument per option
     *,
-    source: Source,
+    source: LikelihoodSource,
     poi: str | None,
     observed: bool,
     as_json: bool,
