@@ -9,14 +9,16 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from evercast.inference.fit import FitResult
-from evercast.inference.morph_checks import log_intensity
 from evercast.likelihood.evaluate import Likelihood
+from evercast.likelihood.intensity import total_intensity
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 
 __all__ = ["simulation_noise"]
 
 _STEP: Final = 1e-3
 """Of the differences, in uncertainties of the parameter."""
+_TINY: Final = 1e-300
+"""In place of an intensity that is not positive, where -2 ln L is infinite."""
 
 Processes = Mapping[str, Int[np.ndarray, " simulated"]]
 
@@ -65,8 +67,8 @@ def _scores(
         for end in ends:
             theta = likelihood.initial.copy()
             theta[index] = end
-            values = dict(zip(likelihood.names, theta.tolist(), strict=True))
             expected = likelihood.expected_events(theta)[channel.name]
-            sides.append(log_intensity(channel, events, expected, values))
+            log_scale, total = total_intensity(channel, likelihood.names, theta, expected, events)
+            sides.append(log_scale + np.log(np.maximum(total, _TINY)))
         scores[:, index] = (sides[0] - sides[1]) / (ends[0] - ends[1])
     return scores
