@@ -38,14 +38,14 @@ def _subschemas(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any
                     yield from _subschemas(one, f"{path}/{key}")
 
 
-def _resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema with its reference followed; keys beside the reference win."""
+def _resolved(schema: Mapping[str, Any], home: str = "analysis") -> dict[str, Any]:
+    """Return a schema with its reference followed, in its home document or another; keys beside the reference win."""
     reference = schema.get("$ref")
     if reference is None:
         return dict(schema)
     file, name = reference.split("#/$defs/")
-    kind = file.removesuffix(".schema.json") or "analysis"
-    target = _resolved(load_schema(kind)["$defs"][name])
+    kind = file.removesuffix(".schema.json") or home
+    target = _resolved(load_schema(kind)["$defs"][name], kind)
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
@@ -64,13 +64,13 @@ def test_every_mapping_is_closed(kind: str) -> None:
             assert schema.get("additionalProperties") is False or choice, path
 
 
-@pytest.mark.parametrize("kind", ["analysis", "common", "parametrisation", "combination"])
+@pytest.mark.parametrize("kind", ["analysis", "common", "parametrisation", "combination", "site", "images"])
 def test_every_property_has_a_description_and_a_unit(kind: str) -> None:
     for path, schema in _subschemas(load_schema(kind)):
         for name, part in schema.get("properties", {}).items():
             assert part.get("description", "").endswith("."), f"{path}.{name}"
             assert part.get("x-unit"), f"{path}.{name}"
-            kinds = _resolved(part).get("type", "none")
+            kinds = _resolved(part, kind).get("type", "none")
             if "number" in kinds or "integer" in kinds:
                 assert part["x-unit"] != "none", f"{path}.{name}"
 

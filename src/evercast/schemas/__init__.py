@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "VERSION", "load_schema", "registry", "schema_text"]
 
 VERSION: Final = "1.0.0"
-KINDS: Final = ("analysis", "common", "neural-likelihood", "parametrisation", "combination", "diagnostics")
+KINDS: Final = (
+    "analysis",
+    "common",
+    "neural-likelihood",
+    "parametrisation",
+    "combination",
+    "diagnostics",
+    "site",
+    "images",
+)
 
 
 def schema_text(kind: str) -> str:
