@@ -15,6 +15,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
+from platform_programs import lacking_programs, must_have_all  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 
 _NUMERIC_ROOMS = [
@@ -41,11 +43,15 @@ def _public_data() -> Path | None:
 
 
 def _left_out() -> dict[str, str]:
-    """Return what this machine lacks: a fixture or mark -> why its tests are left out. In CI nothing may be lacking."""
+    """Return what this machine lacks: a fixture or mark -> why its tests are left out. In CI nothing may be lacking.
+
+    EVERCAST_PLATFORM=required says that containers and SLURM are there: their tests run, and fail where they are not.
+    """
     if os.environ.get("CI"):
         return {}
     data = "the public files are in no folder of EVERCAST_DATA; small files made here stand in for them"
     missing = {} if _public_data() else {"real_data": data, "public_data": data}
+    missing |= {} if must_have_all() else lacking_programs()
     return missing if os.geteuid() == 0 else missing | {"small_disk": "only root may mount a small file system"}
 
 
