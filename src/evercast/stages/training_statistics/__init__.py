@@ -115,11 +115,17 @@ def _ensemble_noise(refits: Refits, channels: Mapping[str, EnsembleRatios], *, s
         id(one): drawn_members(one.spec.members, processes=len(one.spec.processes), draws=_DRAWS, seed=seed + number)
         for number, one in enumerate({id(one): one for one in channels.values()}.values())
     }
-    spread = spread_of_fits(
-        lambda number: refits.poi_value({name: one.drawn(drawn[id(one)][number]) for name, one in channels.items()}),
-        _DRAWS,
-    )
-    return {**asdict(spread), "draws": _DRAWS}
+    known: dict[tuple[bytes, ...], float] = {}
+
+    def refit(number: int) -> float:
+        """Return the fit of one draw; few members are drawn in few ways, and each is fitted once."""
+        members = {key: np.sort(every[number], axis=-1) for key, every in drawn.items()}
+        identity = tuple(one.tobytes() for one in members.values())
+        if identity not in known:
+            known[identity] = refits.poi_value({name: one.drawn(members[id(one)]) for name, one in channels.items()})
+        return known[identity]
+
+    return {**asdict(spread_of_fits(refit, _DRAWS)), "draws": _DRAWS}
 
 
 def _bootstrap(refits: Refits, channels: Mapping[str, EnsembleRatios]) -> dict[str, object]:
