@@ -1,5 +1,6 @@
 # What all rules share: the plan, and per unit its inputs, threads and resources.
 from evercast.runtime.workflow import (
+    grown,
     plan_of_config,
     receipt_of,
     receipts_needed,
@@ -29,13 +30,18 @@ def threads_of(wildcards):
     return UNITS[wildcards.unit].resources.cores
 
 
-def memory_of(wildcards):
-    return UNITS[wildcards.unit].resources.memory_mb
+def memory_of(wildcards, attempt):
+    return grown(UNITS[wildcards.unit].resources.memory_mb, attempt=attempt)
 
 
-def disk_of(wildcards):
-    return UNITS[wildcards.unit].resources.disk_mb
+def disk_of(wildcards, attempt):
+    return grown(UNITS[wildcards.unit].resources.disk_mb, attempt=attempt)
 
 
-def runtime_of(wildcards):
-    return UNITS[wildcards.unit].resources.runtime_min
+def runtime_of(wildcards, attempt):
+    return grown(UNITS[wildcards.unit].resources.runtime_min, attempt=attempt)
+
+
+def gpus_of(wildcards):
+    # 0: the plan asks for none; a profile gives them, with set-resources.
+    return UNITS[wildcards.unit].resources.gpu

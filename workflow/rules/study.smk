@@ -11,7 +11,9 @@ rule study:
         mem_mb=memory_of,
         disk_mb=disk_of,
         runtime=runtime_of,
+        gpu=gpus_of,
     params:
         plan=PLAN,
     shell:
-        "evercast stage study --plan {params.plan:q} --unit {wildcards.unit:q} --threads {threads:q} 2> {log:q}"
+        "evercast stage study --plan {params.plan:q} --unit {wildcards.unit:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"

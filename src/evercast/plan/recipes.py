@@ -384,6 +384,7 @@ class Task(Generic[R]):
         output: an empty folder to write in; it becomes the unit's folder when the stage returns.
         checkpoint: a folder that survives a kill; emptied after success.
         threads: cores the job may use.
+        gpus: GPUs that the job was given; 0 means that it computes on the CPU.
     """
 
     recipe: R
@@ -391,3 +392,4 @@ class Task(Generic[R]):
     output: Path
     checkpoint: Path
     threads: int = 1
+    gpus: int = 0

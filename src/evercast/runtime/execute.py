@@ -40,7 +40,7 @@ _MODULES: Final = {
 """Stages that do not stand in ``evercast.stages``: they look at all that is published, which stages may not import."""
 
 
-def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1) -> bool:
+def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1, gpus: int = 0) -> bool:
     """Run one unit, unless it is finished; return whether it was run.
 
     Raises:
@@ -53,13 +53,13 @@ def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1) -> bool:
             return False
         with _Recorder(frozen, unit), _marked(frozen, unit), _interruptible(unit):
             try:
-                _run(frozen, unit, threads=threads)
+                _run(frozen, unit, threads=threads, gpus=gpus)
             except OSError as err:
                 raise _as_disk_error(err, frozen) from err
     return True
 
 
-def _run(frozen: FrozenPlan, unit: Unit, *, threads: int) -> None:
+def _run(frozen: FrozenPlan, unit: Unit, *, threads: int, gpus: int) -> None:
     folder = frozen.folder
     inputs = resolve_inputs(frozen, unit)
     attempt, checkpoint = folder.attempt(unit.id).resolve(), folder.checkpoint(unit).resolve()
@@ -68,7 +68,9 @@ def _run(frozen: FrozenPlan, unit: Unit, *, threads: int) -> None:
         with disk_errors(attempt):
             attempt.mkdir(parents=True)
             checkpoint.mkdir(parents=True, exist_ok=True)
-        task = Task(recipe=unit.recipe, inputs=inputs, output=attempt, checkpoint=checkpoint, threads=threads)
+        task = Task(
+            recipe=unit.recipe, inputs=inputs, output=attempt, checkpoint=checkpoint, threads=threads, gpus=gpus
+        )  # fmt: skip
         _stage_function(unit.stage)(task)
         files = digest_files(attempt)
         if not files:
@@ -76,7 +78,8 @@ def _run(frozen: FrozenPlan, unit: Unit, *, threads: int) -> None:
         receipt = Receipt(
             stage=unit.stage, unit=unit.id, key=unit.key, versions=versions(), seeds=seeds_of(unit.recipe),
             started=started, ended=now_utc(), seconds=round(time.monotonic() - clock, 3), max_rss_mb=max_rss_mb(),
-            files=files, inputs=_input_keys(frozen, unit),
+            files=files, inputs=_input_keys(frozen, unit), host=socket.gethostname(),
+            slurm_job=os.environ.get("SLURM_JOB_ID"),
         )  # fmt: skip
         write_receipt(receipt, folder=attempt)
         _publish(attempt, final=folder.unit(unit), aside=folder.attempt(unit.id))

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from evercast.artifacts.files import atomic_write_json, read_json
+from evercast.artifacts.files import read_json
 from evercast.errors import EnvironmentUnfit, IntegrityError
 from evercast.plan import Plan, Unit
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.locks import is_held
 from evercast.runtime.provenance import now_utc
 from evercast.runtime.receipts import is_finished
+from evercast.runtime.settings import RunSettings, write_settings
 
 __all__ = ["begin_run", "clear_leftovers", "job_process", "stop_jobs"]
 
@@ -33,7 +34,7 @@ def begin_run(plan: Plan, *, folder: RunFolder) -> None:
         EnvironmentUnfit: ``run.unit-locked``, or the disk refuses.
     """
     clear_leftovers(plan, folder=folder)
-    atomic_write_json(folder.current, {"plan": plan.digest, "pseudo": plan.pseudo, "started": now_utc()})
+    write_settings(RunSettings(plan=plan.digest, pseudo=plan.pseudo, started=now_utc()), folder=folder)
 
 
 def clear_leftovers(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:

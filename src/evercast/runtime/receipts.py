@@ -12,7 +12,16 @@ from evercast.plan import Unit
 from evercast.runtime.folders import RECEIPT
 from evercast.spec.codec import from_json, to_json
 
-__all__ = ["FileDigest", "Receipt", "check_files", "digest_files", "is_finished", "read_receipt", "write_receipt"]
+__all__ = [
+    "ContainerRecord",
+    "FileDigest",
+    "Receipt",
+    "check_files",
+    "digest_files",
+    "is_finished",
+    "read_receipt",
+    "write_receipt",
+]
 
 FORMAT = "receipt/1.0.0"
 
@@ -23,6 +32,23 @@ class FileDigest:
 
     sha256: str
     size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRecord:
+    """The container that a unit was computed in.
+
+    Args:
+        image: what the document or the run calls it.
+        sha256: digest of the image file; of a registry reference, the digest in it.
+        apptainer: version of the runtime.
+        flags: of the isolation, as given to the runtime.
+    """
+
+    image: str
+    sha256: str
+    apptainer: str
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +63,10 @@ class Receipt:
         max_rss_mb: largest resident memory of the job and its children, MB.
         files: relative path -> digest and size.
         inputs: name -> key of the unit it came from, or digest of the file.
+        container: None where the unit was computed in the environment of the host.
+        host: name of the machine.
+        device: what computed, e.g. ``platform: cpu``; empty for a stage without arrays.
+        slurm_job: id of the SLURM job; None where there was none.
     """
 
     stage: str
@@ -50,6 +80,10 @@ class Receipt:
     max_rss_mb: float
     files: Mapping[str, FileDigest]
     inputs: Mapping[str, str] = field(default_factory=dict)
+    container: ContainerRecord | None = None
+    host: str = ""
+    device: Mapping[str, str] = field(default_factory=dict)
+    slurm_job: str | None = None
     format: str = FORMAT
 
 

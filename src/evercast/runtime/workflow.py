@@ -14,7 +14,7 @@ from evercast.runtime.leftovers import begin_run
 from evercast.runtime.locks import acquire_run_lock
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_plan
 
-__all__ = ["plan_of_config", "receipt_of", "receipts_needed", "start_run", "use_own_programs"]
+__all__ = ["grown", "plan_of_config", "receipt_of", "receipts_needed", "start_run", "use_own_programs"]
 
 
 def plan_of_config(config: Mapping[str, object]) -> FrozenPlan:
@@ -59,6 +59,16 @@ def receipts_needed(frozen: FrozenPlan, unit: str, *, units: Mapping[str, Unit])
         units: all units of the plan by their id; they are looked up here for thousands of jobs.
     """
     return [receipt_of(frozen, units[identity]) for identity in units[unit].needs()]
+
+
+def grown(amount: int, *, attempt: int) -> int:
+    """Return what a job asks for when it is tried again: twice as much each time.
+
+    Example:
+        >>> grown(500, attempt=1), grown(500, attempt=3)
+        (500, 2000)
+    """
+    return int(amount * 2 ** (attempt - 1))
 
 
 def use_own_programs() -> None:

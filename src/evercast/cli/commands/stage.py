@@ -21,8 +21,11 @@ __all__ = ["command"]
 @click.option("--plan", "plan_file", required=True, type=click.Path(path_type=Path), help="The frozen plan.json.")
 @click.option("--unit", "unit_id", help="Id of the unit; all stages but export need it.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Cores the stage may use.")
+@click.option("--gpus", default=0, show_default=True, type=click.IntRange(min=0), help="GPUs given to the stage.")
 @click.option("--json", "as_json", is_flag=True, help="Errors as JSON on stdout.")
-def command(*, name: str, plan_file: Path, unit_id: str | None, threads: int, as_json: bool) -> None:  # noqa: ARG001
+def command(
+    *, name: str, plan_file: Path, unit_id: str | None, threads: int, gpus: int, as_json: bool,  # noqa: ARG001
+) -> None:  # fmt: skip
     """Run one unit of stage NAME, or publish the results of a plan with NAME export."""
     frozen = read_plan(plan_file)
     if name == "export":
@@ -36,4 +39,4 @@ def command(*, name: str, plan_file: Path, unit_id: str | None, threads: int, as
     log.setLevel(min(log.getEffectiveLevel(), logging.INFO))  # the log of a unit says what it did, also without -v
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
-    execute_unit(frozen, unit, threads=threads)
+    execute_unit(frozen, unit, threads=threads, gpus=gpus)
