@@ -8,4 +8,4 @@ compile() {
     --custom-compile-command ./requirements/lock.sh "$@"
 }
 compile pyproject.toml requirements/build.in --extra generate --extra slurm --group dev --output-file requirements/dev.txt "${@}"
-compile pyproject.toml requirements/build.in --extra generate --constraint requirements/dev.txt --output-file requirements/run.txt
+compile pyproject.toml requirements/build.in --extra generate --extra slurm --constraint requirements/dev.txt --output-file requirements/run.txt
