@@ -1,6 +1,6 @@
-# The workflow of one analysis. Every stage is a rule that runs one unit of the plan; the plan decides which units there are.
+# The workflow of one analysis. Every stage is a rule that runs one job of the plan: a unit of work, or a batch of short ones.
 #   snakemake --profile workflow/profiles/default --config analysis=specs/toy/analysis.yaml
-# Rules: workflow/rules. Units, keys and costs: src/evercast/plan. `evercast run DOCUMENT` calls this file.
+# Rules: workflow/rules. Units, keys, jobs and costs: src/evercast/plan. `evercast run DOCUMENT` calls this file.
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -23,13 +23,13 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    start_run(FROZEN, config)
+    start_run(PLANNED, config)
 
 
 rule all:
     default_target: True
     input:
-        ancient([receipt_of(FROZEN, unit) for unit in FROZEN.plan.units]),
+        ancient(PLANNED.receipts()),
     localrule: True
     params:
         plan=PLAN,

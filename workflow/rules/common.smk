@@ -1,18 +1,17 @@
-# What all rules share: the plan, and per unit its inputs, threads and resources.
+# What all rules share: the plan, and per job its inputs, threads and resources.
 from evercast.runtime.workflow import (
     grown,
-    plan_of_config,
-    receipt_of,
+    jobs_of_config,
     receipts_needed,
     start_run,
     use_own_programs,
 )
 
 use_own_programs()
-FROZEN = plan_of_config(config)
-PLAN = str(FROZEN.file)
-WORK = str(FROZEN.folder.work)
-UNITS = FROZEN.plan.by_id()
+PLANNED = jobs_of_config(config)
+PLAN = str(PLANNED.file)
+WORK = str(PLANNED.folder.work)
+JOBS = PLANNED.jobs
 
 
 wildcard_constraints:
@@ -21,27 +20,25 @@ wildcard_constraints:
 
 def inputs_of(wildcards):
     # Receipts are ancient: their names carry the content key, so their time stamps say nothing.
-    return [
-        ancient(path) for path in receipts_needed(FROZEN, wildcards.unit, units=UNITS)
-    ]
+    return [ancient(path) for path in receipts_needed(PLANNED, wildcards.unit)]
 
 
 def threads_of(wildcards):
-    return UNITS[wildcards.unit].resources.cores
+    return JOBS[wildcards.unit].resources.cores
 
 
 def memory_of(wildcards, attempt):
-    return grown(UNITS[wildcards.unit].resources.memory_mb, attempt=attempt)
+    return grown(JOBS[wildcards.unit].resources.memory_mb, attempt=attempt)
 
 
 def disk_of(wildcards, attempt):
-    return grown(UNITS[wildcards.unit].resources.disk_mb, attempt=attempt)
+    return grown(JOBS[wildcards.unit].resources.disk_mb, attempt=attempt)
 
 
 def runtime_of(wildcards, attempt):
-    return grown(UNITS[wildcards.unit].resources.runtime_min, attempt=attempt)
+    return grown(JOBS[wildcards.unit].resources.runtime_min, attempt=attempt)
 
 
 def gpus_of(wildcards):
     # 0: the plan asks for none; a profile gives them, with set-resources.
-    return UNITS[wildcards.unit].resources.gpu
+    return JOBS[wildcards.unit].resources.gpu

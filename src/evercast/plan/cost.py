@@ -6,6 +6,7 @@ factor of about three, which the limits that are asked of a scheduler allow for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = [
     "evaluation_resources",
     "event_count",
     "generation_resources",
+    "joint_resources",
     "light_resources",
     "network_seconds",
     "selection_resources",
@@ -38,6 +40,7 @@ _TOY_SECONDS: Final = {"neyman": 0.1, "coverage": 0.2, "limit": 0.1, "goodness_o
 """To throw and fit a pseudo-experiment of a binned likelihood; the interval of ``coverage`` needs more fits."""
 _UNBINNED_TOY: Final = 4.0
 """The same with an unbinned channel takes so many times as long."""
+_START_SECONDS: Final = 3.0
 _START_JAX_SECONDS: Final = 6.0
 _JAX_MB: Final = 700
 _SAFETY: Final = 4.0
@@ -49,6 +52,8 @@ def event_count(analysis: Analysis, sample: str, *, folder: Path) -> int:
 
 
 def _events_in(analysis: Analysis, file: EventFile, *, folder: Path) -> int:
+    if file.events is not None:
+        return file.events
     if file.generator is not None:
         return analysis.generators[file.generator].events
     if file.source is not None:
@@ -74,15 +79,33 @@ def network_seconds(ensemble: Ensemble, *, events: int) -> float:
 
 
 def _limits(
-    seconds: float, *, memory_mb: float, disk_mb: float, cores: int = 1, gpu: int = 0, least_min: int = 10
-) -> UnitResources:
+    work: float, *, start: float = 0.0, memory_mb: float, disk_mb: float, cores: int = 1, gpu: int = 0,
+    least_min: int = 10,
+) -> UnitResources:  # fmt: skip
+    seconds = start + work
     return UnitResources(
         cores=cores,
         memory_mb=ceil(memory_mb),
         disk_mb=max(1, ceil(disk_mb)),
         runtime_min=max(least_min, ceil(_SAFETY * seconds / 60)),
-        seconds=round(seconds, 1),
+        seconds=round(seconds, 2),
+        start_seconds=start,
         gpu=gpu,
+    )
+
+
+def joint_resources(units: Sequence[UnitResources]) -> UnitResources:
+    """Return what a job needs that runs some units one after the other; it starts once."""
+    start = max(unit.start_seconds for unit in units)
+    seconds = start + sum(unit.seconds - unit.start_seconds for unit in units)
+    return UnitResources(
+        cores=max(unit.cores for unit in units),
+        memory_mb=max(unit.memory_mb for unit in units),
+        disk_mb=sum(unit.disk_mb for unit in units),
+        runtime_min=max(*(unit.runtime_min for unit in units), ceil(_SAFETY * seconds / 60)),
+        seconds=round(seconds, 2),
+        start_seconds=start,
+        gpu=max(unit.gpu for unit in units),
     )
 
 
@@ -99,23 +122,24 @@ def generation_resources(events: int) -> UnitResources:
 def selection_resources(events: int, *, observables: int) -> UnitResources:
     """Return the resources to read and select `events` events."""
     disk = events * (observables + 3) * 8e-6
-    return _limits(3 + events / _SELECTED_PER_SECOND, memory_mb=800 + events * 2e-3, disk_mb=disk)
+    return _limits(events / _SELECTED_PER_SECOND, start=_START_SECONDS, memory_mb=800 + events * 2e-3, disk_mb=disk)
 
 
 def training_resources(ensemble: Ensemble, *, events: int, networks: int) -> UnitResources:
     """Return the resources to train `networks` networks on `events` events each."""
-    seconds = _START_JAX_SECONDS + networks * network_seconds(ensemble, events=events)
+    work = networks * network_seconds(ensemble, events=events)
     memory = _JAX_MB + events * (len(ensemble.observables) + 4) * 3e-5
-    return _limits(seconds, memory_mb=memory, disk_mb=networks * (weight_count(ensemble) * 4e-6 + 0.02))
+    return _limits(
+        work, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=networks * (weight_count(ensemble) * 4e-6 + 0.02)
+    )
 
 
 def evaluation_resources(ensemble: Ensemble, *, events: int, networks: int) -> UnitResources:
     """Return the resources to evaluate `networks` networks on `events` events in all."""
     work = 2 * weight_count(ensemble) * events * networks / ensemble.folds
     memory = _JAX_MB + events * (len(ensemble.observables) + 2 * len(ensemble.processes)) * 2e-5
-    return _limits(
-        _START_JAX_SECONDS + work / _FLOPS, memory_mb=memory, disk_mb=events * len(ensemble.processes) * 8e-6
-    )
+    disk = events * len(ensemble.processes) * 8e-6
+    return _limits(work / _FLOPS, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=disk)
 
 
 def toys_resources(analysis: Analysis, *, likelihood: str, purpose: str, toys: int) -> UnitResources:
@@ -124,4 +148,6 @@ def toys_resources(analysis: Analysis, *, likelihood: str, purpose: str, toys: i
     unbinned = any(isinstance(channel, UnbinnedChannel) for channel in channels)
     parameters = len(analysis.parameters) + len(analysis.systematics)
     each = _TOY_SECONDS[purpose] * (1 + parameters / 20) * (_UNBINNED_TOY if unbinned else 1)
-    return _limits(2 * _START_JAX_SECONDS + toys * each, memory_mb=1500, disk_mb=1 + toys * (parameters + 4) * 1e-5)
+    return _limits(
+        toys * each, start=2 * _START_JAX_SECONDS, memory_mb=1500, disk_mb=1 + toys * (parameters + 4) * 1e-5
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from evercast.errors import IntegrityError
@@ -51,8 +51,8 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def plan_from_json(body: object) -> Plan:
-    """Return the plan that `plan_to_json` gave.
+def plan_from_json(body: object, *, only: Collection[str] | None = None) -> Plan:
+    """Return the plan that `plan_to_json` gave; with `only`, of its units only these and those they need.
 
     Raises:
         IntegrityError: ``plan.damaged``: it is no plan, or of another schema version.
@@ -63,10 +63,21 @@ def plan_from_json(body: object) -> Plan:
         name=content["name"],
         pseudo=content["pseudo"],
         digest=content["digest"],
-        units=tuple(unit_from_json(unit) for unit in content["units"]),
+        units=tuple(unit_from_json(unit) for unit in _wanted(content["units"], only)),
         networks=tuple(from_json(NetworkCount, count) for count in content["networks"]),
         files=content["files"],
     )
+
+
+def _wanted(units: Sequence[Mapping[str, Any]], only: Collection[str] | None) -> Sequence[Mapping[str, Any]]:
+    if only is None:
+        return units
+    asked = frozenset(only)
+    wanted = set(asked)
+    for unit in units:
+        if unit["id"] in asked:
+            wanted.update(value.split(":", 1)[0] for value in unit["inputs"].values())
+    return [unit for unit in units if unit["id"] in wanted]
 
 
 def unit_from_json(body: Mapping[str, Any]) -> Unit:

@@ -29,6 +29,7 @@ class UnitResources:
         disk_mb: size of the output, MB.
         runtime_min: wall-clock limit, minutes.
         seconds: expected device time, s.
+        start_seconds: the part of it that units of one job pay once: to start and to compile.
         gpu: number of GPUs; 0 means that the job runs on a CPU.
     """
 
@@ -37,6 +38,7 @@ class UnitResources:
     disk_mb: int = 10
     runtime_min: int = 10
     seconds: float = 5.0
+    start_seconds: float = 0.0
     gpu: int = 0
 
 

@@ -133,7 +133,7 @@ def _selection_recipe(
     local = {key: value.removeprefix("file:") for key, value in inputs.items() if value.startswith("file:")}
     return SelectionRecipe(
         name=name,
-        sample=replace(sample, title=None),
+        sample=_without_estimates(sample),
         selection=_without_labels(analysis.selection),
         luminosity_fb=analysis.metadata.luminosity_fb,
         sqrt_s_tev=analysis.metadata.sqrt_s_tev,
@@ -158,6 +158,11 @@ def _pseudo(builder: Builder, name: str) -> tuple[PseudoData | None, Mapping[str
     own = {process: of for process, of in processes.items() if of == name}
     yields = {process: value for process, value in declared.yields.items() if process in own}
     return PseudoData(region=declared.region, yields=yields, seed=0), own
+
+
+def _without_estimates(sample: Sample) -> Sample:
+    """Return the sample without its title and without what its files say for the plan's estimates alone."""
+    return replace(sample, title=None, files=tuple(replace(file, events=None) for file in sample.files))
 
 
 def _without_labels(selection: Selection) -> Selection:

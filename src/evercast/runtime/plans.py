@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, disk_errors, read_json
 from evercast.errors import IntegrityError
 from evercast.plan import Plan, Unit, make_plan, plan_from_json, plan_to_json
+from evercast.plan.jobs import Job, jobs_of
 from evercast.runtime.folders import RunFolder
 from evercast.spec import load_analysis
-from evercast.spec.codec import to_json
+from evercast.spec.codec import from_json, to_json
 from evercast.spec.model import Analysis
 
-__all__ = ["FrozenPlan", "freeze_plan", "plan_document", "ran_with_pseudo_data", "read_plan"]
+__all__ = ["FrozenPlan", "freeze_plan", "plan_document", "ran_with_pseudo_data", "read_jobs", "read_plan"]
 
 _PLACE = "place.json"
+_JOBS = "jobs.json"
+_JOBS_SCHEMA = "jobs/1.0.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +81,19 @@ def freeze_plan(plan: Plan, *, analysis: Analysis, document: Path, folder: RunFo
         atomic_write_json(target / _PLACE, place)
     if not (target / "plan.json").exists():
         atomic_write_json(target / "plan.json", plan_to_json(plan))
+    if not (target / _JOBS).exists():
+        jobs = [to_json(job) for job in jobs_of(plan.units)]
+        atomic_write_json(target / _JOBS, {"schema": _JOBS_SCHEMA, "jobs": jobs})
     return FrozenPlan(plan=plan, file=target / "plan.json", folder=folder, document_folder=document.parent)
 
 
-def read_plan(file: Path) -> FrozenPlan:
+def read_plan(file: Path, *, only: Collection[str] | None = None) -> FrozenPlan:
     """Return the frozen plan in `file`.
+
+    Args:
+        file: ``plan.json``.
+        only: ids of the units wanted; the plan then holds these and those they need, since to build thousands of
+            recipes takes longer than a small job. None: all units.
 
     Raises:
         IntegrityError: it is missing or damaged.
@@ -92,11 +103,25 @@ def read_plan(file: Path) -> FrozenPlan:
     if not isinstance(place, Mapping) or not isinstance(place.get("document_folder"), str):
         raise IntegrityError("the place of the document is not recorded", code="plan.damaged", where=str(file))
     return FrozenPlan(
-        plan=plan_from_json(read_json(file)),
+        plan=plan_from_json(read_json(file), only=only),
         file=file,
         folder=RunFolder.of_plan(file),
         document_folder=Path(os.path.normpath(file.parent.resolve() / place["document_folder"])),
     )
+
+
+def read_jobs(plan_file: Path) -> tuple[Job, ...]:
+    """Return the jobs of a frozen plan; the plan itself, which is much larger, is not read.
+
+    Raises:
+        IntegrityError: they are missing, damaged or of another schema version.
+        InvalidInput: ``json.structure``.
+    """
+    file = plan_file.parent / _JOBS
+    body = read_json(file)
+    if not isinstance(body, dict) or body.get("schema") != _JOBS_SCHEMA:
+        raise IntegrityError(f"these are no jobs of schema {_JOBS_SCHEMA}", code="plan.damaged", where=str(file))
+    return tuple(from_json(Job, job) for job in body["jobs"])
 
 
 def ran_with_pseudo_data(folder: RunFolder) -> bool:

@@ -16,11 +16,12 @@ from types import FrameType
 from evercast.artifacts.files import disk_errors
 from evercast.errors import EvercastError, RunFailed
 from evercast.plan import Unit
+from evercast.runtime.batches import settle_batches
 from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.leftovers import begin_run, stop_jobs
 from evercast.runtime.locks import acquire_run_lock
-from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document
+from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_jobs
 from evercast.runtime.receipts import is_finished
 from evercast.runtime.status import UnitStatus, run_status
 from evercast.runtime.workflow_files import profile_folder, snakefile
@@ -109,6 +110,7 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
     lock = acquire_run_lock(folder)
     try:
         begin_run(frozen.plan, folder=folder)
+        settle_batches(read_jobs(frozen.file), folder=folder)
         before = _receipts(frozen)
         code = _run_snakemake(frozen, command, lock=lock, observe=observe)
         if code != 0:

@@ -5,20 +5,40 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from evercast.errors import UsageError
-from evercast.plan import Unit
+from evercast.plan.jobs import Job
+from evercast.runtime.batches import receipt_of, settle_batches
 from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.leftovers import begin_run
 from evercast.runtime.locks import acquire_run_lock
-from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_plan
+from evercast.runtime.plans import freeze_plan, plan_document, read_jobs, read_plan
 
-__all__ = ["grown", "plan_of_config", "receipt_of", "receipts_needed", "start_run", "use_own_programs"]
+__all__ = ["PlannedJobs", "grown", "jobs_of_config", "receipts_needed", "start_run", "use_own_programs"]
 
 
-def plan_of_config(config: Mapping[str, object]) -> FrozenPlan:
-    """Return the plan that a Snakemake configuration asks for.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJobs:
+    """The jobs of a frozen plan; what their units do stands in the plan, which Snakemake need not know.
+
+    Args:
+        file: the frozen plan.
+        jobs: id -> job, each after those it needs.
+    """
+
+    file: Path
+    folder: RunFolder
+    jobs: Mapping[str, Job]
+
+    def receipts(self) -> list[str]:
+        """Return what says that everything is finished."""
+        return [str(receipt_of(job, folder=self.folder)) for job in self.jobs.values()]
+
+
+def jobs_of_config(config: Mapping[str, object]) -> PlannedJobs:
+    """Return the jobs that a Snakemake configuration asks for.
 
     Args:
         config: ``analysis`` the document; ``results`` the run folder; ``pseudo_data`` never (default) or always;
@@ -29,7 +49,8 @@ def plan_of_config(config: Mapping[str, object]) -> FrozenPlan:
         EvercastError: the document is not valid.
     """
     if "plan" in config:
-        return read_plan(Path(str(config["plan"])))
+        file = Path(str(config["plan"]))
+        return _planned(file, read_jobs(file))
     if "analysis" not in config:
         raise UsageError("no analysis is given", code="run.no-analysis", hint="add --config analysis=DOCUMENT")
     mode = str(config.get("pseudo_data", "never"))
@@ -42,23 +63,20 @@ def plan_of_config(config: Mapping[str, object]) -> FrozenPlan:
     document = Path(str(config["analysis"]))
     analysis, plan = plan_document(document, pseudo=mode == "always")
     folder = RunFolder(Path(str(config["results"])) if "results" in config else default_results(analysis.name))
-    return freeze_plan(plan, analysis=analysis, document=document, folder=folder)
+    frozen = freeze_plan(plan, analysis=analysis, document=document, folder=folder)
+    jobs = read_jobs(frozen.file)
+    settle_batches(jobs, folder=folder)
+    return _planned(frozen.file, jobs)
 
 
-def receipt_of(frozen: FrozenPlan, unit: Unit) -> str:
-    """Return the file that Snakemake takes for the output of a unit."""
-    return str(frozen.folder.receipt(unit))
+def _planned(file: Path, jobs: tuple[Job, ...]) -> PlannedJobs:
+    return PlannedJobs(file=file, folder=RunFolder.of_plan(file), jobs={job.id: job for job in jobs})
 
 
-def receipts_needed(frozen: FrozenPlan, unit: str, *, units: Mapping[str, Unit]) -> list[str]:
-    """Return the receipts that a unit waits for.
-
-    Args:
-        frozen: the plan.
-        unit: id of the unit.
-        units: all units of the plan by their id; they are looked up here for thousands of jobs.
-    """
-    return [receipt_of(frozen, units[identity]) for identity in units[unit].needs()]
+def receipts_needed(planned: PlannedJobs, job: str) -> list[str]:
+    """Return the receipts that a job waits for."""
+    needs = planned.jobs[job].needs
+    return [str(receipt_of(planned.jobs[identity], folder=planned.folder)) for identity in needs]
 
 
 def grown(amount: int, *, attempt: int) -> int:
@@ -79,12 +97,12 @@ def use_own_programs() -> None:
         os.environ["PATH"] = os.pathsep.join((here, path))
 
 
-def start_run(frozen: FrozenPlan, config: Mapping[str, object]) -> None:
+def start_run(planned: PlannedJobs, config: Mapping[str, object]) -> None:
     """Lock the run folder until this process ends and begin the run; ``evercast run`` has done both already.
 
     Raises:
         EnvironmentUnfit: ``run.locked``, or ``run.unit-locked`` where a job of a killed run cannot be stopped.
     """
     if config.get("lock") != "held":
-        acquire_run_lock(frozen.folder)
-        begin_run(frozen.plan, folder=frozen.folder)
+        acquire_run_lock(planned.folder)
+        begin_run(read_plan(planned.file).plan, folder=planned.folder)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from evercast.errors import UsageError
-from evercast.runtime.execute import execute_unit
+from evercast.runtime.batches import execute_job
 from evercast.runtime.export import export_results
 from evercast.runtime.plans import read_plan
 
@@ -19,24 +18,20 @@ __all__ = ["command"]
 @click.command(epilog="Example: evercast stage fit --plan results/toy/work/plans/0123456789abcdef/plan.json --unit ID")
 @click.argument("name")
 @click.option("--plan", "plan_file", required=True, type=click.Path(path_type=Path), help="The frozen plan.json.")
-@click.option("--unit", "unit_id", help="Id of the unit; all stages but export need it.")
+@click.option("--unit", "unit_id", help="Id of the unit, or of a batch of units; all stages but export need it.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Cores the stage may use.")
 @click.option("--gpus", default=0, show_default=True, type=click.IntRange(min=0), help="GPUs given to the stage.")
 @click.option("--json", "as_json", is_flag=True, help="Errors as JSON on stdout.")
 def command(
     *, name: str, plan_file: Path, unit_id: str | None, threads: int, gpus: int, as_json: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
-    """Run one unit of stage NAME, or publish the results of a plan with NAME export."""
-    frozen = read_plan(plan_file)
+    """Run one unit or one batch of units of stage NAME, or publish the results of a plan with NAME export."""
     if name == "export":
-        for path in export_results(frozen):
+        for path in export_results(read_plan(plan_file)):
             click.echo(str(path))
         return
-    unit = frozen.unit(unit_id or "")
-    if unit.stage != name:
-        raise UsageError(f"unit {unit.id} belongs to stage {unit.stage}, not {name}", code="stage.wrong-stage")
     log = logging.getLogger("evercast")
     log.setLevel(min(log.getEffectiveLevel(), logging.INFO))  # the log of a unit says what it did, also without -v
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
-    execute_unit(frozen, unit, threads=threads, gpus=gpus)
+    execute_job(plan_file, unit_id or "", stage=name, threads=threads, gpus=gpus)

@@ -58,6 +58,7 @@ class EventFile:
         sha256: digest of a `path` (optional there; never with the others).
         format: ``auto`` looks at the content.
         tree: name of the TTree or RNTuple in a ROOT file.
+        events: about how many events it holds; only the estimates of the plan use it.
         collections: flat columns grouped to a collection: {collection: {property: [column of item 1, item 2, ...]}}.
     """
 
@@ -68,6 +69,7 @@ class EventFile:
     sha256: str | None = None
     format: Literal["auto", "root", "parquet", "csv", "hepmc", "lhe", "zarr"] = "auto"
     tree: str | None = None
+    events: int | None = None
     collections: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
