@@ -19,9 +19,12 @@ from jaxtyping import Float32
 
 from evercast.errors import IntegrityError
 
-__all__ = ["Activation", "Architecture", "Term", "Weights", "concatenate_members"]
+__all__ = ["Activation", "Architecture", "Precision", "Term", "Weights", "concatenate_members"]
 
 Activation = Literal["silu", "relu", "tanh", "gelu"]
+
+Precision = Literal["float32", "mixed-bfloat16"]
+"""In what type the products of a training are taken; it is no part of a network, which is evaluated in float32."""
 
 Term = tuple[tuple[str, int], ...]
 """A product of powers of nuisance parameters: pairs (parameter, power)."""

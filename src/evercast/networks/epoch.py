@@ -190,7 +190,9 @@ def _epoch(
     rule = optimiser(shared.optimiser, weight_decay=shared.weight_decay)
 
     def loss(layers: Layers, chosen: Array, share: Array) -> Array:
-        network = Mlp(mean=mean, scale=scale, layers=layers, activation=shared.activation)
+        network = Mlp(
+            mean=mean, scale=scale, layers=layers, activation=shared.activation, precision=shared.precision
+        )  # fmt: skip
         category = shared.category[chosen]
         if shared.powers.shape == (1, 1):
             label = (category > 0).astype(jnp.float32)

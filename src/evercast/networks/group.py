@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int32
 
-from evercast.networks.architecture import Activation
+from evercast.networks.architecture import Activation, Precision
 from evercast.networks.dataset import TrainingSet
 from evercast.spec.model import Training
 
@@ -36,6 +36,7 @@ class Shared(eqx.Module):
     activation: Activation = eqx.field(static=True)
     optimiser: Literal["adamw", "nadam", "adam"] = eqx.field(static=True)
     weight_decay: float = eqx.field(static=True)
+    precision: Precision = eqx.field(static=True)
 
     @classmethod
     def of(cls, events: TrainingSet, options: Training, *, activation: Activation, validation: int) -> Shared:
@@ -55,6 +56,7 @@ class Shared(eqx.Module):
             activation=activation,
             optimiser=options.optimiser,
             weight_decay=options.weight_decay,
+            precision=options.precision,
         )
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from evercast.networks.architecture import Activation, Architecture, Weights
+from evercast.networks.architecture import Activation, Architecture, Precision, Weights
 
 __all__ = ["Layers", "Mlp", "initial_layers"]
 
@@ -28,12 +28,18 @@ class Layers(eqx.Module):
 
 
 class Mlp(eqx.Module):
-    """A network with its standardisation inside; see `evercast.networks.architecture` for the formula."""
+    """A network with its standardisation inside; see `evercast.networks.architecture` for the formula.
+
+    Args:
+        precision: of the products between hidden layers; those with the observables and of the output are always taken
+            in the type of the weights, as they are small and what is learned goes through them.
+    """
 
     mean: Float[Array, "*axes inputs"]
     scale: Float[Array, "*axes inputs"]
     layers: Layers
     activation: Activation = eqx.field(static=True)
+    precision: Precision = eqx.field(static=True, default="float32")
 
     def __call__(self, observables: Float[Array, "events inputs"]) -> Float[Array, " events"]:
         """Return the logits of the events: the first output."""
@@ -45,7 +51,8 @@ class Mlp(eqx.Module):
         hidden = (observables - self.mean) / self.scale
         last = len(self.layers.weight) - 1
         for layer, (weight, bias) in enumerate(zip(self.layers.weight, self.layers.bias, strict=True)):
-            hidden = hidden @ weight + bias
+            mixed = self.precision == "mixed-bfloat16" and 0 < layer < last
+            hidden = (_mixed_product(hidden, weight) if mixed else hidden @ weight) + bias
             if layer < last:
                 hidden = activation(hidden)
         return hidden
@@ -87,6 +94,32 @@ def initial_layers(architecture: Architecture, *, seed: int) -> Layers:
         weight.append(draw.T * np.float32(np.sqrt(gain / into)))
     bias = tuple(jnp.zeros((out,), dtype=jnp.float32) for out in sizes[1:])
     return Layers(weight=tuple(weight), bias=bias)
+
+
+@jax.custom_vjp
+def _mixed_product(
+    hidden: Float[Array, "events _into"], weight: Float[Array, "_into _out"]
+) -> Float[Array, "events _out"]:
+    """Return the product of both rounded to bfloat16 (8 significant bits, the range of float32), summed in float32."""
+    return _rounded_product(hidden, weight)
+
+
+def _mixed_product_forward(hidden: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
+    rounded = hidden.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
+    return _rounded_product(*rounded), rounded
+
+
+def _mixed_product_backward(rounded: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    hidden, weight = rounded
+    return _rounded_product(slope, weight.T), _rounded_product(hidden.T, slope)
+
+
+def _rounded_product(one: Array, other: Array) -> Array:
+    rounded = one.astype(jnp.bfloat16), other.astype(jnp.bfloat16)
+    return jnp.matmul(*rounded, precision=jax.lax.Precision.DEFAULT, preferred_element_type=jnp.float32)
+
+
+_mixed_product.defvjp(_mixed_product_forward, _mixed_product_backward)
 
 
 def _gelu(z: Float[Array, "events units"]) -> Float[Array, "events units"]:

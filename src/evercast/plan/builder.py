@@ -9,10 +9,9 @@ from pathlib import Path
 
 from evercast.errors import EvercastError
 from evercast.plan.files import local_digest
-from evercast.plan.keys import input_key, unit_id, unit_key
+from evercast.plan.keys import input_key, key_form, unit_id, unit_key
 from evercast.plan.model import FILE_PREFIX, NetworkCount, Unit, UnitResources
 from evercast.plan.recipes import Recipe, StageName
-from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis
 
 __all__ = ["Builder", "slug"]
@@ -61,7 +60,7 @@ class Builder:
         Where less than the recipe decides the output, `content` is that; it enters the key in the place of the recipe.
         """
         contributions = {key: input_key(value, keys=self._keys, files=self.files) for key, value in inputs.items()}
-        key = unit_key(stage=stage, recipe=content or to_json(recipe), inputs=contributions)
+        key = unit_key(stage=stage, recipe=content or key_form(recipe), inputs=contributions)
         unique = self._unique(stage, name[:_LONGEST_NAME])
         identity = unit_id(unique, key)
         self.units[identity] = Unit(

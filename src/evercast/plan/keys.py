@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from evercast import __version__
 from evercast.plan.model import FILE_PREFIX
 from evercast.plan.recipes import StageName
+from evercast.spec.codec import to_json
 
-__all__ = ["FORMATS", "canonical_digest", "input_key", "unit_id", "unit_key"]
+__all__ = ["FORMATS", "canonical_digest", "input_key", "key_form", "unit_id", "unit_key"]
 
 FORMATS: Final[Mapping[StageName, int]] = {
     "fetch": 1, "generation": 1, "command": 1, "selection": 3, "training": 2, "evaluation": 3, "serialization": 3,
@@ -51,6 +53,28 @@ def input_key(reference: str, *, keys: Mapping[str, str], files: Mapping[str, st
         return f"sha256:{files[reference.removeprefix(FILE_PREFIX)]}"
     unit, colon, path = reference.partition(":")
     return keys[unit] + colon + path
+
+
+def key_form(value: object) -> Any:
+    """Return the JSON form of a recipe as it enters a key: `to_json` without what the model excepts.
+
+    A field of the model with metadata ``key: never`` changes no result. One with ``key: unless default`` came later
+    than the others: its default is what was done before, so documents that do not declare it keep their keys.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: key_form(part) for item, part in _counted(value)}
+    if isinstance(value, Mapping):
+        return {str(key): key_form(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [key_form(part) for part in value]
+    return to_json(value)
+
+
+def _counted(value: Any) -> Iterator[tuple[dataclasses.Field[Any], object]]:
+    for item in dataclasses.fields(value):
+        part, rule = getattr(value, item.name), item.metadata.get("key")
+        if rule != "never" and not (rule == "unless default" and part == item.default):
+            yield item, part
 
 
 def unit_key(*, stage: StageName, recipe: object, inputs: Mapping[str, str]) -> str:

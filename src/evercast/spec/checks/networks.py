@@ -35,3 +35,14 @@ def _check_ensemble(context: Context, report: Report, name: str, ensemble: Ensem
     if block is not None and block > ensemble.members:
         message = f"a block of {block} members is larger than the ensemble"
         report.add((*path, "members_per_block"), "spec.out-of-range", message, expected=f"at most {ensemble.members}")
+    _check_training(report, (*path, "training"), ensemble)
+
+
+def _check_training(report: Report, path: tuple[str, ...], ensemble: Ensemble) -> None:
+    training = ensemble.training
+    if training.device.kind == "cpu" and training.device.cpu_fallback:
+        message = "networks that are trained on the CPU have nothing to fall back from"
+        report.add((*path, "device", "cpu_fallback"), "spec.needless-key", message, hint="remove it")
+    if training.precision != "float32" and ensemble.model.depth == 1:
+        message = "the products between hidden layers are taken in bfloat16, and a network of depth 1 has none"
+        report.add((*path, "precision"), "spec.needless-key", message, hint="remove it, or use a depth of 2 or more")

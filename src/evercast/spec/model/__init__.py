@@ -19,7 +19,7 @@ from evercast.spec.model.inputs import (
     Sample,
     Source,
 )
-from evercast.spec.model.learning import Bootstrap, Ensemble, Mlp, Morphing, Training
+from evercast.spec.model.learning import Bootstrap, Device, Ensemble, Mlp, Morphing, Training
 from evercast.spec.model.statistics import (
     BinnedChannel,
     Effect,
@@ -57,6 +57,7 @@ __all__ = [
     "Calibration",
     "Candidates",
     "CommandStage",
+    "Device",
     "Effect",
     "Ensemble",
     "Environment",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Bootstrap", "Ensemble", "Mlp", "Morphing", "Training"]
+__all__ = ["Bootstrap", "Device", "Ensemble", "Mlp", "Morphing", "Training"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,27 @@ class Mlp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What networks are trained and evaluated on; it is no part of what is computed and enters no key.
+
+    Args:
+        kind: ``any``, the GPUs that a job was given, or else the CPU; ``gpu``, a job without one fails; ``cpu``.
+        cpu_fallback: a job that lacks its GPU goes on with the CPU, which its receipt says.
+    """
+
+    kind: Literal["any", "gpu", "cpu"] = "any"
+    cpu_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """How one network is trained; early stopping keeps the weights of the best validation loss."""
+    """How one network is trained; early stopping keeps the weights of the best validation loss.
+
+    Args:
+        precision: ``mixed-bfloat16`` takes the products between hidden layers in bfloat16, with sums in float32;
+            weights, optimiser and loss remain float32, and so does evaluation.
+        device: what it is trained and evaluated on.
+    """
 
     epochs: int = 50
     batch: int = 1024
@@ -32,6 +51,8 @@ class Training:
     patience: int | None = 10
     validation_fraction: float = 0.15
     max_events: int | None = None
+    precision: Literal["float32", "mixed-bfloat16"] = field(default="float32", metadata={"key": "unless default"})
+    device: Device = field(default_factory=Device, metadata={"key": "never"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
