@@ -18,9 +18,9 @@ from evercast.inference.profile import Profile
 from evercast.inference.regime import channels_of_few_events, low_counts, remarks_of
 from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
+__all__ = ["BANDS", "ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
 
-_BANDS = (2.0, 1.0, 0.0, -1.0, -2.0)
+BANDS = (2.0, 1.0, 0.0, -1.0, -2.0)
 """Standard deviations of the background-only distribution, in the order of pyhf: strongest exclusion first."""
 _TAIL = 2.0
 """Standard deviations up to which plain probabilities are divided; at 38 they vanish in float64."""
@@ -211,7 +211,7 @@ def cls_values(
     root, separation = math.sqrt(q), math.sqrt(q_asimov)
     gaussian = statistic == "q" or root <= separation
     shift = root - separation if gaussian else (q - q_asimov) / (2.0 * separation)
-    return _tail_ratio(shift, separation), tuple(_tail_ratio(band, separation) for band in _BANDS)
+    return _tail_ratio(shift, separation), tuple(_tail_ratio(band, separation) for band in BANDS)
 
 
 def _tail_ratio(start: float, distance: float) -> float:

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
-from evercast.inference.asymptotics import cls_values
+from evercast.inference.asymptotics import BANDS, cls_values
 from evercast.inference.fit import FitResult, fit, poi_of
 from evercast.inference.profile import Profile
 from evercast.inference.regime import low_counts
@@ -25,6 +25,9 @@ __all__ = ["LimitStatistic", "UpperLimit", "upper_limit"]
 LimitStatistic = Literal["q-tilde", "q"]
 
 _MAX_DOUBLINGS = 60
+_MAX_STEPS = 64
+_FIRST_STEP, _LAST_STEP = 1.02, 1.5
+"""Factors by which a limit is searched: the first from a good start, squared each time up to the last."""
 _TOLERANCE = 1e-6
 """Relative accuracy of a limit."""
 _OUTWARD = 1e-4
@@ -144,9 +147,8 @@ def upper_limit(
     tests = _Tests(likelihood, name, statistic, observed=observed)
     _refuse_bounded(tests, likelihood, statistic)
     size = 1.0 - confidence_level
-    start = _scale(tests, likelihood) * float(ndtri(1.0 - 0.5 * size))
-    expected = tuple(_root(partial(tests.expected, band=band), size, start, name) for band in range(5))
-    found = _root(tests.observed, size, expected[2], name) if observed else None
+    expected = _expected(tests, size, _scale(tests, likelihood))
+    found = _root(tests.observed, size, _near(tests, size, expected[2]), name) if observed else None
     fits = tests.all_fits()
     status = "at-bound" if tests.data is not None and tests.data.best.status == "at-bound" else "ok"
     return UpperLimit(
@@ -183,27 +185,51 @@ def _scale(tests: _Tests, likelihood: Likelihood) -> float:
     raise InvalidInput(message, code="cls.no-sensitivity", hint="is the signal empty in every bin?")
 
 
+def _expected(tests: _Tests, size: float, scale: float) -> tuple[float, ...]:
+    """Return the limits at the quantiles of the background; each starts where sqrt(q) would be if it were linear.
+
+    CLs at the quantile b is `size` where Phi(-(b + sqrt(q))) = size Phi(-b) (arXiv:1007.1727, equations 57 and 59).
+    """
+    found: list[float] = []
+    for band, quantile in enumerate(BANDS):
+        root = float(-ndtri(size * ndtr(-quantile))) - quantile
+        found.append(_root(partial(tests.expected, band=band), size, scale * root, tests.poi))
+        scale = found[-1] / root
+    return tuple(found)
+
+
+def _near(tests: _Tests, size: float, median: float) -> float:
+    """Return the observed limit of a Gaussian likelihood whose median limit is `median`."""
+    sigma = median / float(-ndtri(0.5 * size))
+    pull = 0.0 if tests.data is None else tests.data.poi_hat / sigma
+    found = sigma * (pull - float(ndtri(size * ndtr(pull))))
+    return found if math.isfinite(found) and found > 0 else median
+
+
 def _root(cls: Callable[[float], float], size: float, start: float, name: str) -> float:
-    """Return where CLs is `size`."""
+    """Return where CLs is `size`: bracketed in steps about `start` that widen, then narrowed."""
 
     def excess(value: float) -> float:
         return math.log(max(cls(value), 1e-300) / size)
 
     low = high = start
-    for _ in range(_MAX_DOUBLINGS):
-        if excess(high) < 0:
-            break
-        low, high = high, 1.5 * high
+    downwards = excess(start) < 0
+    for number in range(_MAX_STEPS):
+        step = min(_FIRST_STEP ** (2.0**number), _LAST_STEP)
+        if downwards:
+            low, high = low / step, low
+            if excess(low) >= 0:
+                break
+        else:
+            low, high = high, high * step
+            if excess(high) < 0:
+                break
     else:
+        if downwards:
+            message = f"CLs is below {size:.3g} down to {name} = {low:.4g}"
+            raise NumericalFailure(message, code="limit.zero", hint="the data exclude the absence of a signal")
         message = f"CLs does not fall to {size:.3g}: it is {cls(high):.4g} at {name} = {high:.4g}"
         raise NumericalFailure(message, code="limit.open", hint="scan CLs with evercast cls")
-    for _ in range(_MAX_DOUBLINGS):
-        if excess(low) >= 0:
-            break
-        low, high = low / 1.5, low
-    else:
-        message = f"CLs is below {size:.3g} down to {name} = {low:.4g}"
-        raise NumericalFailure(message, code="limit.zero", hint="the data exclude the absence of a signal")
     return float(brentq(excess, low, high, xtol=_TOLERANCE * high, rtol=_TOLERANCE))
 
 
