@@ -23,7 +23,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    start_run(PLANNED, config)
+    start_run(PLANNED, config, workflow)
 
 
 rule all:

@@ -126,7 +126,7 @@ def _replace_folder(frozen: FrozenPlan, source: Path, target: Path, *, index: Ma
             shutil.copytree(source, new)
             if index is not None:
                 atomic_write_json(new / Path(_INDEX).name, index)
-            for path in new.rglob("*"):
+            for path in (*new.rglob("*"), new):
                 flush_to_disk(path)
             if target.exists():
                 target.rename(old)

@@ -77,6 +77,15 @@ class RunFolder:
         """Return the lock of a unit."""
         return self.work / "locks" / f"{unit.id}.lock"
 
+    @property
+    def run_lease(self) -> Path:
+        """The folder of the lease of the run that writes here."""
+        return self.work / "leases" / "run"
+
+    def unit_lease(self, unit: Unit) -> Path:
+        """Return the folder of the lease of a unit."""
+        return self.work / "leases" / unit.id
+
     def checkpoint(self, unit: Unit) -> Path:
         """Return the folder of a unit that survives a kill."""
         return self.work / "checkpoints" / unit.stage / unit.id

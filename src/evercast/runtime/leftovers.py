@@ -15,26 +15,40 @@ from evercast.artifacts.files import read_json
 from evercast.errors import EnvironmentUnfit, IntegrityError
 from evercast.plan import Plan, Unit
 from evercast.runtime.folders import RunFolder
-from evercast.runtime.locks import is_held
+from evercast.runtime.holding import unit_is_worked_on
 from evercast.runtime.provenance import now_utc
 from evercast.runtime.receipts import is_finished
-from evercast.runtime.settings import RunSettings, write_settings
+from evercast.runtime.settings import RunSettings, read_settings, write_settings
+from evercast.runtime.slurm_jobs import cancel_runs
 
-__all__ = ["begin_run", "clear_leftovers", "job_process", "stop_jobs"]
+__all__ = ["begin_run", "cancel_slurm_jobs", "clear_leftovers", "job_process", "stop_jobs"]
 
 _PATIENCE_SECONDS = 10.0
 
 
 def begin_run(plan: Plan, *, folder: RunFolder) -> None:
-    """Clear what a killed run left, and note which plan is run now.
+    """Cancel and clear what a killed run left, and note which plan is run now.
 
-    To be called by the holder of the run lock only, once a run.
+    To be called by the holder of the run folder only, once a run.
 
     Raises:
-        EnvironmentUnfit: ``run.unit-locked``, or the disk refuses.
+        EnvironmentUnfit: ``run.unit-locked``, ``slurm.missing``, ``slurm.unreachable``, ``slurm.jobs-stay``, or the
+            disk refuses.
     """
+    cancel_slurm_jobs(folder)
     clear_leftovers(plan, folder=folder)
     write_settings(RunSettings(plan=plan.digest, pseudo=plan.pseudo, started=now_utc()), folder=folder)
+
+
+def cancel_slurm_jobs(folder: RunFolder) -> int:
+    """Cancel what the last run in a folder has in SLURM, wait until it is gone, and return how many jobs there were.
+
+    To be called by the holder of the run folder only.
+
+    Raises:
+        EnvironmentUnfit: ``slurm.missing``, ``slurm.unreachable`` or ``slurm.jobs-stay``.
+    """
+    return cancel_runs(read_settings(folder).slurm_runs)
 
 
 def clear_leftovers(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:
@@ -60,15 +74,15 @@ def stop_jobs(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:
     Raises:
         EnvironmentUnfit: ``run.unit-locked``.
     """
-    busy = [unit for unit in plan.units if is_held(folder.unit_lock(unit))]
+    busy = [unit for unit in plan.units if unit_is_worked_on(folder, unit, ask=True)]
     for number, patience in ((signal.SIGTERM, _PATIENCE_SECONDS), (signal.SIGKILL, _PATIENCE_SECONDS / 2)):
-        left = [unit for unit in busy if is_held(folder.unit_lock(unit))]
+        left = [unit for unit in busy if unit_is_worked_on(folder, unit, ask=True)]
         for unit in left:
             if (pid := job_process(folder.running(unit))) is not None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         _wait(left, folder=folder, patience=patience)
-    stubborn = [unit for unit in busy if is_held(folder.unit_lock(unit))]
+    stubborn = [unit for unit in busy if unit_is_worked_on(folder, unit, ask=True)]
     if stubborn:
         raise EnvironmentUnfit(
             f"a job of an earlier run still works on unit {stubborn[0].id}, perhaps on another machine",
@@ -81,7 +95,7 @@ def stop_jobs(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:
 
 def _wait(units: list[Unit], *, folder: RunFolder, patience: float) -> None:
     end = time.monotonic() + patience
-    while time.monotonic() < end and any(is_held(folder.unit_lock(unit)) for unit in units):
+    while time.monotonic() < end and any(unit_is_worked_on(folder, unit) for unit in units):
         time.sleep(0.05)
 
 

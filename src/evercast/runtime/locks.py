@@ -17,12 +17,18 @@ from typing import Final
 from evercast.artifacts.files import disk_errors
 from evercast.errors import EnvironmentUnfit
 from evercast.runtime.folders import RunFolder
+from evercast.runtime.slurm_jobs import own_job
 
-__all__ = ["Holder", "acquire", "acquire_run_lock", "is_held", "locked", "read_holder"]
+__all__ = [
+    "Holder", "acquire", "acquire_run_lock", "is_held", "locked", "note_execution", "read_executions", "read_holder",
+]  # fmt: skip
 
 _PATIENCE_SECONDS: Final = 1.0
 """How long `acquire` tries: `is_held` holds a lock too, for microseconds, and must not make a run fail."""
 _PAUSE_SECONDS: Final = 0.01
+_LIMIT: Final = 1_000_000
+_NO_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+"""What file systems without such locks say (Lustre, NFS): there the lease alone decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,8 @@ def _flock(handle: int, kind: int) -> bool:
     except OSError as err:
         if err.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-        raise
+        if err.errno not in _NO_LOCKS:
+            raise
     return True
 
 
@@ -102,27 +109,65 @@ def is_held(path: Path) -> bool:
 
 def _sign(handle: int) -> None:
     """Write into the lock who holds it; without space on the disk the lock is as good without."""
+    _write(handle, _self() | {"executions": _executions(os.pread(handle, _LIMIT, 0))})
+
+
+def _self() -> dict[str, object]:
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started})
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, text.encode(), 0)
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
 
 
-def acquire(path: Path, *, code: str, what: str) -> int:
+def _write(handle: int, body: dict[str, object]) -> None:
+    text = json.dumps(body).encode()
+    os.ftruncate(handle, len(text))
+    os.pwrite(handle, text, 0)
+
+
+def _executions(content: bytes) -> list[dict[str, object]]:
+    with suppress(ValueError, KeyError, TypeError):
+        return [dict(item) for item in json.loads(content)["executions"]]
+    return []
+
+
+def note_execution(path: Path) -> None:
+    """Note in the lock of a unit, which this process holds, that it works on the unit from now on.
+
+    Raises:
+        EnvironmentUnfit: the disk refuses.
+    """
+    with disk_errors(path):
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            begun = _self() | {"slurm_job": own_job()}
+            _write(handle, _self() | {"executions": [*_executions(os.pread(handle, _LIMIT, 0)), begun]})
+        finally:
+            os.close(handle)
+
+
+def read_executions(path: Path) -> list[dict[str, object]]:
+    """Return every time that work on a unit was begun, from its lock: started, host, pid, slurm_job."""
+    try:
+        return _executions(path.read_bytes())
+    except OSError:
+        return []
+
+
+def acquire(path: Path, *, code: str, what: str, patience: float | None = None) -> int:
     """Take the lock at `path` and return its handle; it is held until every process that has the handle closed it.
 
-    Tries for a second, because somebody who looks whether the lock is held is in the way for a moment.
+    Tries for a second at least, because somebody who looks whether the lock is held is in the way for a moment.
 
     Args:
         path: created where it is missing; it stays afterwards.
         code: code of the error when somebody else holds it.
         what: what is locked, for the message.
+        patience: how long to try, s; None means a second.
 
     Raises:
         EnvironmentUnfit: somebody else holds it, or the disk refuses.
     """
     with disk_errors(path):
-        handle = _try_patiently(path)
+        handle = _try_patiently(path, patience=_PATIENCE_SECONDS if patience is None else patience)
     if handle is None:
         raise _refusal(path, code=code, what=what)
     with disk_errors(path):
@@ -152,21 +197,21 @@ def _living(path: Path) -> list[int]:
     return sorted(found)
 
 
-def _try_patiently(path: Path) -> int | None:
-    end = time.monotonic() + _PATIENCE_SECONDS
+def _try_patiently(path: Path, *, patience: float) -> int | None:
+    end = time.monotonic() + patience
     while (handle := _try(path)) is None and time.monotonic() < end:
         time.sleep(_PAUSE_SECONDS)
     return handle
 
 
 @contextmanager
-def locked(path: Path, *, code: str, what: str) -> Iterator[int]:
+def locked(path: Path, *, code: str, what: str, patience: float | None = None) -> Iterator[int]:
     """Hold the lock at `path` in the block; gives its handle. Arguments and errors are those of `acquire`.
 
     Raises:
         EnvironmentUnfit: somebody else holds it, or the disk refuses.
     """
-    handle = acquire(path, code=code, what=what)
+    handle = acquire(path, code=code, what=what, patience=patience)
     try:
         yield handle
     finally:

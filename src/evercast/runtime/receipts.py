@@ -95,7 +95,7 @@ def digest_files(folder: Path) -> dict[str, FileDigest]:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     with disk_errors(folder):
-        for path in files:
+        for path in (*files, *(path for path in folder.rglob("*") if path.is_dir()), folder):
             flush_to_disk(path)
     return {
         path.relative_to(folder).as_posix(): FileDigest(sha256=sha256_file(path), size=path.stat().st_size)

@@ -19,10 +19,13 @@ from evercast.plan import Unit
 from evercast.runtime.batches import settle_batches
 from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
-from evercast.runtime.leftovers import begin_run, stop_jobs
-from evercast.runtime.locks import acquire_run_lock
+from evercast.runtime.holding import HeldRun, holding_run
+from evercast.runtime.job_ends import explain_ends, record_ends
+from evercast.runtime.leases import Lease
+from evercast.runtime.leftovers import begin_run, cancel_slurm_jobs, stop_jobs
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_jobs
 from evercast.runtime.receipts import is_finished
+from evercast.runtime.settings import read_settings
 from evercast.runtime.status import UnitStatus, run_status
 from evercast.runtime.workflow_files import profile_folder, snakefile
 
@@ -107,20 +110,17 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
         RunFailed: ``run.interrupted``, ``run.workflow-failed``, or ``run.incomplete`` where only a part was run.
     """
     folder, clock = frozen.folder, time.monotonic()
-    lock = acquire_run_lock(folder)
-    try:
+    with holding_run(folder) as held:
         begin_run(frozen.plan, folder=folder)
         settle_batches(read_jobs(frozen.file), folder=folder)
         before = _receipts(frozen)
-        code = _run_snakemake(frozen, command, lock=lock, observe=observe)
+        code = _run_snakemake(frozen, command, held=held, observe=observe)
         if code != 0:
             raise first_error(frozen, code=code)
         require_all(frozen)
         after = _receipts(frozen)
         ran = tuple(unit for unit in frozen.plan.units if before.get(unit.id) != after[unit.id])
         return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
-    finally:
-        os.close(lock)
 
 
 def _receipts(frozen: FrozenPlan) -> dict[str, bytes]:
@@ -133,7 +133,7 @@ def _receipts(frozen: FrozenPlan) -> dict[str, bytes]:
     }
 
 
-def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, lock: int, observe: Observer) -> int:
+def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: Observer) -> int:
     """Run Snakemake with its output in its log; it inherits the lock, which thus outlives this process if it must."""
     log = frozen.folder.snakemake_log
     with disk_errors(log):
@@ -141,10 +141,10 @@ def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, lock: int, obs
         stream = log.open("wb")
     with stream, _watching(frozen, observe) as look:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=(lock,),
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, pass_fds=(held.handle,),
             env=_environment(frozen),
         )  # fmt: skip
-        with _stopped_on_signal(frozen, process):
+        with _stopped_on_signal(frozen, process, lease=held.lease):
             while process.poll() is None:
                 look()
                 time.sleep(_POLL_SECONDS)
@@ -177,8 +177,10 @@ def _watching(frozen: FrozenPlan, observe: Observer) -> Iterator[Callable[[], No
 
 
 @contextmanager
-def _stopped_on_signal(frozen: FrozenPlan, process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Stop the jobs, then Snakemake, when this process is told to stop; checkpoints stay."""
+def _stopped_on_signal(
+    frozen: FrozenPlan, process: subprocess.Popen[bytes], *, lease: Lease
+) -> Iterator[None]:  # fmt: skip
+    """Stop the jobs, here and in SLURM, and Snakemake, when this process is told to stop; checkpoints stay."""
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise RunFailed(
@@ -191,18 +193,32 @@ def _stopped_on_signal(frozen: FrozenPlan, process: subprocess.Popen[bytes]) -> 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
-    except RunFailed:
+    except RunFailed as err:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
-        with suppress(EvercastError):
-            stop_jobs(frozen.plan, folder=frozen.folder)
+        if lease.is_ours():
+            _stop_all(frozen, process, err)
         _end(process)
+        lease.check(f"the run folder {frozen.folder.root}")
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _stop_all(frozen: FrozenPlan, process: subprocess.Popen[bytes], err: RunFailed) -> None:
+    """Stop the jobs of an interrupted run: those in SLURM when Snakemake submits no more, local ones before."""
+    try:
+        if read_settings(frozen.folder).slurm_runs:
+            _end(process)
+            cancel_slurm_jobs(frozen.folder)
+        stop_jobs(frozen.plan, folder=frozen.folder)
+        _end(process)
+        cancel_slurm_jobs(frozen.folder)
+    except EvercastError as left:
+        err.hint = f"{err.hint}, which also stops what could not be stopped now: {left.message}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -220,12 +236,16 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
         frozen: the plan that was run.
         code: exit code of Snakemake, for the case that no unit says why.
     """
-    failed = [status for status in run_status(frozen.plan, folder=frozen.folder) if status.error is not None]
-    failed.sort(key=lambda status: _ended(status.unit, folder=frozen.folder))
-    for status in failed[:1]:
-        if (err := status.error) is not None:
-            err.where = f"{status.unit.stage}/{status.unit.id}" + (f" ({err.where})" if err.where else "")
-            log = f"log: {status.log}" if status.log else None
+    status = explain_ends(
+        run_status(frozen.plan, folder=frozen.folder), folder=frozen.folder, jobs=read_jobs(frozen.file)
+    )  # fmt: skip
+    failed = [item for item in status if item.error is not None]
+    failed.sort(key=lambda item: _ended(item.unit, folder=frozen.folder))
+    record_ends(failed, folder=frozen.folder)
+    for item in failed[:1]:
+        if (err := item.error) is not None:
+            err.where = f"{item.unit.stage}/{item.unit.id}" + (f" ({err.where})" if err.where else "")
+            log = f"log: {item.log}" if item.log else None
             err.hint = "; ".join(filter(None, (err.hint, log, _failed_later(failed[1:]))))
             return err
     words = frozen.folder.snakemake_log.read_text(errors="replace")[-_LAST_WORDS:].strip()

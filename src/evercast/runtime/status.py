@@ -12,7 +12,7 @@ from evercast.artifacts.files import read_json
 from evercast.errors import EvercastError, IntegrityError, RunFailed, error_from_json
 from evercast.plan import Plan, Unit
 from evercast.runtime.folders import RunFolder
-from evercast.runtime.locks import is_held
+from evercast.runtime.holding import unit_is_worked_on
 from evercast.runtime.receipts import is_finished
 
 __all__ = ["State", "UnitStatus", "count_states", "read_error", "run_status", "unit_status"]
@@ -48,7 +48,7 @@ def unit_status(unit: Unit, *, folder: RunFolder) -> UnitStatus:
     log = folder.log(unit) if folder.log(unit).exists() else None
     if is_finished(unit, receipt_file=folder.receipt(unit)):
         return UnitStatus(unit=unit, state="done", log=log)
-    if is_held(folder.unit_lock(unit)):
+    if unit_is_worked_on(folder, unit):
         return UnitStatus(unit=unit, state="running", log=log)
     error = read_error(unit, folder=folder)
     if error is None and folder.running(unit).exists():

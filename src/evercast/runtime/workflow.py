@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evercast.errors import UsageError
+from evercast.errors import EnvironmentUnfit, UsageError
 from evercast.plan.jobs import Job
 from evercast.runtime.batches import receipt_of, settle_batches
 from evercast.runtime.folders import RunFolder, default_results
+from evercast.runtime.holding import hold_run_until_exit
 from evercast.runtime.leftovers import begin_run
-from evercast.runtime.locks import acquire_run_lock
 from evercast.runtime.plans import freeze_plan, plan_document, read_jobs, read_plan
+from evercast.runtime.settings import change_settings, read_settings
 
-__all__ = ["PlannedJobs", "grown", "jobs_of_config", "receipts_needed", "start_run", "use_own_programs"]
+__all__ = ["PlannedJobs", "grown", "jobs_of_config", "receipts_needed", "slurm_run", "start_run", "use_own_programs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +98,42 @@ def use_own_programs() -> None:
         os.environ["PATH"] = os.pathsep.join((here, path))
 
 
-def start_run(planned: PlannedJobs, config: Mapping[str, object]) -> None:
-    """Lock the run folder until this process ends and begin the run; ``evercast run`` has done both already.
+def start_run(planned: PlannedJobs, config: Mapping[str, object], workflow: object = None) -> None:
+    """Hold the run folder until this process ends, begin the run, and note its name in SLURM before a job is submitted.
+
+    ``evercast run`` holds the folder and has begun the run already.
+
+    Args:
+        planned: the jobs.
+        config: of Snakemake.
+        workflow: Snakemake's own object.
 
     Raises:
-        EnvironmentUnfit: ``run.locked``, or ``run.unit-locked`` where a job of a killed run cannot be stopped.
+        EnvironmentUnfit: ``run.locked``, or ``run.unit-locked`` where a job of a killed run cannot be stopped, or
+            ``slurm.no-name`` where the jobs to come could not be found again.
     """
-    if config.get("lock") != "held":
-        acquire_run_lock(planned.folder)
+    held = config.get("lock") == "held"
+    hold_run_until_exit(planned.folder, held=held)
+    if not held:
         begin_run(read_plan(planned.file).plan, folder=planned.folder)
+    if (name := slurm_run(workflow)) is not None:
+        change_settings(planned.folder, slurm_runs=(*read_settings(planned.folder).slurm_runs, name))
+
+
+def slurm_run(workflow: object) -> str | None:
+    """Return the name that all SLURM jobs of a Snakemake process have; None where it does not submit to SLURM.
+
+    Raises:
+        EnvironmentUnfit: ``slurm.no-name``: a later run could not cancel them.
+    """
+    executor = getattr(getattr(workflow, "scheduler", None), "_executor", None)
+    if type(executor).__module__.split(".")[0] != "snakemake_executor_plugin_slurm":
+        return None
+    name = getattr(executor, "run_uuid", None)
+    if not isinstance(name, str):
+        raise EnvironmentUnfit(
+            "this version of snakemake-executor-plugin-slurm does not tell the name of its jobs",
+            code="slurm.no-name",
+            hint="install the version of the requirements",
+        )
+    return name

@@ -1,0 +1,199 @@
+"""What SLURM says of jobs, and how they are cancelled; everything is silent where there is no SLURM."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from evercast.errors import EnvironmentUnfit
+
+__all__ = ["SlurmJob", "cancel_runs", "has_slurm", "job_is_over", "jobs_of_runs", "own_cluster", "own_job", "states_of"]
+
+_ACTIVE: Final = frozenset({
+    "PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED",
+    "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD",
+})  # fmt: skip
+_CALL_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmJob:
+    """A job as SLURM tells of it.
+
+    Args:
+        id: ``123``, or ``123_4`` for a task of an array.
+        state: ``RUNNING``, ``TIMEOUT``, ...; one word.
+        comment: what Snakemake wrote: the rule and the wildcards; empty where it is not kept.
+    """
+
+    id: str
+    state: str
+    comment: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits, runs, or its processes are being ended."""
+        return self.state in _ACTIVE
+
+
+def has_slurm() -> bool:
+    """Return whether the programs of SLURM are here."""
+    return shutil.which("squeue") is not None and shutil.which("scancel") is not None
+
+
+def own_job() -> str | None:
+    """Return the SLURM job that this process belongs to; None outside."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def jobs_of_runs(names: Iterable[str]) -> tuple[SlurmJob, ...]:
+    """Return the jobs with these names, those of the accounting too where there is one; () without SLURM.
+
+    Args:
+        names: of Snakemake's SLURM runs; all jobs of a run have its name.
+
+    Raises:
+        EnvironmentUnfit: ``slurm.unreachable``.
+    """
+    wanted = ",".join(names)
+    if not wanted or not has_slurm():
+        return ()
+    found = {job.id: job for job in _accounted("--name", wanted)}
+    return tuple((found | {job.id: job for job in _queued("--name", wanted)}).values())
+
+
+def states_of(ids: Iterable[str]) -> dict[str, str]:
+    """Return id -> state of the jobs that SLURM knows; {} without SLURM, or where it does not answer."""
+    wanted = ",".join(ids)
+    if not wanted or not has_slurm():
+        return {}
+    try:
+        queued = _queued("--jobs", wanted)
+    except EnvironmentUnfit:
+        queued = []
+    return {job.id: job.state for job in [*_accounted("--jobs", wanted), *queued]}
+
+
+def own_cluster() -> str | None:
+    """Return the name of the cluster whose job this process is; None outside."""
+    return os.environ.get("SLURM_CLUSTER_NAME")
+
+
+def job_is_over(job: str, *, cluster: str | None) -> bool:
+    """Return whether SLURM answers, and says that no process of this job is at work any more.
+
+    Args:
+        job: its id.
+        cluster: the cluster it belongs to; of one of another cluster nobody here can tell.
+    """
+    if not has_slurm() or cluster is None or cluster not in (own_cluster(), _cluster()):
+        return False
+    answer = _ask(["squeue", "--noheader", "--states=all", "--jobs", job, "--format=%T"])
+    if answer.returncode != 0:
+        return "Invalid job id" in answer.stderr
+    return not any(SlurmJob(id=job, state=state).is_active for state in answer.stdout.split())
+
+
+def _cluster() -> str | None:
+    """Return the name of the cluster that this machine talks to."""
+    for line in _ask(["scontrol", "show", "config"]).stdout.splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "ClusterName":
+            return value.strip()
+    return None
+
+
+def cancel_runs(names: Sequence[str], *, patience: float = 120.0) -> int:
+    """Cancel all jobs with these names and wait until they are gone; return how many there were.
+
+    Args:
+        names: of Snakemake's SLURM runs.
+        patience: how long to wait, s.
+
+    Raises:
+        EnvironmentUnfit: ``slurm.missing``: this machine cannot reach the jobs; ``slurm.unreachable``: the controller
+            does not answer; ``slurm.jobs-stay``: they do not end.
+    """
+    if not names:
+        return 0
+    if not has_slurm():
+        raise EnvironmentUnfit(
+            "the last run in this folder had jobs in SLURM, whose programs are not on this machine",
+            code="slurm.missing",
+            hint="run where squeue and scancel are, or remove slurm_runs from work/current.json if no job is left",
+        )
+    active = [job for job in _queued("--name", ",".join(names)) if job.is_active]
+    first = len(active)
+    end = time.monotonic() + patience
+    while active:
+        if any(job.state != "COMPLETING" for job in active):
+            for name in names:
+                _answered(_ask(["scancel", "--name", name]))
+        if time.monotonic() > end:
+            raise EnvironmentUnfit(
+                f"{len(active)} SLURM jobs of an earlier run do not end: {', '.join(job.id for job in active[:5])}",
+                code="slurm.jobs-stay",
+                hint="look at them with squeue; run again when they are gone",
+            )
+        time.sleep(_POLL_SECONDS)
+        active = [job for job in _queued("--name", ",".join(names)) if job.is_active]
+    return first
+
+
+def _queued(*which: str) -> list[SlurmJob]:
+    """Return the jobs that the controller still knows.
+
+    Raises:
+        EnvironmentUnfit: ``slurm.unreachable``.
+    """
+    answer = _ask(["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%k", *which])
+    if "Invalid job id" in answer.stderr:
+        return []
+    return _jobs(_answered(answer))
+
+
+def _accounted(*which: str) -> list[SlurmJob]:
+    """Return the jobs that the accounting knows; none where there is no accounting."""
+    if shutil.which("sacct") is None:
+        return []
+    words = ["--starttime=now-30days", "--endtime=now"] if which[0] == "--name" else []
+    answer = _ask(
+        ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID,State,Comment", *which, *words]
+    )
+    return _jobs(answer.stdout) if answer.returncode == 0 else []
+
+
+def _jobs(text: str) -> list[SlurmJob]:
+    rows = [line.split("|", 2) for line in text.splitlines() if line.count("|") >= 2]
+    return [
+        SlurmJob(id=number, state=state.split()[0].rstrip("+"), comment="" if comment == "(null)" else comment)
+        for number, state, comment in rows
+        if state.strip()
+    ]
+
+
+def _answered(answer: subprocess.CompletedProcess[str]) -> str:
+    if answer.returncode != 0:
+        raise EnvironmentUnfit(
+            f"SLURM does not answer: {answer.stderr.strip()[-300:] or 'no reason given'}",
+            code="slurm.unreachable",
+            hint="wait until the controller is back (scontrol ping), then run again",
+        )
+    return answer.stdout
+
+
+def _ask(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of SLURM; a time-out counts as no answer."""
+    try:
+        return subprocess.run(  # noqa: S603 - programs of SLURM
+            command, capture_output=True, text=True, check=False, timeout=_CALL_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except (subprocess.TimeoutExpired, OSError) as err:
+        return subprocess.CompletedProcess(command, returncode=124, stdout="", stderr=str(err))
