@@ -4,8 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() {
-  uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+  uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
     --custom-compile-command ./requirements/lock.sh "$@"
 }
-compile pyproject.toml requirements/build.in --extra generate --extra slurm --group dev --output-file requirements/dev.txt "${@}"
-compile pyproject.toml requirements/build.in --extra generate --extra slurm --constraint requirements/dev.txt --output-file requirements/run.txt
+compile --universal --fork-strategy fewest pyproject.toml requirements/build.in --extra generate --extra slurm --group dev --output-file requirements/dev.txt "${@}"
+compile --universal --fork-strategy fewest pyproject.toml requirements/build.in --extra generate --extra slurm --constraint requirements/dev.txt --output-file requirements/run.txt
+# What the GPU image holds: its own Python and processor only, because not all CUDA packages exist for the others.
+compile --python-platform x86_64-manylinux_2_36 pyproject.toml requirements/build.in --extra generate --extra slurm --extra gpu \
+  --constraint requirements/dev.txt --output-file requirements/gpu.txt

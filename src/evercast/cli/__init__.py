@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "toys": "Throw and fit pseudo-experiments.",
     "impacts": "Impacts of nuisance parameters, pulls, constraints, and their ranking plot.",
     "gof": "Goodness of fit.",
+    "image": "Build, verify and list container images.",
     "stage": "Run one unit of a plan (called by the workflow).",
 }
 

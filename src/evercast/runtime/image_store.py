@@ -13,7 +13,7 @@ from pathlib import Path
 from evercast.artifacts.files import atomic_write_json, disk_errors, flush_to_disk, read_json, sha256_file
 from evercast.errors import EvercastError
 
-__all__ = ["ImageStore", "default_store", "known_sha256"]
+__all__ = ["ImageStore", "cache_folder", "default_store", "known_sha256"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def known_sha256(file: Path, *, records: Path | None = None) -> str:
     Raises:
         IntegrityError: ``artifact.missing``.
     """
-    folder = records if records is not None else _cache() / "images"
+    folder = records if records is not None else cache_folder() / "images"
     try:
         before = file.stat()
     except OSError:
@@ -103,6 +103,7 @@ def known_sha256(file: Path, *, records: Path | None = None) -> str:
     return sha256
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return where this user keeps what can be made again: ``$XDG_CACHE_HOME/evercast``."""
     named = os.environ.get("XDG_CACHE_HOME")
     return (Path(named) if named else Path(os.environ.get("HOME") or "/nonexistent") / ".cache") / "evercast"

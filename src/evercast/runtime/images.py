@@ -25,6 +25,7 @@ __all__ = [
     "ImageList",
     "ImageRecord",
     "LockedImage",
+    "check_architecture",
     "find_record",
     "is_image_name",
     "name_files",
@@ -202,7 +203,7 @@ def _without_none(body: dict[str, object]) -> dict[str, object]:
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in body.items()
-        if value is not None
+        if value not in (None, {})
     }
 
 
@@ -224,11 +225,16 @@ def _checked(file: Path, sha256: str, text: str) -> Path:
             where=str(file),
             hint="copy it again from where it was built, or build it again",
         )
-    _check_architecture(sif)
+    check_architecture(sif)
     return file
 
 
-def _check_architecture(sif: Sif) -> None:
+def check_architecture(sif: Sif) -> None:
+    """Refuse an image for other processors than those of this machine.
+
+    Raises:
+        EnvironmentUnfit: ``image.architecture``.
+    """
     machine = machine_architecture()
     if sif.architecture != machine:
         raise EnvironmentUnfit(

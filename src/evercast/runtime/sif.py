@@ -6,7 +6,7 @@ import json
 import platform
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class SifObject:
     offset: int
     size: int
     name: str
-    extra: bytes
+    extra: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
