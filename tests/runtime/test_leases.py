@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -92,10 +93,8 @@ def test_of_many_who_try_at_once_one_gets_it(folder: Path) -> None:
     got: list[Lease] = []
 
     def compete() -> None:
-        try:
+        with suppress(EnvironmentUnfit):
             got.append(take(folder))
-        except EnvironmentUnfit:
-            pass
 
     threads = [threading.Thread(target=compete) for _ in range(12)]
     for thread in threads:
