@@ -222,7 +222,7 @@ def test_studies_are_cut_in_jobs_in_the_order_of_values_and_numbers(plan: Plan) 
     ]
     study = inputs(plan, "study", "interval-neural")
     assert study["toys_4"] == "toys/interval-neural-4"
-    assert (study["likelihood"], study["fit"]) == ("serialization/likelihood", "fit/neural")
+    assert study["likelihood"] == "serialization/likelihood"
     fits = [one.recipe for one in plan.of_stage("toys") if one.name.startswith("gof")]
     assert [(job.likelihood, job.value) for job in fits if isinstance(job, ToysRecipe)] == [
         ("neural", None), ("binned", None),
@@ -237,7 +237,7 @@ def test_training_statistics_are_found_of_likelihoods_with_networks(plan: Plan) 
     given = inputs(plan, "training_statistics", "neural")
     assert given["replicas.ratios"] == "evaluation/ratios-replicas"
     assert "replicas.polynomials" not in given
-    assert {"likelihood", "fit", "evaluation_ratios", "block.ratios.B.0", "sample_observed"} <= set(given)
+    assert {"likelihood", "evaluation_ratios", "block.ratios.B.0", "sample_observed"} <= set(given)
 
 
 def test_diagnostics_and_report_see_every_unit(plan: Plan) -> None:
@@ -298,7 +298,9 @@ def test_a_new_systematic_leaves_networks_and_evaluations_alone() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("inference.contours", [["mu", "lumi"]], {"fit", *AFTER_FIT}),
+        ("inference.contours", [["mu", "lumi"]], {"fit", *LAST}),
+        ("inference.scan_points", 11, {"fit", *LAST}),
+        ("inference.limit", 0.9, {"fit", "study", *LAST}),
         ("inference.toys.gof.toys", 20, {"toys", "study", *LAST}),
         ("inference.toys.coverage.values", [1, 2], {"study", *LAST}),
         ("inference.toys.limit.seed", 9, {"toys", "study", *LAST}),

@@ -144,20 +144,24 @@ def _without_toys(builder: Builder) -> Inference:
     return replace(builder.analysis.inference, toys={})
 
 
+def _seen(builder: Builder, *, limit: float | None = None) -> Inference:
+    """Return what pseudo-experiments and refits read of the inference: another scan or limit leaves them alone."""
+    return Inference(scan_range=(0.0, 0.0), limit=limit, unblind=builder.analysis.inference.unblind)
+
+
 def add_toys(builder: Builder, name: str) -> None:
     """Add the pseudo-experiments of the study `name`, job by job, and the unit that puts them together."""
     analysis = builder.analysis
     study = analysis.inference.toys[name]
     for likelihood in study.likelihoods or analysis.likelihoods:
-        inputs = {
-            "likelihood": builder.one("serialization", _LIKELIHOOD), "fit": builder.one("fit", likelihood),
-        }  # fmt: skip
+        inputs = {"likelihood": builder.one("serialization", _LIKELIHOOD)}
         made: list[str] = []
         for recipe in _toys_recipes(builder, name, study, likelihood):
             resources = toys_resources(analysis, likelihood=likelihood, purpose=study.purpose, toys=recipe.count)
             label = f"{name}-{likelihood}-{len(made)}"
             made.append(builder.add("toys", label, recipe, inputs=inputs, resources=resources))
-        together = StudyRecipe(likelihood=likelihood, study=name, spec=study, inference=_without_toys(builder))
+        limit = analysis.inference.limit if study.purpose == "limit" else None
+        together = StudyRecipe(likelihood=likelihood, study=name, spec=study, inference=_seen(builder, limit=limit))
         builder.add(
             "study", f"{name}-{likelihood}", together, resources=light_resources(seconds=5),
             inputs={**inputs, **{f"toys_{index}": unit for index, unit in enumerate(made)}},
@@ -171,7 +175,7 @@ def _toys_recipes(builder: Builder, name: str, study: ToyStudy, likelihood: str)
     there already.
     """
     values = (None,) if study.purpose == "goodness_of_fit" else study.values
-    inference = replace(_without_toys(builder), contours=())
+    inference = _seen(builder)
     recipes = []
     for value in values:
         for first in range(0, study.toys, study.toys_per_job):
@@ -192,7 +196,7 @@ def add_training_statistics(builder: Builder, likelihood: str) -> None:
     names = dict.fromkeys(one.ensemble for one in spec.channels.values() if isinstance(one, UnbinnedChannel))
     if not names:
         return
-    inputs = {"likelihood": builder.one("serialization", _LIKELIHOOD), "fit": builder.one("fit", likelihood)}
+    inputs = {"likelihood": builder.one("serialization", _LIKELIHOOD)}
     samples = {data_sample(analysis)}
     for name in names:
         ensemble = analysis.ensembles[name]
@@ -206,7 +210,7 @@ def add_training_statistics(builder: Builder, likelihood: str) -> None:
         ensembles={
             name: replace(analysis.ensembles[name], members_per_block=None, morphing=Morphing()) for name in names
         },
-        data_sample=data_sample(analysis), inference=replace(_without_toys(builder), contours=()),
+        data_sample=data_sample(analysis), inference=_seen(builder),
     )  # fmt: skip
     replicas = sum(one.bootstrap.replicas for one in recipe.ensembles.values() if one.bootstrap is not None)
     resources = light_resources(seconds=20 + replicas, memory_mb=2000)
