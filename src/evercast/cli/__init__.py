@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "validate": "Check a document and report every problem in it.",
     "plan": "Show what a run would do: stages, networks, jobs, memory, disk, time.",
     "run": "Run an analysis, or resume it.",
+    "profile": "Write the profile of a computing site by asking its SLURM.",
     "status": "Show per stage what is done, running, failed and waiting.",
     "schema": "Print the JSON Schema of a kind of document.",
     "fit": "Fit a likelihood: best values and uncertainties.",
