@@ -49,6 +49,11 @@ class RunFolder:
         """What Snakemake itself said in the last run."""
         return self.work / "logs" / "snakemake.log"
 
+    @property
+    def run_error(self) -> Path:
+        """Why the last run could not begin."""
+        return self.work / "errors" / "run.json"
+
     def plan(self, digest: str) -> Path:
         """Return the folder of a frozen plan."""
         return self.work / "plans" / digest[:16]
@@ -76,6 +81,11 @@ class RunFolder:
     def unit_lock(self, unit: Unit) -> Path:
         """Return the lock of a unit."""
         return self.work / "locks" / f"{unit.id}.lock"
+
+    @property
+    def damaged(self) -> Path:
+        """Units that were put aside because they were not what their receipts said; nothing reads them."""
+        return self.work / "damaged"
 
     @property
     def run_lease(self) -> Path:

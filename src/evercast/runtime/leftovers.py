@@ -16,7 +16,7 @@ from evercast.errors import EnvironmentUnfit, IntegrityError
 from evercast.plan import Plan, Unit
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.holding import unit_is_worked_on
-from evercast.runtime.provenance import now_utc
+from evercast.runtime.provenance import now_utc, versions
 from evercast.runtime.receipts import is_finished
 from evercast.runtime.settings import RunSettings, read_settings, write_settings
 from evercast.runtime.slurm_jobs import cancel_runs
@@ -37,7 +37,9 @@ def begin_run(plan: Plan, *, folder: RunFolder) -> None:
     """
     cancel_slurm_jobs(folder)
     clear_leftovers(plan, folder=folder)
-    write_settings(RunSettings(plan=plan.digest, pseudo=plan.pseudo, started=now_utc()), folder=folder)
+    folder.run_error.unlink(missing_ok=True)
+    settings = RunSettings(plan=plan.digest, pseudo=plan.pseudo, started=now_utc(), versions=versions())
+    write_settings(settings, folder=folder)
 
 
 def cancel_slurm_jobs(folder: RunFolder) -> int:

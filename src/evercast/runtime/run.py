@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from evercast.artifacts.files import disk_errors
-from evercast.errors import EvercastError, RunFailed
+from evercast.artifacts.files import disk_errors, read_json
+from evercast.errors import EvercastError, RunFailed, error_from_json
 from evercast.plan import Unit
 from evercast.runtime.batches import settle_batches
 from evercast.runtime.export import require_all
@@ -25,6 +25,7 @@ from evercast.runtime.leases import Lease
 from evercast.runtime.leftovers import begin_run, cancel_slurm_jobs, stop_jobs
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_jobs
 from evercast.runtime.receipts import is_finished
+from evercast.runtime.repair import set_aside_damaged, set_aside_outdated
 from evercast.runtime.settings import read_settings
 from evercast.runtime.status import UnitStatus, run_status
 from evercast.runtime.workflow_files import profile_folder, snakefile
@@ -96,13 +97,16 @@ def snakemake_command(
     return [*line, *extra, "--config", f"analysis={document}", f"plan={frozen.file}", "lock=held"]
 
 
-def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -> Outcome:
+def run_plan(
+    frozen: FrozenPlan, command: Sequence[str], *, observe: Observer, repair: bool = False
+) -> Outcome:  # fmt: skip
     """Run the command of Snakemake on a plan until everything is finished.
 
     Args:
         frozen: the plan.
         command: from `snakemake_command`.
         observe: called for each unit that this run finishes.
+        repair: whether to verify all that is finished and make anew what is not as it must be.
 
     Raises:
         EnvironmentUnfit: ``run.locked``: another run works in this folder.
@@ -111,16 +115,25 @@ def run_plan(frozen: FrozenPlan, command: Sequence[str], *, observe: Observer) -
     """
     folder, clock = frozen.folder, time.monotonic()
     with holding_run(folder) as held:
+        last = read_settings(folder)
         begin_run(frozen.plan, folder=folder)
-        settle_batches(read_jobs(frozen.file), folder=folder)
         before = _receipts(frozen)
-        code = _run_snakemake(frozen, command, held=held, observe=observe)
-        if code != 0:
-            raise first_error(frozen, code=code)
-        require_all(frozen)
+        damaged = set_aside_damaged(frozen, last=last) if repair else None
+        _run_all(frozen, command, held=held, observe=observe)
+        if damaged is not None and set_aside_outdated(frozen, damaged):
+            _run_all(frozen, command, held=held, observe=observe)
         after = _receipts(frozen)
         ran = tuple(unit for unit in frozen.plan.units if before.get(unit.id) != after[unit.id])
         return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
+
+
+def _run_all(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: Observer) -> None:
+    """Let Snakemake run all that is not finished."""
+    settle_batches(read_jobs(frozen.file), folder=frozen.folder)
+    code = _run_snakemake(frozen, command, held=held, observe=observe)
+    if code != 0:
+        raise first_error(frozen, code=code)
+    require_all(frozen)
 
 
 def _receipts(frozen: FrozenPlan) -> dict[str, bytes]:
@@ -236,6 +249,8 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
         frozen: the plan that was run.
         code: exit code of Snakemake, for the case that no unit says why.
     """
+    if (err := _begun_wrongly(frozen.folder)) is not None:
+        return err
     status = explain_ends(
         run_status(frozen.plan, folder=frozen.folder), folder=frozen.folder, jobs=read_jobs(frozen.file)
     )  # fmt: skip
@@ -254,6 +269,14 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
         code="run.workflow-failed",
         where=str(frozen.folder.snakemake_log),
     )
+
+
+def _begun_wrongly(folder: RunFolder) -> EvercastError | None:
+    """Return why the run could not begin; None where it could."""
+    if not folder.run_error.exists():
+        return None
+    body = read_json(folder.run_error)
+    return error_from_json(body) if isinstance(body, Mapping) else None
 
 
 def _ended(unit: Unit, *, folder: RunFolder) -> int:

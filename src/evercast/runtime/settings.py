@@ -46,6 +46,7 @@ class RunSettings:
         site: what the profile's ``site.yaml`` said.
         slurm_runs: names of the SLURM jobs of this run, for a later run to cancel what is left of them.
         profile: folder of the profile; None where there was none.
+        versions: package -> version of what computes where no container does.
     """
 
     plan: str = ""
@@ -57,6 +58,7 @@ class RunSettings:
     site: Site = field(default_factory=Site)
     slurm_runs: tuple[str, ...] = ()
     profile: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_settings(folder: RunFolder) -> RunSettings:

@@ -39,11 +39,12 @@ __all__ = ["command"]
     show_default=True,
     help="When to draw the observed events from simulation instead of using the public ones.",
 )
+@click.option("--repair", is_flag=True, help="Verify what is finished first, and make anew what is damaged.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and let Snakemake check it.")
 @click.option("--json", "as_json", is_flag=True, help="The outcome as JSON on stdout.")
-def command(
+def command(  # noqa: PLR0913 - one argument an option
     *, document: Path, snakemake_arguments: tuple[str, ...], profile: str, cores: int | None, results: Path | None,
-    pseudo_data: str, dry_run: bool, as_json: bool,
+    pseudo_data: str, repair: bool, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run the analysis in DOCUMENT; what is finished and unchanged is not run again. Words after -- go to Snakemake."""
     pseudo, reason = decide_pseudo_data(document, mode=pseudo_data)
@@ -55,7 +56,7 @@ def command(
     say = _silent if as_json else _on_stderr
     say(f"{frozen.plan.name}: {len(frozen.plan.units)} units in {frozen.folder.root}; {reason}")
     bring_sources(frozen)
-    outcome = run_plan(frozen, call, observe=_progress(frozen, say=say))
+    outcome = run_plan(frozen, call, observe=_progress(frozen, say=say), repair=repair)
     if as_json:
         click.echo(json.dumps(_body(outcome), indent=1))
     else:
