@@ -206,6 +206,9 @@ def commands_page() -> str:
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context, max_content_width=96, terminal_width=96)
         parts += [f"## {name}", f"```text\n{command.get_help(inner).rstrip()}\n```"]
+        for sub, part in command.commands.items() if isinstance(command, click.Group) else ():
+            below = click.Context(part, info_name=sub, parent=inner, max_content_width=96, terminal_width=96)
+            parts += [f"### {name} {sub}", f"```text\n{part.get_help(below).rstrip()}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -16,7 +16,7 @@ from evercast.spec.codec import to_json
 __all__ = ["command"]
 
 
-@click.group(epilog="Example: evercast profile init --partition short")
+@click.group(epilog="Example: evercast profile init --partition short --json")
 def command() -> None:
     """Write the profile of a computing site."""
 
