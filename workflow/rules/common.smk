@@ -12,6 +12,7 @@ PLANNED = jobs_of_config(config)
 PLAN = str(PLANNED.file)
 WORK = str(PLANNED.folder.work)
 JOBS = PLANNED.jobs
+SNAKEMAKE_MB = 400  # of two Snakemakes, which share the memory limit of a batch job with the stage
 
 
 wildcard_constraints:
@@ -28,7 +29,9 @@ def threads_of(wildcards):
 
 
 def memory_of(wildcards, attempt):
-    return grown(JOBS[wildcards.unit].resources.memory_mb, attempt=attempt)
+    return SNAKEMAKE_MB + grown(
+        JOBS[wildcards.unit].resources.memory_mb, attempt=attempt
+    )
 
 
 def disk_of(wildcards, attempt):

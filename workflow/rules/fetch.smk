@@ -1,4 +1,4 @@
-# Bring one public file and check its digest.
+# Bring one public file and check its digest, on this machine: the nodes of a cluster may have no network.
 rule fetch:
     input:
         inputs_of,
@@ -7,6 +7,7 @@ rule fetch:
     log:
         f"{WORK}/logs/fetch/{{unit}}.log",
     priority: 100
+    localrule: True
     threads: threads_of
     resources:
         mem_mb=memory_of,
