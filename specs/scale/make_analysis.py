@@ -21,7 +21,7 @@ WEIGHT_SYSTEMATICS = 25
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """All that differs between the two documents."""
+    """All that differs between the two documents; a large decay of the weights keeps small networks near a ratio of 1."""
 
     name: str
     comment: str
@@ -30,6 +30,9 @@ class Size:
     depth: int
     epochs: int
     batch: int
+    learning_rate: float
+    weight_decay: float
+    activation: str
     memory_mb: int
     runtime_min: int
 
@@ -37,11 +40,13 @@ class Size:
 SIZES = {
     "tiny": Size(
         name="scale", comment="Few events and small networks: the whole of it runs on two cores.",
-        events=400, width=6, depth=1, epochs=2, batch=128, memory_mb=300, runtime_min=5,
+        events=400, width=4, depth=1, activation="tanh", epochs=2, batch=32, learning_rate=5e-2, weight_decay=2.0,
+        memory_mb=300, runtime_min=5,
     ),
     "full": Size(
         name="scale_full", comment="Sizes of an experiment: to plan and to dry-run.",
-        events=1_000_000, width=128, depth=4, epochs=50, batch=1024, memory_mb=2000, runtime_min=60,
+        events=1_000_000, width=128, depth=4, activation="silu", epochs=50, batch=1024, learning_rate=1e-3, weight_decay=0.0,
+        memory_mb=2000, runtime_min=60,
     ),
 }  # fmt: skip
 
@@ -136,11 +141,17 @@ ensembles:
     processes: [{names}]
     reference: {{{", ".join(f"{kind}: 1" for kind in YIELDS)}}}
     observables: [lead, pair, score]
-    model: {{kind: mlp, width: {size.width}, depth: {size.depth}, activation: silu}}
+    model: {{kind: mlp, width: {size.width}, depth: {size.depth}, activation: {size.activation}}}
     members: 1
     folds: 5
     seed: 5
-    training: {{epochs: {size.epochs}, batch: {size.batch}, optimiser: adamw, learning_rate: 3e-3, schedule: cosine}}
+    training:
+      epochs: {size.epochs}
+      batch: {size.batch}
+      optimiser: adamw
+      learning_rate: {size.learning_rate:g}
+      weight_decay: {size.weight_decay:g}
+      schedule: cosine
 
 likelihoods:
   neural:

@@ -40,6 +40,12 @@ _TOY_SECONDS: Final = {"neyman": 0.1, "coverage": 0.2, "limit": 0.1, "goodness_o
 """To throw and fit a pseudo-experiment of a binned likelihood; the interval of ``coverage`` needs more fits."""
 _UNBINNED_TOY: Final = 4.0
 """The same with an unbinned channel takes so many times as long."""
+_SELECTION_SECONDS: Final = 0.2
+"""To select no events: read the head of a file, write and check a table."""
+_NETWORK_SECONDS: Final = 0.03
+"""To train a network on no events: its start, its checkpoint and its history."""
+_NETWORK_EVALUATION_SECONDS: Final = 0.002
+"""To evaluate a network on no events of one sample."""
 _START_SECONDS: Final = 3.0
 _START_JAX_SECONDS: Final = 6.0
 _JAX_MB: Final = 700
@@ -122,24 +128,26 @@ def generation_resources(events: int) -> UnitResources:
 def selection_resources(events: int, *, observables: int) -> UnitResources:
     """Return the resources to read and select `events` events."""
     disk = events * (observables + 3) * 8e-6
-    return _limits(events / _SELECTED_PER_SECOND, start=_START_SECONDS, memory_mb=800 + events * 2e-3, disk_mb=disk)
+    work = _SELECTION_SECONDS + events / _SELECTED_PER_SECOND
+    return _limits(work, start=_START_SECONDS, memory_mb=800 + events * 2e-3, disk_mb=disk)
 
 
 def training_resources(ensemble: Ensemble, *, events: int, networks: int) -> UnitResources:
     """Return the resources to train `networks` networks on `events` events each."""
-    work = networks * network_seconds(ensemble, events=events)
+    work = networks * (_NETWORK_SECONDS + network_seconds(ensemble, events=events))
     memory = _JAX_MB + events * (len(ensemble.observables) + 4) * 3e-5
     return _limits(
         work, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=networks * (weight_count(ensemble) * 4e-6 + 0.02)
     )
 
 
-def evaluation_resources(ensemble: Ensemble, *, events: int, networks: int) -> UnitResources:
-    """Return the resources to evaluate `networks` networks on `events` events in all."""
-    work = 2 * weight_count(ensemble) * events * networks / ensemble.folds
+def evaluation_resources(ensemble: Ensemble, *, events: int, samples: int, networks: int) -> UnitResources:
+    """Return the resources to evaluate `networks` networks on `events` events in all of `samples` samples."""
+    work = 2 * weight_count(ensemble) * events * networks / ensemble.folds / _FLOPS
+    work += _NETWORK_EVALUATION_SECONDS * networks * samples
     memory = _JAX_MB + events * (len(ensemble.observables) + 2 * len(ensemble.processes)) * 2e-5
     disk = events * len(ensemble.processes) * 8e-6
-    return _limits(work / _FLOPS, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=disk)
+    return _limits(work, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=disk)
 
 
 def toys_resources(analysis: Analysis, *, likelihood: str, purpose: str, toys: int) -> UnitResources:

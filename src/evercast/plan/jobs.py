@@ -26,8 +26,8 @@ _MANY: Final = 100
 """Units of a stage that are a job each; and about how many jobs a stage with more units has. Snakemake handles some
 hundred jobs in seconds, and each costs two seconds of start-up on a cluster."""
 
-_SHORTEST_SECONDS: Final = 120.0
-"""Device time up to which units are put together: a hundred times what the start of a job costs."""
+_SHORTEST_SECONDS: Final = 60.0
+"""Device time up to which units are put together in any case: some ten times what the start of a job costs."""
 
 _LONGEST_SECONDS: Final = 4 * 3600.0
 """Device time beyond which no unit is added to a job: it has to fit the limits of a cluster."""
@@ -60,7 +60,7 @@ def jobs_of(units: Sequence[Unit]) -> tuple[Job, ...]:
     """Return the jobs of a plan, each after those it needs.
 
     A stage of at most a hundred units has a job for each. Of a larger one, the units of one process or one sample stand
-    side by side and are put together up to a hundredth of the time of the stage, but at least two minutes and at most
+    side by side and are put together up to a hundredth of the time of the stage, but at least a minute and at most
     four hours: that makes at most two hundred jobs, or as many of hours as it needs. Stages whose jobs the document
     sizes itself (commands, generators, pseudo-experiments) keep a job for each unit.
 

@@ -106,7 +106,7 @@ def add_evaluation(
 ) -> None:
     """Add an evaluation whose `inputs` are its blocks, and varied events where it needs them."""
     events = count_events(builder, *recipe.samples)
-    resources = evaluation_resources(recipe.ensemble, events=events, networks=networks)
+    resources = evaluation_resources(recipe.ensemble, events=events, samples=len(recipe.samples), networks=networks)
     everything = sample_inputs(builder, *recipe.samples) | dict(inputs)
     unit = builder.add("evaluation", name, recipe, inputs=everything, resources=resources)
     builder.made["evaluation", _thing(recipe.name, recipe.learned, recipe.parameter)] = (unit,)
