@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float32, Float64, Int32, Int64
 from numpy.typing import NDArray
 
 from evercast.networks.architecture import Architecture
+from evercast.networks.device import NETWORKS, along
 from evercast.networks.group import Group, Shared
 from evercast.networks.loss import morphing_cross_entropy, weighted_cross_entropy
 from evercast.networks.mlp import Layers, Mlp, initial_layers
@@ -150,13 +152,21 @@ def one_epoch(
     rates: Float32[np.ndarray, " steps"],
     *,
     strategy: Literal["map", "vmap"],
+    mesh: Mesh | None = None,
 ) -> tuple[State, Float32[Array, " networks"], Float32[Array, " networks"]]:
-    """Return the state after one pass over `rows`, with training and validation loss of each network."""
-    run = _epoch_of_many if strategy == "vmap" else _epoch_of_one
+    """Return the state after one pass over `rows`, with training and validation loss of each network.
+
+    With a `mesh` of devices the networks are spread over them, equally many on each; `shared` is on all of them.
+    """
     fixed = (group.mean, group.scale, group.validation_rows, group.validation_weight)
-    on_device = jax.tree.map(jnp.asarray, (fixed, state, rows, weight, rates))
-    result: tuple[State, Array, Array] = run(shared, *on_device)
-    return result
+    if mesh is None:
+        on_device = jax.tree.map(jnp.asarray, (fixed, state, rows, weight, rates))
+        run = _epoch_of_many if strategy == "vmap" else _epoch_of_one
+        result: tuple[State, Array, Array] = run(shared, *on_device)
+        return result
+    spread = jax.device_put((fixed, state, rows, weight), NamedSharding(mesh, along(NETWORKS)))
+    sharded: tuple[State, Array, Array] = _epoch_of_shards(shared, *spread, jnp.asarray(rates), strategy, mesh)
+    return sharded
 
 
 @eqx.filter_jit
@@ -178,6 +188,35 @@ def _epoch_of_one(
     fixed, state, rows, weight = jax.tree.map(first, (fixed, state, rows, weight))
     done = _epoch(shared, fixed, state, rows, weight, rates)
     result: tuple[State, Array, Array] = jax.tree.map(lambda leaf: leaf[None], done)
+    return result
+
+
+@eqx.filter_jit
+def _epoch_of_shards(
+    shared: Shared,
+    fixed: tuple[Array, ...],
+    state: State,
+    rows: Array,
+    weight: Array,
+    rates: Array,
+    strategy: Literal["map", "vmap"],
+    mesh: Mesh,
+) -> tuple[State, Array, Array]:
+    """The same on several devices, each with its own networks; nothing is exchanged between them."""
+    arrays, rest = eqx.partition(shared, eqx.is_array)
+
+    def local(arrays: Shared, own: tuple[object, ...], rates: Array) -> tuple[State, Array, Array]:
+        def one(each: tuple[tuple[Array, ...], State, Array, Array]) -> tuple[State, Array, Array]:
+            return _epoch(eqx.combine(arrays, rest), *each, rates)
+
+        done: tuple[State, Array, Array] = jax.vmap(one)(own) if strategy == "vmap" else jax.lax.map(one, own)
+        return done
+
+    everywhere, apart = along(), along(NETWORKS)
+    run = jax.shard_map(
+        local, mesh=mesh, in_specs=(everywhere, apart, everywhere), out_specs=apart, check_vma=False
+    )  # fmt: skip
+    result: tuple[State, Array, Array] = run(arrays, (fixed, state, rows, weight), rates)
     return result
 
 

@@ -3,28 +3,37 @@
 The events stay on the device. An epoch is one compiled scan over minibatches of fixed shape; padding has weight 0. Each
 network has its own order of events, its own validation part and its own start, all from its seed, so that what it
 becomes does not depend on which others are trained with it. With strategy ``map`` that holds to the last bit; ``vmap``
-trains all networks at once, which is what a GPU needs, and agrees with it to the rounding of float32.
+trains many networks at once, which is what a GPU needs, and agrees with it to the rounding of float32.
+
+On several devices each has its own networks. With ``map`` every device takes the next network when it is done with one;
+with ``vmap`` a group is as large as the memory of the devices allows and is spread over them by one compiled function.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import Literal, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float32, Int32
 from numpy.typing import NDArray
 
 from evercast.errors import NumericalFailure
 from evercast.networks.architecture import Architecture, Weights
 from evercast.networks.dataset import ClassSummary, TrainingSet
+from evercast.networks.device import NETWORKS, along, mesh_of
 from evercast.networks.epoch import Progress, keep_best, one_epoch, start
-from evercast.networks.folds import CrossFitting, shuffled
+from evercast.networks.epoch_rows import EpochRows
+from evercast.networks.folds import CrossFitting
 from evercast.networks.group import Group, Shared
+from evercast.networks.memory import free_memory, networks_together, training_bytes
 from evercast.networks.optimisers import learning_rates, optimiser
 from evercast.networks.splitting import Split, split, standardisation
 from evercast.spec.model import Training
@@ -33,7 +42,6 @@ __all__ = ["Checkpoints", "NetworkName", "TrainedNetwork", "train_networks"]
 
 _log = logging.getLogger(__name__)
 _CHECKPOINT_EVERY = 10
-_TOGETHER = 128  # networks vmapped at once: their activations have to fit in the memory of a GPU
 
 
 @runtime_checkable
@@ -84,10 +92,18 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Plan:
-    """What is common to all networks of a call."""
+    """What is common to all networks of a call.
+
+    Args:
+        shared: the events on each of some devices, or, with a mesh, once for all of them.
+        mesh: the devices that one group is spread over; None where a group is on one of them.
+        threads: that prepare the next epoch of a group.
+    """
 
     events: TrainingSet
-    shared: Shared
+    shared: tuple[Shared, ...]
+    mesh: Mesh | None
+    threads: int
     architecture: Architecture
     options: Training
     rates: Float32[np.ndarray, "epochs steps"]
@@ -95,7 +111,7 @@ class _Plan:
     checkpoints: Checkpoints | None
 
 
-def train_networks(
+def train_networks(  # noqa: PLR0913 - options by name
     events: TrainingSet,
     names: Sequence[NetworkName],
     *,
@@ -105,6 +121,7 @@ def train_networks(
     strategy: Literal["map", "vmap"],
     checkpoints: Checkpoints | None = None,
     threads: int = 1,
+    devices: Sequence[jax.Device] | None = None,
 ) -> list[TrainedNetwork]:
     """Train the networks and return them in the order of `names`.
 
@@ -116,7 +133,9 @@ def train_networks(
         cross_fitting: the folds, the same in training and evaluation.
         strategy: ``map``, one after the other, for a CPU; ``vmap``, all at once, for a GPU.
         checkpoints: where the state is kept; a call with the same arguments goes on from there, with the same bits.
-        threads: networks trained at the same time with strategy ``map``.
+            Groups of another size are begun anew where they do not fit on these devices.
+        threads: networks trained at the same time with strategy ``map``; with ``vmap`` they prepare epochs.
+        devices: those to train on; None: the first.
 
     Raises:
         InvalidInput: a fold without events of a class, a constant observable, a class of negative weight.
@@ -126,22 +145,77 @@ def train_networks(
     splits = [_split_of(events, cross_fitting, options, fold=name.fold, seed=name.seed) for name in names]
     lengths = [_lengths(events, cross_fitting, options, fold=fold) for fold in range(cross_fitting.folds)]
     steps = -(-max(training for training, _ in lengths) // options.batch)
+    used = tuple(devices or jax.local_devices()[:1])
+    mesh = mesh_of(used, NETWORKS) if strategy == "vmap" else None
+    shared = Shared.of(events, options, activation=architecture.activation, validation=max(v for _, v in lengths))
     plan = _Plan(
         events=events,
-        shared=Shared.of(events, options, activation=architecture.activation, validation=max(v for _, v in lengths)),
+        shared=_everywhere(shared, used, mesh),
+        mesh=mesh,
+        threads=threads,
         architecture=architecture,
         options=options,
         rates=learning_rates(options.schedule, initial=options.learning_rate, epochs=options.epochs, steps=steps),
         strategy=strategy,
         checkpoints=checkpoints,
     )
-    size = _TOGETHER if strategy == "vmap" else 1
     pairs = list(zip(names, splits, strict=True))
-    groups = [pairs[first : first + size] for first in range(0, len(pairs), size)]
-    if threads == 1 or len(groups) == 1:
-        return [network for group in groups for network in _train_group(plan, group)]
-    with ThreadPoolExecutor(threads) as pool:
-        return [network for done in pool.map(lambda group: _train_group(plan, group), groups) for network in done]
+    if strategy == "vmap":
+        together = _together(plan, len(pairs), used)
+        return [network for group in _groups(plan, pairs, together) for network in _train_group(plan, group, together)]
+    return _train_one_by_one(plan, pairs)
+
+
+def _everywhere(shared: Shared, devices: Sequence[jax.Device], mesh: Mesh | None) -> tuple[Shared, ...]:
+    if mesh is not None:
+        return (jax.device_put(shared, NamedSharding(mesh, along())),)
+    return tuple(jax.device_put(shared, device) for device in devices)
+
+
+def _together(plan: _Plan, count: int, devices: Sequence[jax.Device]) -> int:
+    """Return how many networks are vmapped together, on all devices."""
+    shared = plan.shared[0]
+    rows = plan.rates.shape[1] * plan.options.batch + shared.validation
+    each = training_bytes(plan.architecture, batch=plan.options.batch, rows=rows, chunk=shared.chunk)
+    free = free_memory(devices)  # the events are there already
+    together = networks_together(count, each=each, shared=0, free=free, devices=len(devices))
+    _log.info("%d of %d networks at once on %d devices, %.1f MB each", together, count, len(devices), each / 1e6)
+    return together
+
+
+def _groups(
+    plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]], together: int
+) -> Iterator[Sequence[tuple[NetworkName, Split]]]:
+    """Yield the networks in groups: those of which a state is kept and that fit, or else `together`."""
+    first = 0
+    while first < len(pairs):
+        sizes = range(min(together, len(pairs) - first), 0, -1) if plan.checkpoints else ()
+        kept = (
+            n for n in sizes if plan.checkpoints and plan.checkpoints.load(_key(pairs[first : first + n], together))
+        )
+        size = next(kept, together)
+        yield pairs[first : first + size]
+        first += size
+
+
+def _train_one_by_one(plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]]) -> list[TrainedNetwork]:
+    """Train as many networks at a time as there are threads or devices, each on one device."""
+    places: SimpleQueue[Shared] = SimpleQueue()
+    workers = min(max(plan.threads, len(plan.shared)), len(pairs))
+    for number in range(workers):
+        places.put(plan.shared[number % len(plan.shared)])
+
+    def train(pair: tuple[NetworkName, Split]) -> TrainedNetwork:
+        place = places.get()
+        try:
+            return _train_group(replace(plan, shared=(place,)), [pair], 1)[0]
+        finally:
+            places.put(place)
+
+    if workers <= 1:
+        return [train(pair) for pair in pairs]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(train, pairs))
 
 
 def _split_of(events: TrainingSet, cross_fitting: CrossFitting, options: Training, *, fold: int, seed: int) -> Split:
@@ -154,29 +228,45 @@ def _lengths(events: TrainingSet, cross_fitting: CrossFitting, options: Training
     return len(part.training), len(part.validation)
 
 
-def _train_group(plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]]) -> list[TrainedNetwork]:
-    """Train some networks together, in single precision whatever the likelihood has switched on in this process."""
+def _key(pairs: Sequence[tuple[NetworkName, Split]], together: int) -> str:
+    """Return the name of the state of a group, which is filled up to a multiple of the devices."""
+    ends = [pairs[0][0]] if len(pairs) == 1 else [pairs[0][0], pairs[-1][0]]
+    key = "-".join(f"{name.member}.{name.fold}" for name in ends)
+    return key if len(pairs) == together else f"{key}.of.{together}"
+
+
+def _train_group(plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]], together: int) -> list[TrainedNetwork]:
+    """Train some networks together, in single precision whatever the likelihood has switched on in this process.
+
+    More than one only with strategy ``vmap``. A group that is smaller than `together` is filled up with its last one,
+    so that one function is compiled for all of them.
+    """
+    filled = [*pairs, *[pairs[-1]] * (together - len(pairs))]
     with jax.enable_x64(False):  # noqa: FBT003 - the signature of JAX
-        return _train_in_single_precision(plan, pairs)
+        return _train_in_single_precision(plan, filled, key=_key(pairs, together))[: len(pairs)]
 
 
-def _train_in_single_precision(plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]]) -> list[TrainedNetwork]:
-    """Train some networks together; more than one only with strategy ``vmap``."""
+def _train_in_single_precision(
+    plan: _Plan, pairs: Sequence[tuple[NetworkName, Split]], *, key: str
+) -> list[TrainedNetwork]:
     names = [name for name, _ in pairs]
     group = _group(plan, [part for _, part in pairs])
     progress = start(plan.architecture, group, seeds=[name.seed for name in names], options=plan.options)
-    key = "-".join(f"{name.member}.{name.fold}" for name in (names if len(names) == 1 else (names[0], names[-1])))
     kept = plan.checkpoints.load(key) if plan.checkpoints else None
     if kept is not None:
         progress = progress.restored(kept)
         _log.info("network %s goes on after epoch %d", key, progress.epoch)
-    while not progress.finished(plan.options):
-        progress = _advance(plan, group, names, progress)
-        due = progress.epoch % _CHECKPOINT_EVERY == 0 or progress.finished(plan.options)
-        if plan.checkpoints and due:
-            plan.checkpoints.save(key, progress.to_arrays())
-        if due:
-            _log.info("network %s: %d of at most %d epochs done", key, progress.epoch, plan.options.epochs)
+    with ExitStack() as stack:
+        ahead = stack.enter_context(ThreadPoolExecutor(plan.threads)) if plan.strategy == "vmap" else None
+        seeds = [name.seed for name in names]
+        epochs = EpochRows(group, seeds, epochs=plan.options.epochs, batch=plan.options.batch, ahead=ahead)
+        while not progress.finished(plan.options):
+            progress = _advance(plan, group, names, progress, epochs)
+            due = progress.epoch % _CHECKPOINT_EVERY == 0 or progress.finished(plan.options)
+            if plan.checkpoints and due:
+                plan.checkpoints.save(key, progress.to_arrays())
+            if due:
+                _log.info("network %s: %d of at most %d epochs done", key, progress.epoch, plan.options.epochs)
     return [_result(plan, group, progress, index, name, part) for index, (name, part) in enumerate(pairs)]
 
 
@@ -189,9 +279,9 @@ def _group(plan: _Plan, parts: Sequence[Split]) -> Group:
         scale=np.stack([scale for _, scale in moments]),
         training_rows=np.stack([_padded(part.training, epochs_rows) for part in parts]),
         training_weight=np.stack([_weights(plan, part.training, part.balance, epochs_rows) for part in parts]),
-        validation_rows=np.stack([_padded(part.validation, plan.shared.validation) for part in parts]),
+        validation_rows=np.stack([_padded(part.validation, plan.shared[0].validation) for part in parts]),
         validation_weight=np.stack(
-            [_weights(plan, part.validation, part.validation_balance, plan.shared.validation) for part in parts]
+            [_weights(plan, part.validation, part.validation_balance, plan.shared[0].validation) for part in parts]
         ),
     )
 
@@ -207,15 +297,14 @@ def _weights(
     return np.pad(shares, (0, length - len(rows))).astype(np.float32)
 
 
-def _advance(plan: _Plan, group: Group, names: Sequence[NetworkName], progress: Progress) -> Progress:
+def _advance(
+    plan: _Plan, group: Group, names: Sequence[NetworkName], progress: Progress, epochs: EpochRows
+) -> Progress:
     """Return the progress one epoch later."""
-    epoch, steps = progress.epoch, plan.rates.shape[1]
-    orders = np.stack([shuffled(group.training_rows.shape[1], seed=name.seed, turn=epoch) for name in names])
-    shape = (len(names), steps, plan.options.batch)
-    rows = np.take_along_axis(group.training_rows, orders, axis=1).reshape(shape)
-    weight = np.take_along_axis(group.training_weight, orders, axis=1).reshape(shape)
+    epoch = progress.epoch
+    rows, weight = epochs.of(epoch)
     state, training, validation = one_epoch(
-        plan.shared, group, progress.state, rows, weight, plan.rates[epoch], strategy=plan.strategy
+        plan.shared[0], group, progress.state, rows, weight, plan.rates[epoch], strategy=plan.strategy, mesh=plan.mesh
     )
     losses = np.stack([np.asarray(training), np.asarray(validation)], axis=1).astype(np.float64)
     for name, pair, active in zip(names, losses, progress.active(plan.options), strict=True):
