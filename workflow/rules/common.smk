@@ -12,7 +12,9 @@ PLANNED = jobs_of_config(config)
 PLAN = str(PLANNED.file)
 WORK = str(PLANNED.folder.work)
 JOBS = PLANNED.jobs
-SNAKEMAKE_MB = 400  # of two Snakemakes, which share the memory limit of a batch job with the stage
+SNAKEMAKE_MB = (
+    400  # of two Snakemakes, which share the memory limit of a batch job with the stage
+)
 
 
 wildcard_constraints:
