@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, str]] = {
     "impacts": "Impacts of nuisance parameters, pulls, constraints, and their ranking plot.",
     "gof": "Goodness of fit.",
     "image": "Build, verify and list container images.",
+    "export": "Write an analysis in the form of another system.",
     "stage": "Run one unit of a plan (called by the workflow).",
 }
 

@@ -10,9 +10,9 @@ from evercast.errors import IntegrityError, UsageError
 from evercast.runtime.image_labels import labels_of
 from evercast.runtime.image_signatures import check_signature, signers
 from evercast.runtime.image_store import ImageStore
-from evercast.runtime.images import ImageLabels, ImageRecord, check_architecture, find_record, is_image_name
+from evercast.runtime.images import ImageLabels, ImageRecord, check_architecture, find_record
 from evercast.runtime.sif import read_sif
-from evercast.spec.containers import is_registry_reference
+from evercast.spec.containers import is_image_name, is_registry_reference
 
 __all__ = ["CheckedImage", "check_image"]
 

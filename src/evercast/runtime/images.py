@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import yaml
 
@@ -17,7 +15,7 @@ from evercast.runtime.image_store import ImageStore, default_store, known_sha256
 from evercast.runtime.sif import Sif, machine_architecture, read_sif
 from evercast.runtime.workflow_files import workflow_root
 from evercast.spec.codec import to_json
-from evercast.spec.containers import is_registry_reference, registry_reference
+from evercast.spec.containers import is_image_name, is_registry_reference, registry_reference
 from evercast.spec.documents import load_document
 
 __all__ = [
@@ -33,8 +31,6 @@ __all__ = [
     "record_image",
     "resolve_image",
 ]
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +92,6 @@ class LockedImage:
         if self.file is not None:
             return str(self.file)
         return registry_reference(self.reference) or self.reference
-
-
-def is_image_name(text: str) -> bool:
-    """Return whether an image is named by a name of ``images.yaml``, not by a file or a registry reference.
-
-    Example:
-        >>> is_image_name("evercast-gpu"), is_image_name("tools.sif")
-        (True, False)
-    """
-    return _NAME.fullmatch(text) is not None
 
 
 def resolve_image(

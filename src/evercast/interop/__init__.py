@@ -1,0 +1,1 @@
+"""Analyses in the forms of other systems: `reana` writes what a REANA cluster runs."""
