@@ -21,7 +21,10 @@ WEIGHT_SYSTEMATICS = 25
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """All that differs between the two documents; a large decay of the weights keeps small networks near a ratio of 1."""
+    """All that differs between the two documents.
+
+    A strong decay of the weights keeps networks that learn from a few hundred events near a ratio of 1.
+    """
 
     name: str
     comment: str
@@ -45,8 +48,8 @@ SIZES = {
     ),
     "full": Size(
         name="scale_full", comment="Sizes of an experiment: to plan and to dry-run.",
-        events=1_000_000, width=128, depth=4, activation="silu", epochs=50, batch=1024, learning_rate=1e-3, weight_decay=0.0,
-        memory_mb=2000, runtime_min=60,
+        events=1_000_000, width=128, depth=4, activation="silu", epochs=50, batch=1024, learning_rate=1e-3,
+        weight_decay=0.0, memory_mb=2000, runtime_min=60,
     ),
 }  # fmt: skip
 

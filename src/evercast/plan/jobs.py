@@ -61,8 +61,9 @@ def jobs_of(units: Sequence[Unit]) -> tuple[Job, ...]:
 
     A stage of at most a hundred units has a job for each. Of a larger one, the units of one process or one sample stand
     side by side and are put together up to a hundredth of the time of the stage, but at least a minute and at most
-    four hours: that makes at most two hundred jobs, or as many of hours as it needs. Stages whose jobs the document
-    sizes itself (commands, generators, pseudo-experiments) keep a job for each unit.
+    four hours: that makes at most two hundred jobs, or as many of hours as it needs. Units that others of their stage
+    need (the nominal selections) count as a stage of their own. Stages whose jobs the document sizes itself (commands,
+    generators, pseudo-experiments) keep a job for each unit.
 
     Args:
         units: each after those it needs.
@@ -77,7 +78,14 @@ def jobs_of(units: Sequence[Unit]) -> tuple[Job, ...]:
 
 
 def _groups(units: Sequence[Unit]) -> list[list[Unit]]:
-    """Return the units of one stage, put together."""
+    """Return the units of one stage put together, apart those that others of the stage need: no chains of jobs."""
+    needed = {need for unit in units for need in unit.needs()}
+    first = [unit for unit in units if unit.id in needed]
+    rest = [unit for unit in units if unit.id not in needed]
+    return [*_cut(first), *_cut(rest)]
+
+
+def _cut(units: Sequence[Unit]) -> list[list[Unit]]:
     if len(units) <= _MANY or units[0].stage not in _JOINED:
         return [[unit] for unit in units]
     work = {unit.id: unit.resources.seconds - unit.resources.start_seconds for unit in units}
