@@ -20,6 +20,16 @@ __all__ = ["BuildSources", "gather_sources"]
 FIRST_DAY: Final = 315_532_800
 """1 January 1980: the time written into an image that is made of no commit; archives know none before."""
 _ARGUMENT: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_PACKED: Final = (
+    "src",
+    "workflow",
+    "containers",
+    "requirements",
+    "Snakefile",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+)
 _LOCK: Final = re.compile(r"^\s*REQUIREMENTS=(\S+)\s*$", re.MULTILINE)
 
 
@@ -49,7 +59,8 @@ class BuildSources:
 def gather_sources(name: str, *, recipe: Path | None, wheel: Path | None, folder: Path, log: Path) -> BuildSources:
     """Return what an image is built from, put into `folder` where it has to be made.
 
-    In a checkout of the source everything is taken from its last commit.
+    In a checkout of the source everything is taken from its last commit; in a source tree without history, from the
+    files that are there.
 
     Args:
         name: of the image; its recipe is ``containers/NAME.def`` of evercast unless `recipe` is given.
@@ -64,20 +75,22 @@ def gather_sources(name: str, *, recipe: Path | None, wheel: Path | None, folder
         EnvironmentUnfit: ``image.no-source``: neither a checkout nor a wheel.
         RunFailed: ``image.build-failed``.
     """
-    checkout = _checkout()
+    tree = _source_tree()
+    root, revision, epoch = workflow_root(), None, FIRST_DAY
     uncommitted: Sequence[str] = ()
-    if checkout is None:
-        root, revision, epoch = workflow_root(), None, FIRST_DAY
-    else:
+    if tree is not None:
         root = folder / "source"
-        revision, epoch = _commit(checkout)
-        _export(checkout, revision, root)
-        uncommitted = _git(checkout, "status", "--porcelain", "--untracked-files=no").splitlines()
+        if (tree / ".git").exists():
+            revision, epoch = _commit(tree)
+            _export(tree, revision, root)
+            uncommitted = _git(tree, "status", "--porcelain", "--untracked-files=no").splitlines()
+        else:
+            _copy(tree, root)
     definition = recipe.absolute() if recipe is not None else _shipped_recipe(name, root)
     text = _recipe_text(definition)
     arguments = frozenset(_ARGUMENT.findall(text))
     if "WHEEL" in arguments:
-        wheel = _wheel(wheel, source=root if checkout else None, epoch=epoch, folder=folder, log=log)
+        wheel = _wheel(wheel, source=root if tree else None, epoch=epoch, folder=folder, log=log)
     lock = _LOCK.search(text)
     return BuildSources(
         recipe=definition, arguments=arguments, requirements=root / lock[1] if lock else None,
@@ -86,10 +99,21 @@ def gather_sources(name: str, *, recipe: Path | None, wheel: Path | None, folder
     )  # fmt: skip
 
 
-def _checkout() -> Path | None:
-    """Return the checkout that this evercast runs from; None where it is installed."""
+def _source_tree() -> Path | None:
+    """Return the source tree that this evercast runs from; None where it is installed."""
     root = workflow_root()
-    return root if (root / ".git").exists() and (root / "pyproject.toml").is_file() else None
+    return root if (root / "pyproject.toml").is_file() else None
+
+
+def _copy(tree: Path, target: Path) -> None:
+    """Copy what a package and an image are made of."""
+    target.mkdir()
+    for name in _PACKED:
+        source = tree / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target / name)
 
 
 def _commit(checkout: Path) -> tuple[str, int]:
@@ -110,7 +134,8 @@ def _git(checkout: Path, *words: str) -> str:
     git = shutil.which("git")
     if git is None:
         raise EnvironmentUnfit("there is no git on this machine", code="image.no-program", hint="install git")
-    answer = subprocess.run([git, "-C", str(checkout), *words], capture_output=True, text=True, check=False)  # noqa: S603
+    trusted = ("-c", f"safe.directory={checkout}")  # it is the source that runs already, whoever owns it
+    answer = subprocess.run([git, *trusted, "-C", str(checkout), *words], capture_output=True, text=True, check=False)  # noqa: S603
     if answer.returncode != 0:
         reason = f"git does not read the source: {answer.stderr.strip()}"
         raise EnvironmentUnfit(reason, code="image.no-source", where=str(checkout))

@@ -86,7 +86,9 @@ def verify(*, image: str, key: Path | None, document: Path | None, store: Path |
     folder = None if document is None else document.parent
     checked = check_image(image, folder=folder, store=_store(store), key=key)
     if as_json:
-        click.echo(json.dumps(to_json(checked) | {"file": str(checked.file)}, indent=1))
+        body = {"file": str(checked.file), "image": to_json(checked.record), "locked": checked.locked}
+        signature = {"claimed": list(checked.claimed), "verified_by": checked.verified_by}
+        click.echo(json.dumps(body | signature, indent=1))
         return
     click.echo(f"{image}: {checked.file}")
     _print_record(checked.record)

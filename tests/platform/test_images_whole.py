@@ -1,0 +1,83 @@
+"""The image of evercast itself: built once a session, and once more to compare."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evercast import __version__
+from evercast.artifacts.files import sha256_file
+from evercast.runtime.image_store import ImageStore
+from evercast.runtime.images import find_record, resolve_image
+from evercast.runtime.sif import PARTITION, read_sif
+
+pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.xdist_group("slurm")]
+
+INSIDE = ("--containall", "--cleanenv", "--no-home", "--net", "--network", "none")
+
+
+@pytest.fixture(scope="module")
+def image(image_store: Path) -> Path:
+    """The image of evercast."""
+    found = resolve_image("evercast", None, store=ImageStore(image_store)).file
+    assert found is not None
+    return found
+
+
+def inside(image: Path, *words: str) -> str:
+    """What a command prints in the image, cut off from network, home and environment."""
+    line = ["apptainer", "exec", *INSIDE, str(image), *words]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+
+def test_labels_say_what_is_inside(image_store: Path, repository: Path, image: Path) -> None:
+    record = find_record("evercast", None, store=ImageStore(image_store))
+    assert record.labels.version == __version__
+    assert record.labels.requirements == sha256_file(repository / "requirements" / "run.txt")
+    assert inside(image, "evercast", "--version") == f"evercast {__version__}\n"
+    assert set(read_sif(image).labels) >= {"org.opencontainers.image.title", "evercast.requirements.sha256"}
+
+
+def test_the_locked_packages_are_inside_and_compiled(image: Path) -> None:
+    code = "import jax, sys; print(jax.__file__, jax.__cached__)"
+    file, compiled = inside(image, "python", "-I", "-B", "-c", code).split()
+    assert file.startswith("/opt/evercast/")
+    assert inside(image, "ls", compiled).strip() == compiled
+
+
+def test_nothing_tells_where_it_was_built(image: Path, tmp_path: Path) -> None:
+    (offset,) = (item.offset for item in read_sif(image).objects if item.kind == PARTITION)
+    tree = tmp_path / "tree"
+    subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-o", str(offset), "-d", tree, image], check=True)
+    settings = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    )
+    words = [word.strip("'") for line in settings.stdout.splitlines() for word in line.split("=", 1)[1].split()]
+    places = [word for word in words if "/" in word and not word.startswith("/etc/ssl")]
+    targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    mirrors = subprocess.run(targets, capture_output=True, text=True, check=False).stdout.split()
+    for place in {*places, *(mirror.rstrip("/") for mirror in mirrors), "evercast-image-", str(Path.home() / "work")}:
+        found = subprocess.run(["grep", "-rlF", "--", place, tree], capture_output=True, text=True, check=False)
+        known = ("/usr/share/", "/usr/lib/python3", "/opt/evercast/lib")  # documentation names Debian's own address
+        written = [line for line in found.stdout.splitlines() if not any(part in line for part in known)]
+        assert written == [], place
+    assert not (tree / "etc/apt/sources.list").exists()
+    assert not any((tree / "etc/apt/sources.list.d").glob("*"))
+
+
+def test_a_second_build_gives_the_same_sha256(image: Path, repository: Path, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "evercast", "image", "build", "evercast", "--json"]
+    environment = {**os.environ, "EVERCAST_IMAGES": str(tmp_path)}
+    ended = subprocess.run(build, cwd=repository, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
+    built = json.loads(ended.stdout)
+    first = find_record("evercast", None, store=ImageStore(image.parent))
+    if built["labels"]["revision"] == first.labels.revision:
+        assert built["sha256"] == first.sha256
+    else:
+        pytest.fail("the source got a new commit between the two builds; run the tests again")
