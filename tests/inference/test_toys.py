@@ -165,3 +165,19 @@ def test_the_parameters_at_a_bound_are_counted_by_name() -> None:
     assert counted["gamma"] == 40  # a count of 0 puts it at its lower bound, of 1 at 1 / 0.05, beyond the upper one
     assert set(counted) <= {"gamma", "mu"}
     assert found["at_bound"] == 40
+
+
+@pytest.mark.parametrize(("n_simulated", "shift"), [(30_000, None), (6_000, "0.61")])
+def test_pseudo_experiments_of_few_simulated_events_share_a_shift_that_is_said(
+    n_simulated: int, shift: str | None
+) -> None:
+    """2200 events are expected: 22 000 independent ones keep the shift below a third of a standard deviation."""
+    base = gaussian_mixture(n_grid=20001)
+    channel = base.channels[0]
+    drawn = np.random.default_rng(3).integers(0, len(channel.simulation.weight), n_simulated)
+    weight = np.full(n_simulated, 2200 / n_simulated)
+    simulation = replace(channel.simulation, log_ratio=channel.simulation.log_ratio[drawn], weight=weight)
+    likelihood = Likelihood(replace(base, channels=(replace(channel, simulation=simulation),)))
+    remarks = ToyGenerator(likelihood, likelihood.initial).remarks
+    assert list(remarks) == ([] if shift is None else [channel.name])
+    assert shift is None or f"a shift of about {shift} standard deviations; 2.2e+04" in remarks[channel.name]

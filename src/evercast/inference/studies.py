@@ -49,6 +49,8 @@ class ToyBlock:
         theta: true values.
         sources: unbinned channel -> what events were drawn from.
         effective_sample_size: unbinned channel -> of the events drawn from.
+        expected: channel -> expected events.
+        remarks: of channels with few simulated events for that (`ToyGenerator`).
         channels: for goodness of fit the names of ``channel_0``...
     """
 
@@ -57,6 +59,8 @@ class ToyBlock:
     theta: Mapping[str, float]
     sources: Mapping[str, str]
     effective_sample_size: Mapping[str, float]
+    expected: Mapping[str, float]
+    remarks: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
 
 
@@ -124,7 +128,8 @@ def study_block(
         reasons = tuple(dict.fromkeys((*reasons, *other.reasons)))
     return ToyBlock(
         arrays=arrays, reasons=reasons, theta=_named(data.likelihood, theta), sources=generator.sources,
-        effective_sample_size=generator.effective_sample_size,
+        effective_sample_size=generator.effective_sample_size, expected=generator.expected,
+        remarks=tuple(generator.remarks.values()),
     )  # fmt: skip
 
 
@@ -137,7 +142,8 @@ def _goodness_block(data: StudyData, seeds: Sequence[int]) -> ToyBlock:
     generator = ToyGenerator(data.likelihood, best.theta)
     return ToyBlock(
         arrays=arrays, reasons=(), theta=_named(data.likelihood, best.theta), sources=generator.sources,
-        effective_sample_size=generator.effective_sample_size, channels=names,
+        effective_sample_size=generator.effective_sample_size, expected=generator.expected,
+        remarks=tuple(generator.remarks.values()), channels=names,
     )  # fmt: skip
 
 

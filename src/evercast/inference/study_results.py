@@ -8,6 +8,7 @@
     data             "observed", or the kind of the Asimov data
     toys, failed     pseudo-experiments in all, and those that could not be fitted
     reasons          of the failures
+    simulation       unbinned channel -> {expected_events, effective_sample_size} where the latter is scarcest
     status, reason   "ok" and null; "failed" and why there are no results (a fit of the data, or more than 2 % failed)
 
     neyman           intervals: [{confidence_level, segments: [[low, high]], asymptotic_segments, open_low, open_high,

@@ -91,10 +91,12 @@ def limit_from_toys(
         cls = np.array([test.cls_obs for test in tests], dtype=float)
         errors = np.array([test.cls_obs_error for test in tests], dtype=float)
         seen = _found(crossing(points, cls, errors, size=size), start.poi)
+    remarks = {name: remark for test in tests for name, remark in test.remarks.items()}
     limit = UpperLimit(
         poi=start.poi, confidence_level=confidence_level, observed=None if seen is None else seen.value,
         expected=tuple(entry.value for entry in expected), statistic="q-tilde", method="toys", asimov=start.asimov,
-        fits=start.fits, status=start.status, remarks=(), error=None if seen is None else seen.error,
+        fits=start.fits, status=start.status, remarks=tuple(remarks.values()),
+        error=None if seen is None else seen.error,
     )  # fmt: skip
     return limit, tuple(tests)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -36,6 +36,7 @@ class ToyCls:
         n_toys: of each hypothesis.
         n_failed: pseudo-experiments of both that could not be fitted; left out.
         sources: unbinned channel -> what its events were drawn from.
+        remarks: unbinned channel -> what its few simulated events do; once for both hypotheses.
     """
 
     poi: str
@@ -51,6 +52,7 @@ class ToyCls:
     fits: tuple[FitResult, ...]
     status: str
     sources: dict[str, str]
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +65,7 @@ class ToySignificance:
         p_error: binomial uncertainty.
         z: standard deviations.
         bound: no pseudo-experiment was as extreme: `p` is an upper, `z` a lower bound.
+        remarks: of channels with few simulated events.
     """
 
     q0: float
@@ -73,6 +76,7 @@ class ToySignificance:
     n_toys: int
     n_failed: int
     seed: int
+    remarks: tuple[str, ...] = ()
 
 
 def cls_from_toys(
@@ -114,15 +118,17 @@ def cls_from_toys(
         with_signal, without, poi_hat = conditional.theta, background.theta, best.parameter(name).value
         fits = (best, conditional, background)
     samples = []
+    remarks: dict[str, str] = {}
     for label, theta in (("signal", with_signal), ("background", without)):
         generator = ToyGenerator(likelihood, theta, source=source)
+        remarks |= generator.remarks
         seeds = toy_seeds(seed, label, f"{mu:.17g}", first=0, count=n_toys)
         samples.append(evaluate_toys(generator, poi=name, value=mu, seeds=seeds, statistic="q-tilde"))
     cls_obs, error, cls_exp = combine_cls(samples[0], samples[1], q=q)
     return ToyCls(
         poi=name, mu=mu, cls_obs=cls_obs, cls_obs_error=error, cls_exp=cls_exp, q=q, poi_hat=poi_hat, n_toys=n_toys,
         n_failed=samples[0].n_failed + samples[1].n_failed, seed=seed, fits=fits, sources=generator.sources,
-        status="at-bound" if any(entry.status == "at-bound" for entry in fits) else "ok",
+        status="at-bound" if any(entry.status == "at-bound" for entry in fits) else "ok", remarks=remarks,
     )  # fmt: skip
 
 
@@ -191,4 +197,5 @@ def significance_from_toys(
     return ToySignificance(
         q0=q0, p=p, p_error=math.sqrt(p * (1 - p) / len(values)), z=float(-ndtri(p)) if p < 1 else 0.0,
         bound=above == 0, n_toys=n_toys, n_failed=sample.n_failed, seed=seed,
+        remarks=tuple(generator.remarks.values()),
     )  # fmt: skip

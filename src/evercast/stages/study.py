@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,15 @@ class _Toys:
     arrays: dict[str, np.ndarray]
     reasons: tuple[str, ...]
     channels: tuple[str, ...]
+    simulation: dict[str, _Drawn]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """Of an unbinned channel: how many events are expected, and how many independent ones they are drawn from."""
+
+    expected_events: float
+    effective_sample_size: float
 
 
 def run(task: Task[StudyRecipe]) -> None:
@@ -56,6 +65,7 @@ def run(task: Task[StudyRecipe]) -> None:
         "blinded": list(data.blinded), "data": data.likelihood.model.asimov or "observed",
         "toys": sum(_count(entry)[0] for entry in toys), "failed": sum(_count(entry)[1] for entry in toys),
         "reasons": list(dict.fromkeys(reason for entry in toys for reason in entry.reasons)),
+        "simulation": {name: asdict(drawn) for name, drawn in _scarcest(toys).items()},
     }  # fmt: skip
     found: dict[str, object]
     try:
@@ -96,6 +106,17 @@ def _count(entry: _Toys) -> tuple[int, int]:
     return sum(len(values) for values in statistics), sum(int(np.isnan(values).sum()) for values in statistics)
 
 
+def _scarcest(toys: list[_Toys]) -> dict[str, _Drawn]:
+    """Return of each channel the value with the fewest independent events per expected one."""
+    found: dict[str, _Drawn] = {}
+    for entry in toys:
+        for name, drawn in entry.simulation.items():
+            known = found.get(name, drawn)
+            ours = drawn.effective_sample_size * known.expected_events
+            found[name] = drawn if ours < known.effective_sample_size * drawn.expected_events else known
+    return found
+
+
 def _gathered(task: Task[StudyRecipe]) -> list[_Toys]:
     """Return the pseudo-experiments of all jobs, value by value, in the order of their numbers."""
     units = sorted((name for name in task.inputs if name.startswith("toys_")), key=lambda name: int(name[5:]))
@@ -108,7 +129,7 @@ def _gathered(task: Task[StudyRecipe]) -> list[_Toys]:
         if known is not None:
             arrays = {name: np.concatenate([known.arrays[name], part.arrays[name]]) for name in known.arrays}
             reasons = tuple(dict.fromkeys((*known.reasons, *part.reasons)))
-            part = _Toys(value=value, arrays=arrays, reasons=reasons, channels=known.channels)
+            part = replace(known, arrays=arrays, reasons=reasons)
         found[value] = part
     return list(found.values())
 
@@ -120,6 +141,11 @@ def _read(folder: Path) -> tuple[float | None, _Toys]:
     value = summary["value"]
     arrays = {name: np.asarray(array) for name, array in read_arrays(folder / "toys.zarr").arrays.items()}
     place = None if value is None else float(value)
+    sizes, expected = summary["effective_sample_size"], summary["expected_events"]
+    simulation = {
+        name: _Drawn(expected_events=expected[name], effective_sample_size=size) for name, size in sizes.items()
+    }
     return place, _Toys(
-        value=place, arrays=arrays, reasons=tuple(summary["reasons"]), channels=tuple(summary["channels"])
-    )
+        value=place, arrays=arrays, reasons=tuple(summary["reasons"]), channels=tuple(summary["channels"]),
+        simulation=simulation,
+    )  # fmt: skip

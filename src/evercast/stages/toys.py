@@ -20,6 +20,7 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 
+_FACTS = ("theta", "sources", "effective_sample_size", "expected_events", "remarks", "channels")
 _BLOCK = 128
 """Pseudo-experiments between two checkpoints."""
 
@@ -30,7 +31,7 @@ def run(task: Task[ToysRecipe]) -> None:
     ``toys.zarr`` holds ``t``, ``poi_hat``, ``status`` (0 fine, 1 a parameter at its bound, 2 failed), ``seed``; for
     limits also the same with ``background_`` before, for goodness of fit ``statistic``, ``channel_0``...
     ``summary.json``: likelihood, study, purpose, value, first, count, failed, reasons, theta (true values), sources,
-    effective_sample_size, channels, blinded.
+    effective_sample_size, expected_events, remarks, channels, blinded.
 
     Raises:
         NumericalFailure: the fit of the data failed, or events cannot be drawn.
@@ -54,7 +55,7 @@ def run(task: Task[ToysRecipe]) -> None:
             "format": "toys/1.0.0", "likelihood": recipe.likelihood, "study": recipe.study,
             "purpose": recipe.spec.purpose, "value": recipe.value, "first": recipe.first, "count": recipe.count,
             "failed": int(failed.sum()), "reasons": _reasons(facts), "blinded": list(data.blinded),
-            **{name: facts[0][name] for name in ("theta", "sources", "effective_sample_size", "channels")},
+            **{name: facts[0][name] for name in _FACTS},
         },
     )  # fmt: skip
 
@@ -101,5 +102,6 @@ def _kept(path: Path) -> tuple[Mapping[str, np.ndarray], Mapping[str, object]] |
 def _facts(block: ToyBlock) -> dict[str, object]:
     return {
         "reasons": list(block.reasons), "theta": dict(block.theta), "sources": dict(block.sources),
-        "effective_sample_size": dict(block.effective_sample_size), "channels": list(block.channels),
+        "effective_sample_size": dict(block.effective_sample_size), "expected_events": dict(block.expected),
+        "remarks": list(block.remarks), "channels": list(block.channels),
     }  # fmt: skip

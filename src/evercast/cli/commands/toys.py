@@ -76,7 +76,7 @@ def command(  # noqa: PLR0913 - one argument per option
         "likelihood": compiled.model.name, "poi": chosen, "value": tested, "statistic": statistic, "seed": seed,
         "nuisance": nuisance, "theta": dict(zip(compiled.names, map(float, theta), strict=True)),
         "sources": generator.sources, "effective_sample_size": generator.effective_sample_size,
-        "expected_events": generator.expected, **summary,
+        "expected_events": generator.expected, "remarks": list(generator.remarks.values()), **summary,
     }  # fmt: skip
     if output is not None:
         arrays = {"t": sample.t, "poi_hat": sample.poi_hat, "status": sample.status, "seed": sample.seed}

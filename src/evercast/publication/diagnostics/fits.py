@@ -39,6 +39,7 @@ def fit_checks(run: RunContents) -> Iterator[Check]:
         if result.trusted:
             yield from _observed(result)
         yield from _coverage(run, result.name)
+        yield from _drawn(run, result.name)
         yield from _ensemble_noise(run, result.name)
     if not run.pseudo():
         for key, number in run.analysis.expected.items():
@@ -87,6 +88,25 @@ def _coverage(run: RunContents, likelihood: str) -> Iterator[Check]:
         yield not_applicable(topic(11, None, likelihood, "coverage", likelihood), reason)
     for name, body in studies:
         yield _one_coverage(topic(11, name, likelihood, "coverage", name), body)
+
+
+def _drawn(run: RunContents, likelihood: str) -> Iterator[Check]:
+    """Yield how many independent events stand behind those that the pseudo-experiments of each study draw."""
+    for unit in of_stage(run.units, "study"):
+        body = read_view(unit.folder / "result.json")
+        if body.text("likelihood") != likelihood:
+            continue
+        for channel, entry in body.items("simulation"):
+            expected, size = entry.number("expected_events"), entry.number("effective_sample_size")
+            if expected is None or not size:
+                continue
+            ratio = expected / size
+            yield judged(
+                topic(5, "events behind pseudo-experiments", f"{unit.name}, {channel}", "drawn", unit.name, channel),
+                ratio, thresholds.DRAWN_EVENTS,
+                f"{expected:.4g} events are expected, drawn from simulated events worth {size:.4g}: the best fits of "
+                f"all pseudo-experiments share a shift of about {ratio**0.5:.2g} standard deviations",
+            )  # fmt: skip
 
 
 def _one_coverage(about: Topic, body: JsonView) -> Check:

@@ -11,9 +11,9 @@ from typing import Final
 from evercast.publication.diagnostics.check import Limits
 
 __all__ = [
-    "ASIMOV", "BINNED_GAP", "CALIBRATION", "CLOSURE", "COVERAGE", "DISTANCE_OF_DATA", "ENSEMBLE_NOISE", "GRADIENT",
-    "HOLDOUT_LOSS", "INJECTION", "KOLMOGOROV", "LARGEST_WEIGHT", "MORPH_ERROR", "NEGATIVE_INTENSITY", "NORMALISATION",
-    "PAIR", "PARITY", "SATURATION", "SELECTED_EVENTS", "SIZE", "STANDARD_ERROR", "TWO_SAMPLE",
+    "ASIMOV", "BINNED_GAP", "CALIBRATION", "CLOSURE", "COVERAGE", "DISTANCE_OF_DATA", "DRAWN_EVENTS", "ENSEMBLE_NOISE",
+    "GRADIENT", "HOLDOUT_LOSS", "INJECTION", "KOLMOGOROV", "LARGEST_WEIGHT", "MORPH_ERROR", "NEGATIVE_INTENSITY",
+    "NORMALISATION", "PAIR", "PARITY", "SATURATION", "SELECTED_EVENTS", "SIZE", "STANDARD_ERROR", "TWO_SAMPLE",
 ]  # fmt: skip
 
 _P_GREEN: Final = 0.01
@@ -50,6 +50,10 @@ SIZE: Final = Limits(amber=1000.0**-0.5, red=100.0**-0.5)
 not even the yield is known to 10 %."""
 SELECTED_EVENTS: Final = Limits(amber=100.0**-0.5, red=10.0**-0.5)
 """1 / sqrt(effective sample size) of a selected sample: templates need fewer events than networks."""
+DRAWN_EVENTS: Final = Limits(amber=0.1, red=1.0)
+"""5: expected events over the effective sample size of those that pseudo-experiments are drawn from. Its root is the
+shift that all best fits share, in standard deviations: from a third on it shows in the coverage; from one on nothing is
+drawn."""
 STANDARD_ERROR: Final = Limits(amber=0.10, red=0.30)
 """6: median standard error of log r of the ensemble, spread / sqrt(members): 10 % of a density, at random from event
 to event, adds 1 % to the variance of what an event tells, 30 % adds 9 %."""
