@@ -70,6 +70,27 @@ def test_limit_and_cls_from_toys_say_how_many(counting: Path, capsys: pytest.Cap
     assert thrown["toys"]["p"] == pytest.approx(thrown["p"], abs=0.12)  # four binomial deviations of 200 at 0.13
 
 
+def test_the_regime_decides_where_pseudo_experiments_are_thrown(
+    counting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    write_likelihood(empty, counting_model(signal=3.0, background=1.0, observed=0.0))
+    few = run_json(capsys, "cls", str(empty), "--regime", "auto", "--toys", "400", "--seed", "3")
+    assert (few["method"], few["toys"], few["seed"]) == ("toys", 400, 3)
+    assert few["CLs_obs"] == pytest.approx(np.exp(-3.0), abs=0.05)  # P(0 | 4) / P(0 | 1); binomial errors of 400
+    many = run_json(capsys, "cls", str(counting), "--regime", "auto", "--toys", "400")
+    assert many["method"] == "asymptotic"
+    limit = run_json(capsys, "limit", str(empty), "--regime", "auto", "--toys", "200")
+    assert (limit["method"], limit["toys"]) == ("toys", 200)
+    assert "toys" in run_json(capsys, "significance", str(empty), "--regime", "auto", "--toys", "100")
+    assert run_json(capsys, "cls", str(empty), "--regime", "asymptotic")["method"] == "asymptotic"
+    assert main(["limit", str(empty)]) == 0
+    assert "--regime auto" in capsys.readouterr().out
+    assert fails(capsys, "cls", str(empty), "--regime", "asymptotic", "--toys", "9")[0] == 2
+    assert fails(capsys, "limit", str(empty), "--regime", "auto", "--statistic", "q")[0] == 2
+
+
 def test_toys_are_written_and_the_same_again(
     counting: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,7 +158,7 @@ def test_blind_channels_need_to_be_asked_for(
 ) -> None:
     base = counting_model(width=0.1)
     blind = replace(base, channels=(replace(base.channels[0], blind=True),))
-    monkeypatch.setattr("evercast.cli.statistics.open_source", lambda _: blind)
+    monkeypatch.setattr("evercast.artifacts.likelihood_source.open_likelihood_source", lambda _: blind)
     few = ("--n", "20") if command == "toys" else ("--points", "3") if command == "scan" else ()
     code, error = fails(capsys, command, "blind", *few)
     assert (code, error["code"]) == (3, "likelihood.blind")

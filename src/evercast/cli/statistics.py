@@ -11,19 +11,33 @@ from typing import TYPE_CHECKING
 import click
 
 from evercast.cli.likelihoods import likelihood_options
+from evercast.errors import UsageError
 
 if TYPE_CHECKING:
     from evercast.artifacts.likelihood_source import LikelihoodSource
     from evercast.likelihood.evaluate import Likelihood
 
-__all__ = ["DEFAULT_SEED", "load_data", "print_json", "seed_option", "statistics_options", "toys_option"]
+__all__ = [
+    "DEFAULT_SEED", "DEFAULT_TOYS", "load_data", "print_json", "regime_options", "seed_option", "statistics_options",
+    "toys_option", "toys_wanted",
+]  # fmt: skip
 
 DEFAULT_SEED = 1
+DEFAULT_TOYS = 1000
 
 _unblind = click.option("--unblind", is_flag=True, help="Look at the data of blind channels.")
 _toys = click.option(
     "--toys", type=click.IntRange(0), default=0, metavar="N", help="Use N pseudo-experiments. [default: asymptotic]"
 )
+_some_toys = click.option(
+    "--toys", type=click.IntRange(0), default=0, metavar="N",
+    help="Use N pseudo-experiments. [default: none; 1000 where --regime asks for some]",
+)  # fmt: skip
+_regime = click.option(
+    "--regime", type=click.Choice(["asymptotic", "auto", "toys"]),
+    help="auto: pseudo-experiments where a channel expects fewer than 5 events or has none, asymptotic formulas "
+    "elsewhere. [default: toys with --toys, otherwise asymptotic]",
+)  # fmt: skip
 _seed = click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Of pseudo-experiments.")
 
 
@@ -35,6 +49,39 @@ def statistics_options(function: Callable[..., None]) -> Callable[..., None]:
 def toys_option(function: Callable[..., None]) -> Callable[..., None]:
     """Add ``--toys N`` and ``--seed``."""
     return _toys(_seed(function))
+
+
+def regime_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--regime``, ``--toys N`` and ``--seed``; see `toys_wanted`."""
+    return _regime(_some_toys(_seed(function)))
+
+
+def toys_wanted(
+    likelihood: Likelihood, *, regime: str | None, toys: int, poi: str | None, observed: bool = True
+) -> int:
+    """Return how many pseudo-experiments to throw; 0 for asymptotic formulas.
+
+    Args:
+        likelihood: that is tested.
+        regime: of the option; None: toys where a number is given.
+        toys: of the option; 0 where it was not given.
+        poi: parameter of interest; None takes the declared one.
+        observed: the data may be looked at.
+
+    Raises:
+        UsageError: a number of toys with the asymptotic regime.
+        NumericalFailure: ``auto``, and the fit without signal failed.
+    """
+    from evercast.inference.regime import few_events_without_signal
+
+    if regime is None:
+        return toys
+    if regime == "asymptotic":
+        if toys:
+            raise UsageError("--toys does not go with --regime asymptotic")
+        return 0
+    wanted = toys or DEFAULT_TOYS
+    return wanted if regime == "toys" or few_events_without_signal(likelihood, poi=poi, observed=observed) else 0
 
 
 def seed_option(function: Callable[..., None]) -> Callable[..., None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from evercast.cli.tables import columns, guard_line, head, verdict
+from evercast.cli.tables import columns, guard_line, head, regime_hint, verdict
 from evercast.inference.contours import Contour
 from evercast.inference.fit import FitResult
 from evercast.inference.goodness import GoodnessOfFit
@@ -62,7 +62,7 @@ def limit_table(model: LikelihoodModel, limit: UpperLimit, *, problems: Sequence
     rows += [(label, f"{value:.5g}") for label, value in zip(_BANDS, limit.expected, strict=True)]
     data = None if limit.observed is not None else f"Asimov data of the model without signal ({limit.asimov}), expected"
     lines = [head(model, limit.status, data=data), columns(rows), f"CLs of {limit.statistic}, {limit.method}"]
-    lines += [*limit.remarks, *problems]
+    lines += [*limit.remarks, *regime_hint(limit.remarks), *problems]
     return "\n".join([*lines, guard_line(limit.fits[0].guard)])
 
 
@@ -77,7 +77,7 @@ def toy_cls_table(model: LikelihoodModel, result: ToyCls) -> str:
     decisive = result.cls_obs if result.cls_obs is not None else result.cls_exp[2]
     lines.append(verdict(result.poi, result.mu, decisive, observed=result.cls_obs is not None))
     lines.append(f"{result.n_toys} pseudo-experiments of each hypothesis, {result.n_failed} failed, seed {result.seed}")
-    return "\n".join([*lines, *few_toys(result.n_toys, result.cls_exp)])
+    return "\n".join([*lines, *result.remarks.values(), *few_toys(result.n_toys, result.cls_exp)])
 
 
 def toy_significance_lines(text: str, result: ToySignificance) -> str:
@@ -88,7 +88,7 @@ def toy_significance_lines(text: str, result: ToySignificance) -> str:
         f"+- {result.p_error:.2g}, Z {relation[1]} {result.z:.4g}"
     )
     lines = text.splitlines()
-    return "\n".join([*lines[:-1], line, lines[-1]])
+    return "\n".join([*lines[:-1], line, *result.remarks, lines[-1]])
 
 
 def impact_table(model: LikelihoodModel, best: FitResult, impacts: Sequence[Impact], *, poi: str, top: int) -> str:
@@ -145,7 +145,9 @@ def toys_table(model: LikelihoodModel, body: Mapping[str, object]) -> str:
     quantiles = body["quantiles"]
     if isinstance(quantiles, Mapping):
         rows += [(f"quantile {level} of {body['statistic']}", _text(value)) for level, value in quantiles.items()]
-    return "\n".join([head(model, "ok"), columns(rows)])
+    remarks = body["remarks"]
+    lines = list(map(str, remarks)) if isinstance(remarks, list | tuple) else []
+    return "\n".join([head(model, "ok"), columns(rows), *lines])
 
 
 def _text(value: object) -> str:

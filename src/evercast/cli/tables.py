@@ -9,6 +9,7 @@ from evercast.inference.fit import FitResult
 from evercast.inference.guard import Guard
 from evercast.inference.minima import LocalMinimum
 from evercast.inference.profile import Interval, Scan
+from evercast.inference.regime import IN_DOUBT
 from evercast.likelihood.model import LikelihoodModel
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "fit_table",
     "guard_line",
     "head",
+    "regime_hint",
     "scan_table",
     "significance_table",
     "verdict",
@@ -109,8 +111,14 @@ def cls_table(model: LikelihoodModel, result: ClsResult) -> str:
         lines.append(f"best fit {result.poi} = {result.poi_hat:.5g}")
     for what, names in at_bound_of(result).items():
         lines.append(f"at bound in the fit {what}: {', '.join(names)}")
-    lines += result.remarks
+    lines += [*result.remarks, *regime_hint(result.remarks)]
     return "\n".join([*lines, guard_line(result.fits[0].guard, bounds=False)])
+
+
+def regime_hint(remarks: Sequence[str]) -> list[str]:
+    """Return how to do without asymptotic formulas, where a remark says that they may not hold."""
+    doubted = any(remark.endswith(IN_DOUBT) for remark in remarks)
+    return ["pseudo-experiments do without them: --regime auto"] if doubted else []
 
 
 def verdict(poi: str, mu: float, cls: float, *, observed: bool) -> str:
@@ -140,5 +148,5 @@ def significance_table(model: LikelihoodModel, result: Significance, *, poi: str
     """Return the significance against the absence of the signal."""
     rows = [("best fit " + poi, f"{result.poi_hat:.5g}"), ("q0", f"{result.q0:.5g}")]
     rows += [("significance Z", f"{result.z:.4g}"), ("p-value", f"{result.p:.4g}")]
-    lines = [head(model, result.status), columns(rows), *result.remarks]
+    lines = [head(model, result.status), columns(rows), *result.remarks, *regime_hint(result.remarks)]
     return "\n".join([*lines, guard_line(result.fits[0].guard)])

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from evercast.inference.fit import fit, poi_of
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel
 
-__all__ = ["FEW_EVENTS", "channels_of_few_events", "low_counts", "remarks_of"]
+__all__ = ["FEW_EVENTS", "IN_DOUBT", "channels_of_few_events", "few_events_without_signal", "low_counts", "remarks_of"]
 
+IN_DOUBT = "asymptotic formulas may not hold"
 FEW_EVENTS = 5.0
 """Expected events of a channel below which its Poisson distribution is far from a Gaussian one."""
 
@@ -31,7 +33,28 @@ def low_counts(
 
 def remarks_of(few: Mapping[str, str]) -> tuple[str, ...]:
     """Return a sentence for every channel with the reason why it is outside of the asymptotic regime."""
-    return tuple(f"channel '{name}' {reason}: asymptotic formulas may not hold" for name, reason in few.items())
+    return tuple(f"channel '{name}' {reason}: {IN_DOUBT}" for name, reason in few.items())
+
+
+def few_events_without_signal(
+    likelihood: Likelihood, *, poi: str | None = None, observed: bool = True
+) -> Mapping[str, str]:
+    """Return channel -> why it is outside of the asymptotic regime, at the fit without signal.
+
+    Args:
+        likelihood: its data.
+        poi: parameter of interest; None takes the declared one.
+        observed: False leaves the data out: the nuisance parameters keep their initial values.
+
+    Raises:
+        NumericalFailure: the fit failed.
+    """
+    name = poi_of(likelihood, poi)
+    theta = likelihood.initial.copy()
+    theta[likelihood.index(name)] = 0.0
+    if observed:
+        theta = fit(likelihood, fixed={name: 0.0}).theta
+    return channels_of_few_events(likelihood, theta, observed=observed)
 
 
 def channels_of_few_events(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evercast.cli.requests import check_signal, check_value
-from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
+from evercast.cli.statistics import load_data, print_json, regime_options, statistics_options, toys_wanted
 from evercast.errors import EvercastError, InvalidInput, NumericalFailure, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.command(epilog="Example: evercast cls BkgOnly.json --patchset patchset.json --patch ERJR_300p0_100p0")
 @statistics_options
 @click.option("--mu", type=float, default=1.0, show_default=True, help="Tested value of the parameter of interest.")
-@toys_option
+@regime_options
 @click.option(
     "--all", "every", is_flag=True, help="Every patch of --patchset (a patchset, or a folder of patch files)."
 )
@@ -42,6 +42,7 @@ def command(  # noqa: PLR0913 - the options of the command
     as_json: bool,
     unblind: bool,
     mu: float,
+    regime: str | None,
     toys: int,
     seed: int,
     every: bool,
@@ -53,8 +54,8 @@ def command(  # noqa: PLR0913 - the options of the command
     a reason and no number, and the exit code is then 7.
     """
     if every:
-        if toys:
-            raise UsageError("--all computes asymptotic values; --toys takes one --patch")
+        if toys or regime not in {None, "asymptotic"}:
+            raise UsageError("--all computes asymptotic values; --toys and --regime take one --patch")
         failed = _every_patch(source, mu=mu, poi=poi, observed=observed, as_json=as_json)
         context.exit(NumericalFailure.exit_code if failed else 0)
     from evercast.cli.statistics_tables import few_toys, toy_cls_table
@@ -65,8 +66,9 @@ def command(  # noqa: PLR0913 - the options of the command
     compiled = load_data(source, observed=observed, unblind=unblind, keep_data=True)
     check_signal(compiled.model, poi)
     check_value(compiled.model, poi, mu if mu > 0 else None, option="--mu")
-    if toys:
-        found = cls_from_toys(compiled, mu, n_toys=toys, seed=seed, poi=poi, observed=observed)
+    thrown = toys_wanted(compiled, regime=regime, toys=toys, poi=poi, observed=observed)
+    if thrown:
+        found = cls_from_toys(compiled, mu, n_toys=thrown, seed=seed, poi=poi, observed=observed)
         if as_json:
             print_json(
                 {
@@ -74,7 +76,7 @@ def command(  # noqa: PLR0913 - the options of the command
                     "status": found.status, "guard": guards_to_json(found.fits) if found.fits else None,
                     "method": "toys", "poi": found.poi, "mu": mu, "poi_hat": found.poi_hat, "qtilde": found.q,
                     "toys": found.n_toys, "failed": found.n_failed, "seed": seed, "sources": dict(found.sources),
-                    "problems": few_toys(found.n_toys, found.cls_exp),
+                    "problems": few_toys(found.n_toys, found.cls_exp), "remarks": list(found.remarks.values()),
                 }
             )  # fmt: skip
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evercast.cli.requests import check_level, check_signal
-from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
+from evercast.cli.statistics import load_data, print_json, regime_options, statistics_options, toys_wanted
 from evercast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["command"]
 @statistics_options
 @click.option("--cl", "level", type=float, default=0.95, show_default=True, help="Confidence level.")
 @click.option("--statistic", type=click.Choice(["q-tilde", "q"]), default="q-tilde", show_default=True)
-@toys_option
+@regime_options
 def command(  # noqa: PLR0913 - one argument per option
     *,
     source: LikelihoodSource,
@@ -32,6 +32,7 @@ def command(  # noqa: PLR0913 - one argument per option
     unblind: bool,
     level: float,
     statistic: str,
+    regime: str | None,
     toys: int,
     seed: int,
 ) -> None:
@@ -46,11 +47,12 @@ def command(  # noqa: PLR0913 - one argument per option
     from evercast.inference.outcome_json import limit_to_json
     from evercast.inference.toy_limits import limit_from_toys
 
-    if toys and statistic != "q-tilde":
-        raise UsageError("--toys goes with --statistic q-tilde")
+    if (toys or regime not in {None, "asymptotic"}) and statistic != "q-tilde":
+        raise UsageError("--toys and --regime go with --statistic q-tilde")
     check_level(level)
     compiled = load_data(source, observed=observed, unblind=unblind, keep_data=True)
     check_signal(compiled.model, poi)
+    toys = toys_wanted(compiled, regime=regime, toys=toys, poi=poi, observed=observed)
     points: list[dict[str, object]] = []
     problems: list[str] = []
     if toys:

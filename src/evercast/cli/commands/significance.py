@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evercast.cli.requests import check_signal
-from evercast.cli.statistics import load_data, print_json, statistics_options, toys_option
+from evercast.cli.statistics import load_data, print_json, regime_options, statistics_options, toys_wanted
 
 if TYPE_CHECKING:
     from evercast.artifacts.likelihood_source import LikelihoodSource
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 @click.command(epilog="Example: evercast significance results/h4l --likelihood neural --json")
 @statistics_options
-@toys_option
+@regime_options
 def command(
     *,
     source: LikelihoodSource,
@@ -27,6 +27,7 @@ def command(
     observed: bool,
     as_json: bool,
     unblind: bool,
+    regime: str | None,
     toys: int,
     seed: int,
 ) -> None:
@@ -45,6 +46,7 @@ def command(
     compiled = load_data(source, observed=observed, unblind=unblind)
     check_signal(compiled.model, poi)
     chosen = poi_of(compiled, poi)
+    toys = toys_wanted(compiled, regime=regime, toys=toys, poi=chosen)
     profile = Profile(compiled, chosen)
     result = significance(compiled, profile=profile)
     thrown = significance_from_toys(compiled, n_toys=toys, seed=seed, profile=profile) if toys else None
@@ -58,6 +60,7 @@ def command(
             body["toys"] = {
                 "p": thrown.p, "p_error": thrown.p_error, "z": thrown.z, "bound": thrown.bound,
                 "toys": thrown.n_toys, "failed": thrown.n_failed, "seed": seed,
+                "remarks": list(thrown.remarks),
             }  # fmt: skip
         print_json(body)
         return
