@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -43,7 +44,13 @@ from evercast.likelihood.model import (
     UnbinnedChannelModel,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = ["Columns", "EventReader", "from_entry", "to_entry"]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,78 +68,67 @@ EventReader = Callable[[str, int, Columns], EventSet]
 
 def to_entry(model: LikelihoodModel) -> LikelihoodEntry:
     """Return the entry of a likelihood."""
-    return LikelihoodEntry(
+    return _like(
+        LikelihoodEntry,
+        model,
         schema=FORMAT,
-        name=model.name,
-        title=model.title,
-        parameters=tuple(_parameter_out(parameter) for parameter in model.parameters),
-        channels=tuple(_channel_out(channel) for channel in model.channels),
+        parameters=tuple(map(_parameter_out, model.parameters)),
+        channels=tuple(map(_channel_out, model.channels)),
     )
 
 
 def from_entry(entry: LikelihoodEntry, events: EventReader) -> LikelihoodModel:
     """Return the likelihood of an entry; `events` finds the events of its unbinned channels."""
-    return LikelihoodModel(
-        name=entry.name,
-        title=entry.title,
-        parameters=tuple(_parameter_in(parameter) for parameter in entry.parameters),
+    return _like(
+        LikelihoodModel,
+        entry,
+        parameters=tuple(map(_parameter_in, entry.parameters)),
         channels=tuple(_channel_in(channel, events) for channel in entry.channels),
     )
 
 
+def _like(target: Callable[..., T], source: DataclassInstance, **changed: object) -> T:
+    """Return a `target` whose fields are those of `source` that it shares, but for those given."""
+    own = {field.name for field in fields(cast("type[DataclassInstance]", target))} - changed.keys()
+    shared = own & {field.name for field in fields(source)}
+    return target(**{name: getattr(source, name) for name in shared}, **changed)
+
+
+def _each(target: Callable[..., T], sources: Iterable[DataclassInstance]) -> tuple[T, ...]:
+    return tuple(_like(target, source) for source in sources)
+
+
+def _floats(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
 def _parameter_out(parameter: ParameterModel) -> ParameterEntry:
     low, high = (bound if math.isfinite(bound) else None for bound in parameter.bounds)
-    return ParameterEntry(
-        name=parameter.name,
-        initial=parameter.initial,
-        bounds=(low, high),
-        poi=parameter.poi,
-        fixed=parameter.fixed,
-        constraint=parameter.constraint,
-        global_observable=parameter.global_observable,
-        width=parameter.width,
-        factor=parameter.factor,
-        unit=parameter.unit,
-        label=parameter.label,
-    )
+    return _like(ParameterEntry, parameter, bounds=(low, high))
 
 
 def _parameter_in(parameter: ParameterEntry) -> ParameterModel:
     low, high = parameter.bounds
-    return ParameterModel(
-        name=parameter.name,
-        initial=parameter.initial,
-        bounds=(-math.inf if low is None else low, math.inf if high is None else high),
-        poi=parameter.poi,
-        fixed=parameter.fixed,
-        constraint=parameter.constraint,
-        global_observable=parameter.global_observable,
-        width=parameter.width,
-        factor=parameter.factor,
-        unit=parameter.unit,
-        label=parameter.label,
+    return _like(
+        ParameterModel, parameter, bounds=(-math.inf if low is None else low, math.inf if high is None else high)
     )
 
 
 def _modifier_out(modifier: Modifier) -> ModifierEntry:
     match modifier:
-        case NormFactor():
-            return NormFactorEntry(kind="normfactor", parameter=modifier.parameter)
-        case NormSys():
+        case NormFactor() | NormSys():
             return _yield_modifier_out(modifier)
         case HistoSys():
-            up, down = (tuple(float(value) for value in side) for side in (modifier.up, modifier.down))
-            return HistoSysEntry(kind="histosys", parameter=modifier.parameter, up=up, down=down, code=modifier.code)
+            up, down = _floats(modifier.up), _floats(modifier.down)
+            return _like(HistoSysEntry, modifier, kind="histosys", up=up, down=down)
         case BinFactor():
-            return BinFactorEntry(kind="bin_factor", parameters=modifier.parameters)
+            return _like(BinFactorEntry, modifier, kind="bin_factor")
 
 
 def _yield_modifier_out(modifier: NormFactor | NormSys) -> YieldModifierEntry:
     if isinstance(modifier, NormFactor):
-        return NormFactorEntry(kind="normfactor", parameter=modifier.parameter)
-    return NormSysEntry(
-        kind="normsys", parameter=modifier.parameter, up=modifier.up, down=modifier.down, code=modifier.code
-    )
+        return _like(NormFactorEntry, modifier, kind="normfactor")
+    return _like(NormSysEntry, modifier, kind="normsys")
 
 
 def _modifier_in(modifier: ModifierEntry) -> Modifier:
@@ -140,59 +136,42 @@ def _modifier_in(modifier: ModifierEntry) -> Modifier:
         case NormFactorEntry() | NormSysEntry():
             return _yield_modifier_in(modifier)
         case HistoSysEntry():
-            up, down = np.asarray(modifier.up), np.asarray(modifier.down)
-            return HistoSys(parameter=modifier.parameter, up=up, down=down, code=modifier.code)
+            return _like(HistoSys, modifier, up=np.asarray(modifier.up), down=np.asarray(modifier.down))
         case BinFactorEntry():
-            return BinFactor(parameters=modifier.parameters)
+            return _like(BinFactor, modifier)
 
 
 def _yield_modifier_in(modifier: YieldModifierEntry) -> NormFactor | NormSys:
-    if isinstance(modifier, NormFactorEntry):
-        return NormFactor(parameter=modifier.parameter)
-    return NormSys(parameter=modifier.parameter, up=modifier.up, down=modifier.down, code=modifier.code)
+    return _like(NormFactor, modifier) if isinstance(modifier, NormFactorEntry) else _like(NormSys, modifier)
 
 
 def _channel_out(channel: ChannelModel) -> UnbinnedEntry | BinnedEntry:
     if isinstance(channel, UnbinnedChannelModel):
         return _unbinned_out(channel)
     samples = tuple(
-        SampleEntry(
-            name=sample.name,
-            coefficient=sample.coefficient,
-            nominal=tuple(float(value) for value in sample.nominal),
-            modifiers=tuple(_modifier_out(modifier) for modifier in sample.modifiers),
+        _like(
+            SampleEntry, sample, nominal=_floats(sample.nominal), modifiers=tuple(map(_modifier_out, sample.modifiers))
         )
         for sample in channel.samples
     )
-    observed = tuple(float(count) for count in channel.observed)
-    return BinnedEntry(kind="binned", name=channel.name, samples=samples, observed=observed, blind=channel.blind)
+    return _like(BinnedEntry, channel, kind="binned", samples=samples, observed=_floats(channel.observed))
 
 
 def _unbinned_out(channel: UnbinnedChannelModel) -> UnbinnedEntry:
     components = tuple(
-        ComponentEntry(
-            process=component.process,
-            coefficient=component.coefficient,
-            yield_events=component.yield_events,
-            modifiers=tuple(_yield_modifier_out(modifier) for modifier in component.modifiers),
-        )
+        _like(ComponentEntry, component, modifiers=tuple(map(_yield_modifier_out, component.modifiers)))
         for component in channel.components
     )
-    anchors = tuple(
-        AnchorEntry(process=morph.process, parameter=morph.parameter, interpolation=morph.interpolation)
-        for morph in channel.anchors
-    )
-    return UnbinnedEntry(
+    return _like(
+        UnbinnedEntry,
+        channel,
         kind="unbinned",
-        name=channel.name,
         components=components,
-        anchors=anchors,
-        polynomials=tuple(PolynomialEntry(process=one.process, terms=one.terms) for one in channel.polynomials),
-        normalise_morphs=channel.normalise_morphs,
+        anchors=_each(AnchorEntry, channel.anchors),
+        polynomials=_each(PolynomialEntry, channel.polynomials),
         observed_events=len(channel.events.weight),
         asimov_events=None if channel.simulation is None else len(channel.simulation.weight),
         reference_events=None if channel.reference is None else len(channel.reference.weight),
-        blind=channel.blind,
     )
 
 
@@ -200,26 +179,18 @@ def _channel_in(channel: UnbinnedEntry | BinnedEntry, events: EventReader) -> Ch
     if isinstance(channel, UnbinnedEntry):
         return _unbinned_in(channel, events)
     samples = tuple(
-        BinnedSample(
-            name=sample.name,
-            coefficient=sample.coefficient,
-            nominal=np.asarray(sample.nominal),
-            modifiers=tuple(_modifier_in(modifier) for modifier in sample.modifiers),
+        _like(
+            BinnedSample, sample, nominal=np.asarray(sample.nominal),
+            modifiers=tuple(map(_modifier_in, sample.modifiers)),
         )
         for sample in channel.samples
-    )
-    observed = np.asarray(channel.observed)
-    return BinnedChannelModel(name=channel.name, samples=samples, observed=observed, blind=channel.blind)
+    )  # fmt: skip
+    return _like(BinnedChannelModel, channel, samples=samples, observed=np.asarray(channel.observed))
 
 
 def _unbinned_in(channel: UnbinnedEntry, events: EventReader) -> UnbinnedChannelModel:
     components = tuple(
-        Component(
-            process=component.process,
-            coefficient=component.coefficient,
-            yield_events=component.yield_events,
-            modifiers=tuple(_yield_modifier_in(modifier) for modifier in component.modifiers),
-        )
+        _like(Component, component, modifiers=tuple(map(_yield_modifier_in, component.modifiers)))
         for component in channel.components
     )
     columns = Columns(
@@ -231,17 +202,13 @@ def _unbinned_in(channel: UnbinnedEntry, events: EventReader) -> UnbinnedChannel
     def stored(name: str, count: int | None) -> EventSet | None:
         return None if count is None else events(f"{channel.name}.{name}", count, columns)
 
-    return UnbinnedChannelModel(
-        name=channel.name,
+    return _like(
+        UnbinnedChannelModel,
+        channel,
         components=components,
         events=events(f"{channel.name}.observed", channel.observed_events, columns),
         simulation=stored("asimov", channel.asimov_events),
-        anchors=tuple(
-            AnchorMorph(process=morph.process, parameter=morph.parameter, interpolation=morph.interpolation)
-            for morph in channel.anchors
-        ),
-        polynomials=tuple(PolynomialMorph(process=one.process, terms=one.terms) for one in channel.polynomials),
+        anchors=_each(AnchorMorph, channel.anchors),
+        polynomials=_each(PolynomialMorph, channel.polynomials),
         reference=stored("reference", channel.reference_events),
-        normalise_morphs=channel.normalise_morphs,
-        blind=channel.blind,
     )
