@@ -28,12 +28,13 @@ from evercast.spec.expressions import parse_coefficient
 __all__ = ["check_model"]
 
 
-def check_model(model: LikelihoodModel, *, checked: LikelihoodModel | None = None) -> None:
+def check_model(model: LikelihoodModel, *, checked: LikelihoodModel | None = None, values: bool = True) -> None:
     """Check names, shapes, signs and finiteness.
 
     Args:
         model: to be checked.
         checked: another that passed: templates that are the same objects there are not looked at again.
+        values: whether all events are read and looked at; False where whoever reads them does so.
 
     Raises:
         InvalidInput: something is inconsistent; the first problem is named. ``systematic.identical``: a nuisance
@@ -56,7 +57,7 @@ def check_model(model: LikelihoodModel, *, checked: LikelihoodModel | None = Non
         if isinstance(channel, BinnedChannelModel):
             _check_binned(channel, model, names, passed)
         else:
-            _check_unbinned(channel, model)
+            _check_unbinned(channel, model, values=values)
     _check_two_sided(model)
 
 
@@ -212,7 +213,7 @@ def _first_bad(values: np.ndarray, *, signed: bool) -> str:
     return f"{values[position]} in bin {position}"
 
 
-def _check_unbinned(channel: UnbinnedChannelModel, model: LikelihoodModel) -> None:
+def _check_unbinned(channel: UnbinnedChannelModel, model: LikelihoodModel, *, values: bool) -> None:
     where = f"{model.name}: channel {channel.name}"
     _unique((component.process for component in channel.components), "process", where)
     if not channel.components:
@@ -224,4 +225,4 @@ def _check_unbinned(channel: UnbinnedChannelModel, model: LikelihoodModel) -> No
             raise InvalidInput(message, code="likelihood.negative-yield", where=place)
         _check_modifiers(component.modifiers, frozenset(model.parameter_names), place)
     check_morphs(channel, model, where)
-    check_sets(channel, where)
+    check_sets(channel, where, values=values)

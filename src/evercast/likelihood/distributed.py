@@ -22,7 +22,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
-from evercast.likelihood.event_arrays import column_counts
+from evercast.errors import EnvironmentUnfit, NumericalFailure
+from evercast.likelihood.event_arrays import BLOCK, column_counts
 from evercast.likelihood.event_source import EventSource, MakeSource
 from evercast.likelihood.model import EventSet
 from evercast.likelihood.unbinned_kernel import At, Chunk
@@ -33,15 +34,30 @@ __all__ = ["Sharded", "event_mesh", "initialise", "sharded_source"]
 _AXIS = "events"
 
 
-def initialise(*, coordinator: str | None = None, n_processes: int | None = None, process: int | None = None) -> None:
+def initialise(
+    *, coordinator: str | None = None, n_processes: int | None = None, process: int | None = None, limit: int = 60
+) -> None:
     """Join the processes of a job, before anything else of JAX is used.
 
     Args:
-        coordinator: ``host:port`` of process 0; None: as SLURM (or another scheduler known to JAX) says.
+        coordinator: ``host:port`` of process 0, which listens at that address alone; None: as SLURM (or another
+            scheduler known to JAX) says.
         n_processes: of the job; None likewise.
         process: number of this one; None likewise.
+        limit: s until all must have come, and after which a silent process ends all.
+
+    Raises:
+        EnvironmentUnfit: ``distributed.incomplete``.
     """
-    jax.distributed.initialize(coordinator_address=coordinator, num_processes=n_processes, process_id=process)
+    try:
+        jax.distributed.initialize(
+            coordinator_address=coordinator, num_processes=n_processes, process_id=process,
+            coordinator_bind_address=coordinator if process == 0 else None, initialization_timeout=limit,
+            heartbeat_timeout_seconds=limit, shutdown_timeout_seconds=limit,
+        )  # fmt: skip
+    except RuntimeError as err:
+        message = f"the processes of the job did not come together: {str(err).splitlines()[0]}"
+        raise EnvironmentUnfit(message, code="distributed.incomplete", where=coordinator) from err
 
 
 def event_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -107,6 +123,7 @@ def _spread(mesh: Mesh, events: EventSet, scale: float) -> Chunk:
             filled = np.zeros((stop - first, width), dtype=dtype)
             if values is not None and first < n_events:
                 read = np.asarray(values[first : min(stop, n_events)])
+                _refuse_not_finite(read, first)
                 filled[: len(read)] = read
             return filled
 
@@ -115,6 +132,7 @@ def _spread(mesh: Mesh, events: EventSet, scale: float) -> Chunk:
     def weights(index: tuple[slice, ...] | None) -> np.ndarray:
         first, stop = _rows(index, rows * mesh.size)
         read = scale * np.asarray(events.weight[first : min(stop, n_events)], dtype=np.float64)
+        _refuse_not_finite(read, first)
         return np.pad(read, (0, stop - first - len(read)))
 
     with jax.enable_x64(new_val=True):
@@ -125,6 +143,16 @@ def _spread(mesh: Mesh, events: EventSet, scale: float) -> Chunk:
             log_down=column(events.log_down, n_anchors),
             coefficients=column(events.coefficients, n_terms),
         )
+
+
+def _refuse_not_finite(values: np.ndarray, first: int) -> None:
+    """Check the rows of one device, a block at a time, as they are read."""
+    for start in range(0, len(values), BLOCK):
+        bad = ~np.isfinite(values[start : start + BLOCK]).reshape(len(values[start : start + BLOCK]), -1).all(axis=1)
+        if bad.any():
+            row = first + start + int(np.argmax(bad))
+            message = f"event {row} and perhaps others have a log ratio or weight that is not finite"
+            raise NumericalFailure(message, code="likelihood.not-finite")
 
 
 def _rows(index: tuple[slice, ...] | None, n_rows: int) -> tuple[int, int]:

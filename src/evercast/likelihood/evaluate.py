@@ -70,7 +70,7 @@ class Likelihood:
     Args:
         model: parameters, channels and data.
         make_source: where sums over events are made; `evercast.likelihood.distributed.sharded_source` spreads them over
-            devices and processes.
+            devices and processes, and then checks the values of events as it reads them.
         like: another whose templates are in part the same objects (patches of one workspace): those are not checked
             again.
 
@@ -84,7 +84,7 @@ class Likelihood:
     def __init__(
         self, model: LikelihoodModel, *, make_source: MakeSource = local_source, like: Likelihood | None = None
     ) -> None:
-        check_model(model, checked=like.model if like else None)
+        check_model(model, checked=like.model if like else None, values=make_source is local_source)
         self.model = model
         self.names = model.parameter_names
         self.initial = np.array([parameter.initial for parameter in model.parameters], dtype=float)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -54,8 +53,10 @@ def check_morphs(channel: UnbinnedChannelModel, model: LikelihoodModel, where: s
         )
 
 
-def check_sets(channel: UnbinnedChannelModel, where: str) -> None:
+def check_sets(channel: UnbinnedChannelModel, where: str, *, values: bool = True) -> None:
     """Check shapes and finiteness of all event sets of a channel, and that no nuisance parameter is without effect.
+
+    With `values` False only shapes and the sum of reference weights are looked at.
 
     Raises:
         InvalidInput: ``likelihood.shape``, ``likelihood.reference`` (no positive sum of weights),
@@ -69,10 +70,11 @@ def check_sets(channel: UnbinnedChannelModel, where: str) -> None:
         if events is None:
             continue
         _check_shapes(events, channel, where + name)
-        same &= _check_values(events, where + name)
-        seen += len(events.weight)
+        if values:
+            same &= _check_values(events, where + name)
+            seen += len(events.weight)
     if channel.reference is not None and (channel.anchors or channel.polynomials) and channel.normalise_morphs:
-        total = math.fsum(float(np.sum(part.weight)) for _, part in blocks(channel.reference))
+        total = float(np.sum(channel.reference.weight))
         if not total > 0:
             message = f"the weights of the reference events add up to {total:.6g}"
             raise InvalidInput(message, code="likelihood.reference", where=where)

@@ -16,13 +16,15 @@ NETWORKS: Final = "networks"
 EVENTS: Final = "events"
 """The same for events."""
 
+_DEFAULT_DEVICE: Final = "jax_default_device"  # JAX has no type for it
+
 
 def network_devices() -> tuple[jax.Device, ...]:
     """Return the devices of this process: its GPUs, or as many parts of the CPU as it has threads.
 
     Where another default device than the first was set (``jax_default_device``), it is that one alone.
     """
-    chosen = jax.config.jax_default_device
+    chosen = getattr(jax.config, _DEFAULT_DEVICE)
     return (chosen,) if isinstance(chosen, jax.Device) else tuple(jax.local_devices())
 
 

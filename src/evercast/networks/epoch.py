@@ -34,6 +34,10 @@ class State(eqx.Module):
     moments: optax.OptState
 
 
+_Apart = tuple[tuple[Array, ...], State, Array, Array]
+"""What differs between networks: what is fixed, the state, rows and weights of an epoch."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Progress:
     """Where the training of a group stands.
@@ -164,7 +168,7 @@ def one_epoch(
         run = _epoch_of_many if strategy == "vmap" else _epoch_of_one
         result: tuple[State, Array, Array] = run(shared, *on_device)
         return result
-    spread = jax.device_put((fixed, state, rows, weight), NamedSharding(mesh, along(NETWORKS)))
+    spread: _Apart = jax.device_put((fixed, state, rows, weight), NamedSharding(mesh, along(NETWORKS)))
     sharded: tuple[State, Array, Array] = _epoch_of_shards(shared, *spread, jnp.asarray(rates), strategy, mesh)
     return sharded
 
@@ -205,8 +209,8 @@ def _epoch_of_shards(
     """The same on several devices, each with its own networks; nothing is exchanged between them."""
     arrays, rest = eqx.partition(shared, eqx.is_array)
 
-    def local(arrays: Shared, own: tuple[object, ...], rates: Array) -> tuple[State, Array, Array]:
-        def one(each: tuple[tuple[Array, ...], State, Array, Array]) -> tuple[State, Array, Array]:
+    def local(arrays: Shared, own: _Apart, rates: Array) -> tuple[State, Array, Array]:
+        def one(each: _Apart) -> tuple[State, Array, Array]:
             return _epoch(eqx.combine(arrays, rest), *each, rates)
 
         done: tuple[State, Array, Array] = jax.vmap(one)(own) if strategy == "vmap" else jax.lax.map(one, own)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import jax
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class SignTraining:
         strategy: as in `train_networks`.
         checkpoints: where the state of the training is kept.
         name: of the checkpoints.
-        threads: as in `train_networks`.
+        threads, devices: as in `train_networks`.
     """
 
     architecture: Architecture
@@ -75,6 +76,7 @@ class SignTraining:
     checkpoints: Checkpoints | None = None
     name: str = "signs"
     threads: int = 1
+    devices: tuple[jax.Device, ...] | None = None
 
 
 def resampled(events: Events, training: SignTraining, *, what: str) -> tuple[Events, Resampling]:
@@ -138,11 +140,12 @@ def _mean_sign(events: Events, training: SignTraining) -> Float64[np.ndarray, " 
         strategy=training.strategy,
         checkpoints=None if training.checkpoints is None else _Named(training.checkpoints, training.name),
         threads=training.threads,
+        devices=training.devices,
     )
     weights = Weights.stack([network.weights for network in networks]).reshape(1, folds.folds)
     fold = folds.fold_of(events.event)
     logit = ensemble_log_ratio(
-        training.architecture, weights, events.observables, fold, strategy=training.strategy
+        training.architecture, weights, events.observables, fold, strategy=training.strategy, devices=training.devices
     ).log_ratio
     prior = np.array(
         [

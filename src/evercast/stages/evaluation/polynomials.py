@@ -15,7 +15,7 @@ from evercast.artifacts.weights import EnsembleWeights
 from evercast.errors import NumericalFailure
 from evercast.networks.architecture import Term
 from evercast.networks.calibration import normalisation
-from evercast.networks.device import network_strategy
+from evercast.networks.device import network_devices, network_strategy
 from evercast.networks.diagnostics import Sides
 from evercast.networks.evaluation import ensemble_coefficients
 from evercast.networks.polynomial import Point, log_morph, term_powers
@@ -94,6 +94,7 @@ def _coefficients(
             table.columns(task.recipe.ensemble.observables),
             folds_of(trained, table),
             strategy=network_strategy(),
+            devices=network_devices(),
         )
     except NumericalFailure as err:
         message = f"polynomial of process {process!r}, sample {table.sample!r}: {err.message}"

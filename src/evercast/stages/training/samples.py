@@ -12,6 +12,7 @@ from evercast.artifacts.event_table import read_event_table
 from evercast.networks.architecture import Architecture, Term
 from evercast.networks.bootstrap import bootstrapped
 from evercast.networks.dataset import Events, TrainingSet, mixture, morphing_set, training_set
+from evercast.networks.device import network_devices
 from evercast.networks.folds import CrossFitting
 from evercast.networks.polynomial import polynomial_terms, term_powers
 from evercast.networks.positive_resampling import Resampling, SignTraining, resampled
@@ -95,6 +96,7 @@ class _Reader:
             checkpoints=self.checkpoints,
             name=key,
             threads=self.task.threads,
+            devices=network_devices(),
         )
         return resampled(events, training, what=what)
 

@@ -15,7 +15,7 @@ from evercast.artifacts.ratios import read_log_ratios, read_replicas
 from evercast.inference.weighted_members import HeldOut, WeightedMembers, fit_weighted_members
 from evercast.networks.calibration import HistogramCalibration, normalisation
 from evercast.networks.combination import combine_logits
-from evercast.networks.device import network_strategy
+from evercast.networks.device import network_devices, network_strategy
 from evercast.networks.evaluation import member_log_ratios
 from evercast.networks.folds import CrossFitting
 from evercast.plan.recipes import Task, TrainingStatisticsRecipe
@@ -172,6 +172,7 @@ def _members(
                 values,
                 folds.fold_of(table.event) if seen else None,
                 strategy=network_strategy(),
+                devices=network_devices(),
             )
         found[sample] = each
     return found, tuple(ratios[process].calibration for process in spec.processes)
