@@ -170,7 +170,7 @@ def test_a_defect_of_a_stage_is_recorded_as_such(tmp_path: Path, monkeypatch: py
     broken = tmp_path / "broken_stage.py"
     broken.write_text("def run(task):\n    return 1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("evercast.runtime.execute._MODULES", {"command": "broken_stage"})
+    monkeypatch.setattr("evercast.runtime.stage_calls._MODULES", {"command": "broken_stage"})
     frozen = freeze(tmp_path, {"hello": command("echo x > {outputs.out}")})
     unit = named(frozen, "hello")
     with pytest.raises(ZeroDivisionError):
@@ -263,7 +263,7 @@ def test_the_command_line_exits_with_the_code_of_the_error(tmp_path: Path) -> No
 def test_errors_of_the_system_inside_a_stage_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "unlucky_stage.py").write_text("def run(task):\n    open('/proc/self/mem/x', 'w')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("evercast.runtime.execute._MODULES", {"command": "unlucky_stage"})
+    monkeypatch.setattr("evercast.runtime.stage_calls._MODULES", {"command": "unlucky_stage"})
     frozen = freeze(tmp_path, {"hello": command("echo x > {outputs.out}")})
     with pytest.raises(EvercastError) as caught:
         execute_unit(frozen, named(frozen, "hello"))

@@ -1,11 +1,11 @@
-import importlib
 from pathlib import Path
 
 import pytest
 
 from evercast.errors import UsageError
 from evercast.plan.model import STAGES
-from evercast.runtime import execute
+from evercast.plan.recipes import StageName
+from evercast.runtime.stage_calls import stage_function
 from evercast.runtime.workflow_files import profile_folder, snakefile
 from workflow_documents import ROOT
 
@@ -36,6 +36,5 @@ def test_every_stage_has_a_rule_that_calls_it(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_has_a_function(stage: str) -> None:
-    module = execute._MODULES.get(stage, f"evercast.stages.{stage}")
-    assert callable(importlib.import_module(module).run)
+def test_every_stage_has_a_function(stage: StageName) -> None:
+    assert callable(stage_function(stage))

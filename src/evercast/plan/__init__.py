@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from evercast.plan.document import plan_from_json, plan_to_json, unit_from_json
+from evercast.plan.document import plan_from_json, plan_to_json, recipe_from_json, unit_from_json
 from evercast.plan.graph import make_plan, used_sources
-from evercast.plan.model import FILE_PREFIX, STAGES, NetworkCount, Plan, Unit, UnitResources
+from evercast.plan.model import FILE_PREFIX, IMAGE_PREFIX, STAGES, NetworkCount, Plan, Unit, UnitResources
 
 __all__ = [
     "FILE_PREFIX",
+    "IMAGE_PREFIX",
     "STAGES",
     "NetworkCount",
     "Plan",
@@ -16,6 +17,7 @@ __all__ = [
     "make_plan",
     "plan_from_json",
     "plan_to_json",
+    "recipe_from_json",
     "unit_from_json",
     "used_sources",
 ]

@@ -35,6 +35,7 @@ class Builder:
 
     Args:
         folder: the folder of the document.
+        images: name of an image in the document -> sha256 of the image that it stands for.
         units: id -> unit, in the order in which they were added; a unit is added after those it needs.
         files: file beside the document -> sha256.
         made: (stage, thing) -> unit ids, filled by the functions that add units, so that each thing is made once.
@@ -43,6 +44,7 @@ class Builder:
     analysis: Analysis
     folder: Path
     pseudo: bool
+    images: Mapping[str, str] = field(default_factory=dict)
     units: dict[str, Unit] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     networks: list[NetworkCount] = field(default_factory=list)

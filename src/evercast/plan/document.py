@@ -26,7 +26,7 @@ from evercast.plan.recipes import (
 )
 from evercast.spec.codec import from_json, to_json
 
-__all__ = ["SCHEMA", "plan_from_json", "plan_to_json", "unit_from_json"]
+__all__ = ["SCHEMA", "plan_from_json", "plan_to_json", "recipe_from_json", "unit_from_json"]
 
 SCHEMA: Final = "plan/1.0.0"
 
@@ -86,11 +86,20 @@ def unit_from_json(body: Mapping[str, Any]) -> Unit:
     Raises:
         InvalidInput: ``json.structure``.
     """
-    recipe = from_json(_RECIPES[body["stage"]], body["recipe"])
+    recipe = recipe_from_json(body["stage"], body["recipe"])
     return Unit(
         id=body["id"], stage=body["stage"], name=body["name"], key=body["key"], recipe=recipe, inputs=body["inputs"],
         resources=from_json(UnitResources, body["resources"]), networks=body["networks"],
     )  # fmt: skip
+
+
+def recipe_from_json(stage: StageName, body: object) -> Recipe:
+    """Return the recipe of a unit of one stage.
+
+    Raises:
+        InvalidInput: ``json.structure``.
+    """
+    return from_json(_RECIPES[stage], body)
 
 
 def _content(body: object) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from evercast.plan.builder import Builder
@@ -17,18 +18,21 @@ from evercast.spec.model import Analysis
 __all__ = ["make_plan", "used_sources"]
 
 
-def make_plan(analysis: Analysis, *, document_folder: Path, pseudo: bool) -> Plan:
+def make_plan(
+    analysis: Analysis, *, document_folder: Path, pseudo: bool, images: Mapping[str, str] | None = None
+) -> Plan:  # fmt: skip
     """Return the plan of an analysis.
 
     Args:
         analysis: a checked document.
         document_folder: where the relative paths of the document start.
+        images: name of an image in the document -> sha256 of the image that it stands for.
         pseudo: draw the observed events from simulation instead of fetching the public ones.
 
     Raises:
         InvalidInput: a file is missing, a reference does not resolve, or pseudo-data are wanted and not declared.
     """
-    builder = Builder(analysis=analysis, folder=document_folder, pseudo=pseudo)
+    builder = Builder(analysis=analysis, folder=document_folder, pseudo=pseudo, images=images or {})
     for stage in analysis.stages:
         add_command(builder, stage)
     add_selections(builder)

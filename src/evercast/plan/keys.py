@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from evercast import __version__
-from evercast.plan.model import FILE_PREFIX
+from evercast.plan.model import FILE_PREFIX, IMAGE_PREFIX
 from evercast.plan.recipes import StageName
 from evercast.spec.codec import to_json
 
@@ -49,6 +49,8 @@ def input_key(reference: str, *, keys: Mapping[str, str], files: Mapping[str, st
         keys: unit id -> key.
         files: file beside the document -> sha256. Its path does not count, its content does.
     """
+    if reference.startswith(IMAGE_PREFIX):
+        return reference.rpartition("@")[2]
     if reference.startswith(FILE_PREFIX):
         return f"sha256:{files[reference.removeprefix(FILE_PREFIX)]}"
     unit, colon, path = reference.partition(":")

@@ -8,7 +8,7 @@ from typing import Final
 
 from evercast.plan.recipes import Recipe, StageName
 
-__all__ = ["FILE_PREFIX", "STAGES", "NetworkCount", "Plan", "Unit", "UnitResources"]
+__all__ = ["FILE_PREFIX", "IMAGE_PREFIX", "STAGES", "NetworkCount", "Plan", "Unit", "UnitResources"]
 
 STAGES: Final[tuple[StageName, ...]] = (
     "fetch", "generation", "command", "selection", "training", "evaluation", "serialization", "fit", "toys", "study",
@@ -18,6 +18,10 @@ STAGES: Final[tuple[StageName, ...]] = (
 
 FILE_PREFIX: Final = "file:"
 """An input that starts with it is a file beside the document, with its path relative to the document's folder."""
+
+
+IMAGE_PREFIX: Final = "image:"
+"""An input that starts with it is an image by name: ``image:NAME@sha256:DIGEST``, with what the name stood for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ class Unit:
     Args:
         id: ``name-`` and the first twelve digits of the key; the folder of the unit has this name.
         inputs: name -> id of the unit that makes it, ``id:relative path`` for one file of that unit, or ``file:path``
-            for a file beside the document.
+            for a file beside the document, or ``image:NAME@sha256:DIGEST``.
         networks: number of networks that this unit trains.
     """
 
@@ -64,7 +68,8 @@ class Unit:
 
     def needs(self) -> tuple[str, ...]:
         """Return the ids of the units that must be done before, each once, in the order of the inputs."""
-        made = (value.split(":", 1)[0] for value in self.inputs.values() if not value.startswith(FILE_PREFIX))
+        no_unit = (FILE_PREFIX, IMAGE_PREFIX)
+        made = (value.split(":", 1)[0] for value in self.inputs.values() if not value.startswith(no_unit))
         return tuple(dict.fromkeys(made))
 
 

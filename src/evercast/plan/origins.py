@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 from evercast.errors import InvalidInput
 from evercast.plan.builder import Builder, slug
 from evercast.plan.cost import generation_resources, light_resources
-from evercast.plan.model import UnitResources
+from evercast.plan.model import IMAGE_PREFIX, UnitResources
 from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, FetchRecipe, GenerationRecipe
-from evercast.spec.containers import is_registry_reference, registry_reference
+from evercast.spec.containers import is_image_name, is_registry_reference, registry_reference
 from evercast.spec.model import CommandStage, Source
 
 __all__ = ["add_command", "add_fetch", "add_generation", "source_file_name", "stage_output"]
@@ -118,7 +118,7 @@ def _declared_container(builder: Builder, stage: CommandStage) -> str | None:
 
 
 def _container(builder: Builder, stage: CommandStage) -> str | None:
-    """Return the registry reference of the image of a stage; None where there is no image or it is a file."""
+    """Return the registry reference of the image of a stage; None where there is no image, or it is an input."""
     text = _declared_container(builder, stage)
     if text is None or not is_registry_reference(text):
         return None
@@ -129,9 +129,19 @@ def _container(builder: Builder, stage: CommandStage) -> str | None:
 
 
 def _image(builder: Builder, stage: CommandStage) -> dict[str, str]:
-    """Return the input that is the image of a stage, where that is a file."""
+    """Return the input that is the image of a stage, where that is a file or has a name.
+
+    Raises:
+        InvalidInput: ``plan.unknown-image``.
+    """
     text = _declared_container(builder, stage)
-    return {} if text is None or is_registry_reference(text) else {IMAGE_INPUT: builder.file(text)}
+    if text is None or is_registry_reference(text):
+        return {}
+    if not is_image_name(text):
+        return {IMAGE_INPUT: builder.file(text)}
+    if text not in builder.images:
+        raise InvalidInput(f"nobody knows the image {text!r}", code="plan.unknown-image", where="$.stages")
+    return {IMAGE_INPUT: f"{IMAGE_PREFIX}{text}@sha256:{builder.images[text]}"}
 
 
 def _resources(stage: CommandStage) -> UnitResources:

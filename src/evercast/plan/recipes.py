@@ -57,7 +57,9 @@ __all__ = [
 R = TypeVar("R")
 
 IMAGE_INPUT: Final = "container.image"
-"""Input of an extra stage that is its container, where that is a file; no input of a document has a dot in its name."""
+"""Input of an extra stage that is its container, where that is a file or has a name.
+
+No input of a document has a dot in its name."""
 
 StageName = Literal[
     "fetch",
@@ -103,8 +105,8 @@ class CommandRecipe:
     Args:
         files: name of an input -> sha256 of the file beside the document (its content enters the key).
         point: axis -> value; empty for the reduce step.
-        container: reference of an image in a registry, with its digest. An image that is a file is the input
-            ``container.image`` instead, and enters the key by its content.
+        container: reference of an image in a registry, with its digest. An image that is a file or has a name is the
+            input ``container.image`` instead, and enters the key by its content.
     """
 
     name: str
@@ -287,7 +289,7 @@ class FitRecipe:
 class ToysRecipe:
     """Throw and fit some pseudo-experiments of one likelihood at one value of the parameter of interest.
 
-    Inputs: ``likelihood`` (serialization), ``fit`` (fit). Output: ``toys.zarr``, ``summary.json``.
+    Inputs: ``likelihood`` (serialization). Output: ``toys.zarr``, ``summary.json``.
 
     Args:
         study: name of the study.
@@ -310,7 +312,7 @@ class ToysRecipe:
 class StudyRecipe:
     """Put the pseudo-experiments of a study together.
 
-    Inputs: ``likelihood``, ``fit``, ``toys_0``, ``toys_1``... in the order of values and numbers. Output:
+    Inputs: ``likelihood``, ``toys_0``, ``toys_1``... in the order of values and numbers. Output:
     ``result.json``.
     """
 
@@ -324,7 +326,7 @@ class StudyRecipe:
 class TrainingStatisticsRecipe:
     """Uncertainty of one likelihood from the finite training samples, all estimators that its ensembles allow.
 
-    Inputs: ``likelihood``, ``fit``, and for each ensemble ``evaluation_NAME``, ``replicas.NAME`` (where it has a
+    Inputs: ``likelihood``, and for each ensemble ``evaluation_NAME``, ``replicas.NAME`` (where it has a
     bootstrap), ``block.NAME.PROCESS.K``, ``sample_NAME`` (selection units). Output: ``result.json``.
     """
 
@@ -385,6 +387,7 @@ class Task(Generic[R]):
         checkpoint: a folder that survives a kill; emptied after success.
         threads: cores the job may use.
         gpus: GPUs that the job was given; 0 means that it computes on the CPU.
+        compiled: folder for compiled functions; None takes the one that all units of a run share.
     """
 
     recipe: R
@@ -393,3 +396,8 @@ class Task(Generic[R]):
     checkpoint: Path
     threads: int = 1
     gpus: int = 0
+    compiled: Path | None = None
+
+    def compiled_functions(self) -> Path:
+        """Return the folder in which compiled functions are kept."""
+        return self.compiled or self.checkpoint.parents[1] / ".compiled"

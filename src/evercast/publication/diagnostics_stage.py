@@ -27,7 +27,7 @@ def run(task: Task[DiagnosticsRecipe]) -> None:
         IntegrityError: a file of a unit is absent or damaged.
         EnvironmentUnfit: the disk is full or read-only.
     """
-    configure_device(threads=task.threads, cache=task.checkpoint.parents[1] / ".compiled")
+    configure_device(threads=task.threads, cache=task.compiled_functions())
     analysis = task.recipe.analysis
     checks = all_checks(RunContents(analysis=analysis, units=collect_units(task.inputs)))
     atomic_write_json(task.output / "diagnostics.json", diagnostics_document(checks, analysis.publish.overrides))

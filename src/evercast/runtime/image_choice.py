@@ -18,7 +18,7 @@ from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.settings import ImageFile, RunSettings
 from evercast.runtime.site import Site
 
-__all__ = ["CPU_IMAGE", "GPU_IMAGE", "container_of", "declared_environment", "images_of_run"]
+__all__ = ["CPU_IMAGE", "GPU_IMAGE", "container_of", "declared_environment", "images_of_run", "names_images"]
 
 CPU_IMAGE: Final = "evercast"
 GPU_IMAGE: Final = "evercast-gpu"
@@ -26,12 +26,25 @@ _NO_CONTAINER: Final = frozenset({"fetch"})
 """Stages of evercast that need the network."""
 
 
-def declared_environment(frozen: FrozenPlan) -> str | None:
+def declared_environment(plan_file: Path) -> str | None:
     """Return the image that the document declares for all stages; None where it leaves that to the run."""
-    body: Any = read_json(frozen.file.parent / "analysis.json")
-    default = body.get("environments", {}).get("default") or {}
+    default = _declared(plan_file, "environments").get("default") or {}
     image: str | None = default.get("container")
     return image
+
+
+def names_images(plan_file: Path) -> bool:
+    """Return whether the document of a frozen plan calls an image by a name."""
+    sections = (_declared(plan_file, section) for section in ("environments", "stages"))
+    images = [entry.get("container") for section in sections for entry in section.values()]
+    return any(isinstance(image, str) and is_image_name(image) for image in images)
+
+
+def _declared(plan_file: Path, section: str) -> Mapping[str, Any]:
+    """Return a section of the document that a plan was made from."""
+    body: Any = read_json(plan_file.parent / "analysis.json")
+    entries: Mapping[str, Any] = body.get(section) or {}
+    return entries
 
 
 def images_of_run(frozen: FrozenPlan, *, containers: bool, site: Site) -> dict[str, ImageFile]:
@@ -50,7 +63,7 @@ def images_of_run(frozen: FrozenPlan, *, containers: bool, site: Site) -> dict[s
                 _compare(images[name], digest, name=name)
     if not containers:
         return images
-    declared = declared_environment(frozen)
+    declared = declared_environment(frozen.file)
     if declared is not None:
         return {**images, declared: _found(declared, frozen.document_folder, site=site)}
     images[CPU_IMAGE] = _found(CPU_IMAGE, frozen.document_folder, site=site)
@@ -87,20 +100,21 @@ def container_of(
         EnvironmentUnfit: the image is missing, or there is no container runtime.
         IntegrityError: ``image.digest``: the image is not the one that the run began with.
     """
-    named = _image_of(frozen, unit, settings=settings, inputs=inputs, gpus=gpus)
-    if named is None:
+    own = IMAGE_INPUT in unit.inputs or (isinstance(unit.recipe, CommandRecipe) and unit.recipe.container is not None)
+    if not own and (not settings.containers or unit.stage in _NO_CONTAINER):
         return None
-    name, image = named
+    runtime = find_runtime()
+    name, image = _image_of(frozen, unit, settings=settings, inputs=inputs, gpus=gpus)
     folder = frozen.folder
     return Container(
-        name=name, image=image, runtime=find_runtime(), site=settings.site, scratch=folder.work / "attempts",
+        name=name, image=image, runtime=runtime, site=settings.site, scratch=folder.work / "attempts",
         shared=tuple(folder.work.resolve() / stage for stage in frozen.plan.stages()), gpus=gpus, threads=threads,
     )  # fmt: skip
 
 
 def _image_of(
     frozen: FrozenPlan, unit: Unit, *, settings: RunSettings, inputs: Mapping[str, Path], gpus: int
-) -> tuple[str, LockedImage] | None:
+) -> tuple[str, LockedImage]:
     reference = unit.inputs.get(IMAGE_INPUT)
     if reference is not None and reference.startswith(IMAGE_PREFIX):
         name, digest = _name_and_digest(reference)
@@ -113,12 +127,10 @@ def _image_of(
         return name, resolve_image(file.name, file.parent, sha256=digest)
     if isinstance(unit.recipe, CommandRecipe) and unit.recipe.container is not None:
         return unit.recipe.container, resolve_image(unit.recipe.container, None)
-    if not settings.containers or unit.stage in _NO_CONTAINER:
-        return None
     name = settings.environment or (GPU_IMAGE if gpus else CPU_IMAGE)
     if name not in settings.images:
         raise EnvironmentUnfit(
-            f"the job was given GPUs and there was no image {name!r} when the run began",
+            f"there was no image {name!r} when the run began",
             code="image.missing",
             where=unit.id,
             hint=f"build it: evercast image build {name}; then run again",

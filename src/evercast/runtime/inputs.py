@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evercast.errors import IntegrityError, RunFailed
-from evercast.plan import FILE_PREFIX, Unit
+from evercast.plan import FILE_PREFIX, IMAGE_PREFIX, Unit
 from evercast.plan.files import local_digest
+from evercast.plan.recipes import IMAGE_INPUT
+from evercast.runtime.image_store import known_sha256
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import check_files, is_finished, read_receipt
 
@@ -14,7 +16,7 @@ __all__ = ["resolve_inputs"]
 
 
 def resolve_inputs(frozen: FrozenPlan, unit: Unit) -> dict[str, Path]:
-    """Return name -> path for the inputs of a unit.
+    """Return name -> path for the inputs of a unit; an image by name is none of them.
 
     Raises:
         RunFailed: ``run.input-missing``: a unit that it needs has not been run.
@@ -23,8 +25,11 @@ def resolve_inputs(frozen: FrozenPlan, unit: Unit) -> dict[str, Path]:
     wanted: dict[str, list[str] | None] = {}
     paths = {}
     for name, reference in unit.inputs.items():
+        if reference.startswith(IMAGE_PREFIX):
+            continue
         if reference.startswith(FILE_PREFIX):
-            paths[name] = _local_file(frozen, reference.removeprefix(FILE_PREFIX))
+            file = reference.removeprefix(FILE_PREFIX)
+            paths[name] = _local_file(frozen, file, is_image=name == IMAGE_INPUT)
             continue
         identity, _, inside = reference.partition(":")
         paths[name] = frozen.folder.unit(frozen.unit(identity)) / inside
@@ -62,20 +67,21 @@ def _holds(files: object, path: str) -> bool:
     return path in names or any(name.startswith(f"{path}/") for name in names)
 
 
-def _local_file(frozen: FrozenPlan, path: str) -> Path:
-    """Return a file beside the document, after a look at its content.
+def _local_file(frozen: FrozenPlan, path: str, *, is_image: bool) -> Path:
+    """Return a file beside the document, after a look at its content; an image is read again only where it changed.
 
     Raises:
-        IntegrityError: ``plan.file-changed``.
+        IntegrityError: ``plan.file-changed``; of an image that is not there, ``artifact.missing``.
         InvalidInput: ``plan.file-missing``.
     """
     expected = frozen.plan.files[path]
-    found = local_digest(path, folder=frozen.document_folder)
+    file = frozen.document_folder / path
+    found = known_sha256(file) if is_image else local_digest(path, folder=frozen.document_folder)
     if found != expected:
         raise IntegrityError(
             f"its sha256 is {found}; expected {expected}",
             code="plan.file-changed",
-            where=str(frozen.document_folder / path),
+            where=str(file),
             hint="correct the digest in the document, or run again: a new plan takes the new content",
         )
-    return frozen.document_folder / path
+    return file

@@ -8,15 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, disk_errors, read_json
-from evercast.errors import IntegrityError
+from evercast.errors import IntegrityError, InvalidInput
 from evercast.plan import Plan, Unit, make_plan, plan_from_json, plan_to_json
 from evercast.plan.jobs import Job, jobs_of
 from evercast.runtime.folders import RunFolder
 from evercast.spec import load_analysis
 from evercast.spec.codec import from_json, to_json
+from evercast.spec.containers import image_names
 from evercast.spec.model import Analysis
+from evercast.spec.report import did_you_mean
 
-__all__ = ["FrozenPlan", "freeze_plan", "plan_document", "ran_with_pseudo_data", "read_jobs", "read_plan"]
+__all__ = [
+    "FrozenPlan",
+    "freeze_plan",
+    "named_images",
+    "plan_document",
+    "ran_with_pseudo_data",
+    "read_jobs",
+    "read_plan",
+]
 
 _PLACE = "place.json"
 _JOBS = "jobs.json"
@@ -61,7 +71,34 @@ def plan_document(document: Path, *, pseudo: bool) -> tuple[Analysis, Plan]:
         InvalidInput: the document is not valid, or `make_plan` refuses.
     """
     analysis = load_analysis(document)
-    return analysis, make_plan(analysis, document_folder=document.parent, pseudo=pseudo)
+    images = named_images(analysis, folder=document.parent)
+    return analysis, make_plan(analysis, document_folder=document.parent, pseudo=pseudo, images=images)
+
+
+def named_images(analysis: Analysis, *, folder: Path) -> dict[str, str]:
+    """Return image name -> sha256 for the names in a document, whether or not the images are at hand.
+
+    Args:
+        analysis: the document.
+        folder: its folder, whose ``images.yaml`` is looked into first.
+
+    Raises:
+        InvalidInput: ``image.unknown-name``.
+    """
+    places = image_names(analysis)
+    if not places:
+        return {}
+    from evercast.runtime.images import find_record  # noqa: PLC0415 - jobs read plans, few documents name images
+
+    found = {}
+    for name, place in places.items():
+        try:
+            found[name] = find_record(name, folder).sha256
+        except InvalidInput as err:
+            err.where = place
+            err.hint = did_you_mean(name, tuple(analysis.environments)) or err.hint
+            raise
+    return found
 
 
 def freeze_plan(plan: Plan, *, analysis: Analysis, document: Path, folder: RunFolder) -> FrozenPlan:

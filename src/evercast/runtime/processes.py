@@ -6,20 +6,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["LOG_LIMIT", "Ended", "clean_environment", "run_logged", "stop_tree"]
+__all__ = ["LOG_LIMIT", "Ended", "Guard", "clean_environment", "process_tree", "run_logged", "stop_tree"]
 
 LOG_LIMIT: Final = 10_000_000
 """Bytes of output of one program that are kept."""
 
 _TAIL = 4096
+_GUARD_SECONDS: Final = 0.1
 _UNWANTED_NAMES = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD", "LD_AUDIT", "BASH_ENV", "ENV"})
 _UNWANTED_PREFIXES = ("APPTAINER", "SINGULARITY", "BASH_FUNC_")
+
+Guard = Callable[[int], str | None]
+"""Is asked every now and then about a running process; the text it answers, if any, is why to stop it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +35,12 @@ class Ended:
     Args:
         code: exit code; minus the signal where a signal ended it.
         tail: the last lines of its output.
+        stopped: why its guard stopped it; None where it ended by itself.
     """
 
     code: int
     tail: str
+    stopped: str | None = None
 
 
 def clean_environment(*, threads: int) -> dict[str, str]:
@@ -49,8 +57,9 @@ def clean_environment(*, threads: int) -> dict[str, str]:
 
 
 def run_logged(
-    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: BinaryIO, limit: int = LOG_LIMIT
-) -> Ended:
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: BinaryIO, limit: int = LOG_LIMIT,
+    guard: Guard | None = None, leashed: bool = False, prepare: Callable[[], None] | None = None,
+) -> Ended:  # fmt: skip
     """Run a program, copy what it prints to `log` up to `limit` bytes, and return how it ended.
 
     Args:
@@ -59,14 +68,60 @@ def run_logged(
         environment: all variables that it sees.
         log: gets stdout and stderr, in the order in which they come.
         limit: bytes kept; the rest is read, counted and dropped.
+        guard: looks at the process while it runs.
+        leashed: stop it also when this process is killed.
+        prepare: called in the new process before the program; it may set limits.
     """
     with subprocess.Popen(  # noqa: S603 - running what the document declares is the purpose
         command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, bufsize=0,
-    ) as process, _stopped(process):  # fmt: skip
+        stderr=subprocess.STDOUT, bufsize=0, preexec_fn=prepare,  # noqa: PLW1509 - before any thread is started
+    ) as process, _stopped(process), _leash(process, wanted=leashed), _guarded(process, guard) as reasons:  # fmt: skip
         tail = _copy(process, log, limit=limit)
         code = process.wait()
-    return Ended(code=code, tail=_last_lines(tail))
+    return Ended(code=code, tail=_last_lines(tail), stopped=next(iter(reasons), None))
+
+
+@contextmanager
+def _leash(process: subprocess.Popen[bytes], *, wanted: bool) -> Iterator[None]:
+    """Hold, in the block, a small process that stops `process` when this one dies."""
+    if not wanted:
+        yield
+        return
+    line = [sys.executable, "-I", "-m", "evercast.runtime.leash", str(process.pid)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, start_new_session=True) as leash:  # noqa: S603 - our own
+        try:
+            yield
+        finally:
+            if process.poll() is None:
+                stop_tree(process.pid)
+            if leash.stdin is not None:
+                with suppress(BrokenPipeError):
+                    leash.stdin.write(b".")
+                    leash.stdin.flush()
+
+
+@contextmanager
+def _guarded(process: subprocess.Popen[bytes], guard: Guard | None) -> Iterator[list[str]]:
+    """Ask the guard about a process during the block; gives the list that gets its reason when it stops it."""
+    reasons: list[str] = []
+    ended = threading.Event()
+
+    def watch(ask: Guard) -> None:
+        while not ended.wait(_GUARD_SECONDS):
+            if (reason := ask(process.pid)) is not None:
+                reasons.append(reason)
+                stop_tree(process.pid)
+                return
+
+    watcher = threading.Thread(target=watch, args=(guard,), daemon=True) if guard is not None else None
+    if watcher is not None:
+        watcher.start()
+    try:
+        yield reasons
+    finally:
+        ended.set()
+        if watcher is not None:
+            watcher.join()
 
 
 def _copy(process: subprocess.Popen[bytes], log: BinaryIO, *, limit: int) -> bytes:
@@ -102,12 +157,32 @@ def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
             stop_tree(process.pid)
 
 
-def stop_tree(pid: int) -> None:
-    """Kill a process and all its descendants."""
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all its descendants, parents first."""
     tree = [pid]
     for parent in tree:
-        with suppress(OSError, ValueError):
-            tree += [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-    for member in tree:
-        with suppress(ProcessLookupError):
-            os.kill(member, signal.SIGKILL)
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):  # a thread may be the parent
+            with suppress(OSError, ValueError):
+                tree += [int(child) for child in children.read_text().split()]
+    return tree
+
+
+def stop_tree(pid: int) -> None:
+    """Kill a process and all its descendants, also those that are born meanwhile."""
+    for _ in range(100):
+        killed = 0
+        for member in process_tree(pid):
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+                killed += not _is_dead(member)
+        if not killed:
+            return
+        time.sleep(0.01)
+
+
+def _is_dead(pid: int) -> bool:
+    """Return whether a process has ended and only waits for its parent to look."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True

@@ -15,7 +15,9 @@ from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.holding import hold_run_until_exit
 from evercast.runtime.leftovers import begin_run
 from evercast.runtime.plans import freeze_plan, plan_document, read_jobs, read_plan
+from evercast.runtime.run_settings import freeze_settings, profile_of_command, uses_containers
 from evercast.runtime.settings import change_settings, read_settings
+from evercast.runtime.workflow_files import workflow_root
 
 __all__ = ["PlannedJobs", "grown", "jobs_of_config", "receipts_needed", "slurm_run", "start_run", "use_own_programs"]
 
@@ -91,11 +93,16 @@ def grown(amount: int, *, attempt: int) -> int:
 
 
 def use_own_programs() -> None:
-    """Make the jobs of this process find the `evercast` that belongs to this Python, activated or not."""
-    here = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", os.defpath)
-    if path.split(os.pathsep)[0] != here:
-        os.environ["PATH"] = os.pathsep.join((here, path))
+    """Make the jobs of this process find the `evercast` that belongs to this Python, activated or not.
+
+    In a job of SLURM they also find an ``srun`` that knows of SLURM_CONF, which the plug-in would hide from it.
+    """
+    folders = [str(Path(sys.executable).parent)]
+    if "SLURM_JOB_ID" in os.environ and "SLURM_CONF" in os.environ:
+        os.environ["EVERCAST_SLURM_CONF"] = os.environ["SLURM_CONF"]
+        folders.insert(0, str(workflow_root() / "workflow" / "bin"))
+    rest = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if folder not in folders]
+    os.environ["PATH"] = os.pathsep.join((*folders, *rest))
 
 
 def start_run(planned: PlannedJobs, config: Mapping[str, object], workflow: object = None) -> None:
@@ -116,6 +123,7 @@ def start_run(planned: PlannedJobs, config: Mapping[str, object], workflow: obje
     hold_run_until_exit(planned.folder, held=held)
     if not held:
         begin_run(read_plan(planned.file).plan, folder=planned.folder)
+    freeze_settings(planned.file, containers=uses_containers(workflow), profile=profile_of_command(sys.argv))
     if (name := slurm_run(workflow)) is not None:
         change_settings(planned.folder, slurm_runs=(*read_settings(planned.folder).slurm_runs, name))
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
 from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, Task
-from evercast.runtime.apptainer import apptainer_program, container_command
+from evercast.runtime.container_ends import network_was_wanted
+from evercast.runtime.containers import Container, private_folders, run_contained
 from evercast.runtime.processes import Ended, clean_environment, run_logged
 
 __all__ = ["render", "run"]
@@ -27,35 +28,52 @@ _FROM_ALL_JOBS: Final = re.compile(r"all\.(?P<output>.+)\.(?P<job>\d+)")
 Values = Mapping[str, Mapping[str, str | Sequence[str]]]
 
 
-def run(task: Task[CommandRecipe]) -> None:
+def run(task: Task[CommandRecipe], *, container: Container | None = None) -> None:
     """Run the command of one point of the matrix, or of the reduce step, and check its outputs.
+
+    Args:
+        task: of the stage.
+        container: where the command runs; None runs it in the environment of evercast.
 
     Raises:
         InvalidInput: ``stage.unknown-placeholder``.
         RunFailed: ``stage.command-failed``, ``stage.output-missing`` or ``stage.output-link``.
-        EnvironmentUnfit: ``container.no-runtime`` or ``disk.full``.
+        EnvironmentUnfit: ``disk.full``, ``container.no-network``, or a container that could not be started or was
+            stopped at a limit.
     """
     recipe = task.recipe
     outputs = {name: task.output / file for name, file in recipe.outputs.items()}
     for path in outputs.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     script = render(recipe.run, values=_values(task, outputs), where=recipe.name)
-    environment = clean_environment(threads=task.threads)
-    with tempfile.TemporaryDirectory(prefix="command-", dir=task.output.parent) as folder:
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        image = str(task.inputs[IMAGE_INPUT]) if IMAGE_INPUT in task.inputs else recipe.container
-        if image is not None:
-            command = _in_container(command, task, image=image, folder=Path(folder))
-        sys.stderr.flush()
-        ended = run_logged(command, folder=Path(folder), environment=environment, log=sys.stderr.buffer)
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    sys.stderr.flush()
+    ended = _run_here(command, task) if container is None else _run_inside(command, task, container)
     if ended.code != 0:
-        raise _failure(ended, recipe=recipe, folder=task.output)
+        raise _failure(ended, recipe=recipe, folder=task.output, contained=container is not None)
     for name, path in outputs.items():
         _check_output(name, path, recipe=recipe)
 
 
-def _failure(ended: Ended, *, recipe: CommandRecipe, folder: Path) -> RunFailed | EnvironmentUnfit:
-    """Return why a command failed: the disk where that is evident, else its exit code and last words."""
+def _run_here(command: Sequence[str], task: Task[CommandRecipe]) -> Ended:
+    environment = clean_environment(threads=task.threads)
+    with tempfile.TemporaryDirectory(prefix="command-", dir=task.output.parent) as folder:
+        return run_logged(command, folder=Path(folder), environment=environment, log=sys.stderr.buffer)
+
+
+def _run_inside(command: Sequence[str], task: Task[CommandRecipe], container: Container) -> Ended:
+    inputs = [path for name, path in task.inputs.items() if name != IMAGE_INPUT]
+    with private_folders(container) as private:
+        return run_contained(
+            command, container=container, private=private, inputs=inputs, writable=[task.output], variables={},
+            log=sys.stderr.buffer,
+        )  # fmt: skip
+
+
+def _failure(
+    ended: Ended, *, recipe: CommandRecipe, folder: Path, contained: bool
+) -> RunFailed | EnvironmentUnfit:  # fmt: skip
+    """Return why a command failed: the disk or the network where that is evident, else its exit code and last words."""
     words = f"the command ended with {_ending(ended.code)}; its last words:\n{ended.tail}"
     over_limit = ended.code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
     if over_limit or shutil.disk_usage(folder).free < _FULL_BELOW or "No space left on device" in ended.tail:
@@ -64,6 +82,13 @@ def _failure(ended: Ended, *, recipe: CommandRecipe, folder: Path) -> RunFailed 
             code="disk.full",
             where=str(folder.parent),
             hint="free space on this file system or run in another folder; what was finished is kept",
+        )
+    if contained and network_was_wanted(ended):
+        return EnvironmentUnfit(
+            f"the command wanted the network, which no container has; {words}",
+            code="container.no-network",
+            where=_where(recipe),
+            hint="declare what it needs in `sources` and read it as `source:NAME`",
         )
     return RunFailed(words, code="stage.command-failed", where=_where(recipe))
 
@@ -109,14 +134,6 @@ def _values(task: Task[CommandRecipe], outputs: Mapping[str, Path]) -> Values:
         "matrix": {axis: str(value) for axis, value in task.recipe.point.items()},
         "all": {name: [jobs[index] for index in sorted(jobs)] for name, jobs in everything.items()},
     }
-
-
-def _in_container(command: Sequence[str], task: Task[CommandRecipe], *, image: str, folder: Path) -> list[str]:
-    read_only = [path for name, path in task.inputs.items() if name != IMAGE_INPUT]
-    return container_command(
-        command, program=apptainer_program(), image=image, read_only=read_only, writable=[task.output],
-        folder=folder, environment={"OMP_NUM_THREADS": str(task.threads)},
-    )  # fmt: skip
 
 
 def _check_output(name: str, path: Path, *, recipe: CommandRecipe) -> None:

@@ -28,10 +28,13 @@ def command(context: click.Context, document: Path, *, as_json: bool, no_files: 
 
     The exit code is 0 for a valid document, 3 for an invalid one, 5 where a path in it escapes or it passes a limit.
     """
-    from evercast.spec import load_analysis  # noqa: PLC0415 - the schema library is loaded only when it is used
+    from evercast.runtime.plans import named_images  # noqa: PLC0415 - the schema library is loaded only when it is used
+    from evercast.spec import load_analysis  # noqa: PLC0415 - likewise
 
     try:
         analysis = load_analysis(document, check_files=not no_files)
+        if not no_files:
+            named_images(analysis, folder=document.parent)
     except InvalidDocument as err:
         click.echo(_problems_json(document, err) if as_json else _problems_text(document, err))
         context.exit(err.exit_code)

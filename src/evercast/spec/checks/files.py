@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from pathlib import PurePosixPath
 
 from evercast.spec.checks.context import Context
-from evercast.spec.containers import is_registry_reference, registry_reference
+from evercast.spec.containers import is_image_name, is_registry_reference, registry_reference
 from evercast.spec.report import Path, Report, shown
 
 __all__ = ["check_files", "unsafe_reason"]
@@ -86,7 +86,12 @@ def _containers(context: Context) -> Iterator[tuple[Path, str]]:
 
 
 def _check_container(context: Context, report: Report, path: Path, text: str) -> None:
-    """Check one image: a file beside the document, or a registry reference whose digest says which image it is."""
+    """Check one image: a file beside the document, or a registry reference whose digest says which image it is.
+
+    A name is looked up where images are known, with the plan.
+    """
+    if is_image_name(text):
+        return
     if is_registry_reference(text):
         if registry_reference(text) is None:
             message = "a container from a registry needs the digest of its image"

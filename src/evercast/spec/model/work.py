@@ -11,7 +11,7 @@ __all__ = ["BinnedPublication", "CommandStage", "Environment", "Publish", "Reduc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where stages run; `container` None means the Python environment of evercast itself."""
+    """Where stages run; `container` None means the image ``evercast``, or its Python environment without containers."""
 
     container: str | None = None
 

@@ -19,9 +19,10 @@ def run(task: Task[EvaluationRecipe]) -> None:
         IntegrityError: an input is damaged, or blocks do not make up the ensemble (``evaluation.blocks``).
         InvalidInput: ``training.*`` or ``evaluation.*``, events that cannot be evaluated; ``systematic.identical``.
         NumericalFailure: ``evaluation.not-finite`` or ``evaluation.normalisation``.
-        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``.
+        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``; ``device.no-gpu``.
     """
-    configure_device(threads=task.threads, cache=task.checkpoint.parents[1] / ".compiled")
+    device = task.recipe.ensemble.training.device
+    configure_device(threads=task.threads, cache=task.compiled_functions(), gpus=task.gpus, device=device)
     match task.recipe.learned:
         case "ratio":
             evaluate_ratios(task)

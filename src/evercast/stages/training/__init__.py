@@ -15,7 +15,7 @@ import jax
 from evercast.artifacts.files import atomic_write_json
 from evercast.artifacts.weights import EnsembleWeights, write_weights
 from evercast.networks.architecture import Architecture, Weights
-from evercast.networks.device import network_strategy
+from evercast.networks.device import network_devices, network_strategy
 from evercast.networks.folds import CrossFitting
 from evercast.networks.training import NetworkName, TrainedNetwork, train_networks
 from evercast.plan.recipes import Task, TrainingRecipe
@@ -38,10 +38,11 @@ def run(task: Task[TrainingRecipe]) -> None:
             ``systematic.identical``, a variation that changes nothing; ``morphing.degree``.
         NumericalFailure: ``training.diverged``.
         IntegrityError: an input table is damaged.
-        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``.
+        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``; ``device.no-gpu``.
     """
     recipe = task.recipe
-    configure_device(threads=task.threads, cache=task.checkpoint.parents[1] / ".compiled")
+    device = recipe.ensemble.training.device
+    configure_device(threads=task.threads, cache=task.compiled_functions(), gpus=task.gpus, device=device)
     strategy = network_strategy()
     folds = CrossFitting(folds=recipe.ensemble.folds, seed=derive_seed("folds", recipe.ensemble.seed))
     checkpoints = FolderCheckpoints(task.checkpoint)
@@ -62,6 +63,7 @@ def run(task: Task[TrainingRecipe]) -> None:
         strategy=strategy,
         checkpoints=checkpoints,
         threads=task.threads,
+        devices=network_devices(),
     )
     _log.info("trained %d networks of %s, process %s (%s)", len(networks), recipe.name, recipe.process, _slot(recipe))
     _write(task, architecture, learned, networks, fold_seed=folds.seed, strategy=strategy)

@@ -44,7 +44,7 @@ def run(task: Task[TrainingStatisticsRecipe]) -> None:
         NumericalFailure: the fit with the nominal ratios fails.
     """
     recipe = task.recipe
-    configure_device(threads=task.threads, cache=task.checkpoint.parents[1] / ".compiled")
+    configure_device(threads=task.threads, cache=task.compiled_functions())
     model = open_likelihood(task.inputs["likelihood"] / "likelihood", recipe.likelihood)
     likelihood = Likelihood(model)
     poi = poi_of(likelihood)

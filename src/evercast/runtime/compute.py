@@ -1,0 +1,125 @@
+"""Computes the task of a unit: in this process, or in a container that sees nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from evercast.artifacts.files import atomic_write_json, read_json
+from evercast.errors import EvercastError, IntegrityError, RunFailed, error_from_json
+from evercast.plan import Unit
+from evercast.plan.recipes import StageName, Task
+from evercast.runtime.containers import Container, Private, private_folders, record_of, run_contained
+from evercast.runtime.image_choice import container_of
+from evercast.runtime.plans import FrozenPlan
+from evercast.runtime.processes import Ended
+from evercast.runtime.provenance import max_rss_mb, versions
+from evercast.runtime.receipts import ContainerRecord
+from evercast.runtime.settings import read_settings
+from evercast.runtime.stage_calls import call_stage
+from evercast.spec.codec import from_json, to_json
+
+__all__ = ["ERROR_FILE", "RESULT_FILE", "TASK_FILE", "Computed", "compute", "measure"]
+
+TASK_FILE: Final = "task.json"
+RESULT_FILE: Final = "result.json"
+ERROR_FILE: Final = "error.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What computed a task, for its receipt.
+
+    Args:
+        versions: of evercast, Python and packages.
+        max_rss_mb: largest resident memory, MB.
+        device: what computed; empty for a stage without arrays.
+        container: None where it was this process.
+    """
+
+    versions: Mapping[str, str]
+    max_rss_mb: float
+    device: Mapping[str, str] = field(default_factory=dict)
+    container: ContainerRecord | None = None
+
+
+def measure() -> Computed:
+    """Return what this process says of itself."""
+    return Computed(versions=versions(), max_rss_mb=max_rss_mb(), device=_device())
+
+
+def _device() -> Mapping[str, str]:
+    """Return what the arrays of this process are on; nothing where it has none, for which JAX need not be loaded."""
+    if "jax" not in sys.modules:
+        return {}
+    from evercast.runtime.device import device_record  # noqa: PLC0415 - loads JAX
+
+    return device_record()
+
+
+def compute(frozen: FrozenPlan, unit: Unit, task: Task[Any]) -> Computed:
+    """Compute the task of a unit, where the settings of the run and the document say.
+
+    Raises:
+        EvercastError: what the stage raised, also where that was in a container.
+    """
+    settings = read_settings(frozen.folder)
+    container = container_of(
+        frozen, unit, settings=settings, inputs=task.inputs, threads=task.threads, gpus=task.gpus
+    )  # fmt: skip
+    if unit.stage == "command":
+        call_stage(unit.stage, task, **({} if container is None else {"container": container}))
+        return replace(measure(), container=None if container is None else record_of(container))
+    if container is None:
+        call_stage(unit.stage, task)
+        return measure()
+    with private_folders(container) as private:
+        return _compute_inside(unit.stage, task, container=container, private=private)
+
+
+def _compute_inside(stage: StageName, task: Task[Any], *, container: Container, private: Private) -> Computed:
+    """Compute a task in a container; its folder to work in holds the task, and gets what it says of itself."""
+    atomic_write_json(private.work / TASK_FILE, _task_to_json(stage, task))
+    sys.stderr.flush()
+    ended = run_contained(
+        ["python", "-I", "-m", "evercast.runtime.inside", str(private.work / TASK_FILE)],
+        container=container, private=private, inputs=task.inputs.values(), writable=(task.output, task.checkpoint),
+        variables={}, log=sys.stderr.buffer,
+    )  # fmt: skip
+    if ended.code != 0:
+        raise _failure(ended, private.work / ERROR_FILE)
+    said = from_json(Computed, read_json(private.work / RESULT_FILE))
+    return replace(said, container=record_of(container))
+
+
+def _failure(ended: Ended, file: Path) -> EvercastError:
+    """Return the error that a stage wrote in its container; where it wrote none, what is known of its end."""
+    try:
+        body = read_json(file)
+    except IntegrityError:
+        body = None
+    if isinstance(body, Mapping):
+        return error_from_json(body)
+    killed = ended.code in (-9, 137)
+    reason = "was killed, perhaps for want of memory" if killed else f"ended with exit code {ended.code}"
+    return RunFailed(
+        f"the stage {reason} in its container; its last words:\n{ended.tail}",
+        code="stage.killed" if killed else "stage.container-failed",
+        hint="run again; it goes on from its last checkpoint",
+    )
+
+
+def _task_to_json(stage: StageName, task: Task[Any]) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "recipe": to_json(task.recipe),
+        "inputs": {name: str(path) for name, path in task.inputs.items()},
+        "output": str(task.output),
+        "checkpoint": str(task.checkpoint),
+        "compiled": str(task.checkpoint / ".compiled"),
+        "threads": task.threads,
+        "gpus": task.gpus,
+    }

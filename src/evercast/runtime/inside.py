@@ -1,0 +1,78 @@
+"""What runs in a container: ``python -I -m evercast.runtime.inside TASK.json`` computes one task.
+
+Beside the task it writes ``result.json`` with what computed it, or ``error.json``; the log goes to stderr. What is read
+and written is as `evercast.runtime.compute` bound it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evercast.artifacts.files import atomic_write_json, read_json
+from evercast.errors import EvercastError, UsageError
+from evercast.plan import recipe_from_json
+from evercast.plan.recipes import StageName, Task
+from evercast.runtime.compute import ERROR_FILE, RESULT_FILE, measure
+from evercast.runtime.stage_calls import call_stage
+from evercast.spec.codec import to_json
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str]) -> int:
+    """Compute the task in a file and return the exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("evercast").setLevel(logging.INFO)
+    if len(arguments) != 1:
+        raise UsageError("give the file of one task", code="inside.usage")
+    file = Path(arguments[0])
+    with _Recorder(file.parent / ERROR_FILE) as recorder:
+        stage, task = _read_task(file)
+        call_stage(stage, task)
+        atomic_write_json(file.parent / RESULT_FILE, to_json(measure()))
+    return recorder.code
+
+
+def _read_task(file: Path) -> tuple[StageName, Task[Any]]:
+    body: Any = read_json(file)
+    task = Task(
+        recipe=recipe_from_json(body["stage"], body["recipe"]),
+        inputs={name: Path(path) for name, path in body["inputs"].items()},
+        output=Path(body["output"]),
+        checkpoint=Path(body["checkpoint"]),
+        compiled=Path(body["compiled"]),
+        threads=body["threads"],
+        gpus=body["gpus"],
+    )
+    return body["stage"], task
+
+
+class _Recorder:
+    """Writes the error that ends its block, also one that is a defect, and keeps its exit code."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self.code = file, 0
+
+    def __enter__(self) -> _Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: object) -> bool:
+        if err is None or isinstance(err, SystemExit | KeyboardInterrupt):
+            return False
+        known = err if isinstance(err, EvercastError) else EvercastError(f"internal error: {type(err).__name__}: {err}")
+        if known is not err:
+            traceback.print_exception(err)
+        self.code = known.exit_code
+        body: Mapping[str, object] = known.to_json()
+        atomic_write_json(self._file, body)
+        return True
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
