@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from evercast.plan.jobs import Job, jobs_of
 from evercast.plan.model import Plan, Unit
-from evercast.plan.recipes import ToysRecipe
+from evercast.plan.recipes import StageName, ToysRecipe
 
 __all__ = ["plan_summary", "plan_table", "unit_table"]
 
@@ -16,28 +17,34 @@ _HEADER = ("stage", "jobs", "networks", "cores", "memory/job", "disk", "device t
 
 def plan_summary(plan: Plan) -> dict[str, Any]:
     """Return the plan in numbers: totals, stages, networks, units. Memory and disk in MB, time in s."""
+    jobs = jobs_of(plan.units)
     return {
         "name": plan.name,
         "digest": plan.digest,
         "pseudo_data": plan.pseudo,
-        "jobs": len(plan.units),
+        "jobs": len(jobs),
         "networks": [
             asdict(count) | {"networks": count.networks, "formula": count.formula()} for count in plan.networks
         ],
-        "stages": {stage: _totals(plan.of_stage(stage)) for stage in plan.stages()},
-        "total": _totals(plan.units),
+        "stages": {stage: _totals(plan.of_stage(stage), _of_stage(jobs, stage)) for stage in plan.stages()},
+        "total": _totals(plan.units, jobs),
         "units": [_unit(unit) for unit in plan.units],
     }
 
 
-def _totals(units: Sequence[Unit]) -> dict[str, float | int]:
+def _of_stage(jobs: Sequence[Job], stage: StageName) -> tuple[Job, ...]:
+    return tuple(job for job in jobs if job.stage == stage)
+
+
+def _totals(units: Sequence[Unit], jobs: Sequence[Job]) -> dict[str, float | int]:
     return {
-        "jobs": len(units),
+        "units": len(units),
+        "jobs": len(jobs),
         "networks": sum(unit.networks for unit in units),
-        "cores": max(unit.resources.cores for unit in units),
-        "memory_mb": max(unit.resources.memory_mb for unit in units),
-        "disk_mb": sum(unit.resources.disk_mb for unit in units),
-        "device_seconds": round(sum(unit.resources.seconds for unit in units), 1),
+        "cores": max(job.resources.cores for job in jobs),
+        "memory_mb": max(job.resources.memory_mb for job in jobs),
+        "disk_mb": sum(job.resources.disk_mb for job in jobs),
+        "device_seconds": round(sum(job.resources.seconds for job in jobs), 1),
     }
 
 
@@ -55,15 +62,25 @@ def _unit(unit: Unit) -> dict[str, Any]:
 
 def plan_table(plan: Plan) -> str:
     """Return the table of stages, the networks with their formula, and the totals, as text."""
-    rows = [_row(stage, plan.of_stage(stage)) for stage in plan.stages()]
-    rows.append(_row("total", plan.units))
+    jobs = jobs_of(plan.units)
+    rows = [_row(stage, plan.of_stage(stage), _of_stage(jobs, stage)) for stage in plan.stages()]
+    rows.append(_row("total", plan.units, jobs))
     lines = [f"plan {plan.digest[:16]} of {plan.name}" + (", with simulated pseudo-data" if plan.pseudo else "")]
     lines += ["", *_columns([_HEADER, *rows], rule_before=len(rows)), ""]
     for count in plan.networks:
         lines.append(f"{count.ensemble}: {count.formula()}")
-        lines.append(f"{' ' * len(count.ensemble)}  {count.blocks} blocks of up to {count.members_per_block} members")
-    lines += _toys(plan)
+        blocks = f"{count.blocks} blocks of up to {_number(count.members_per_block, 'member')}"
+        lines.append(f"{' ' * len(count.ensemble)}  {blocks}")
+    lines += _shared(plan, jobs) + _toys(plan)
     return "\n".join(lines).rstrip()
+
+
+def _shared(plan: Plan, jobs: Sequence[Job]) -> list[str]:
+    """Return one line where units share jobs."""
+    if len(jobs) == len(plan.units):
+        return []
+    batches = sum(job.is_batch for job in jobs)
+    return [f"{len(plan.units)} units of work in {len(jobs)} jobs: {batches} jobs run several, one after the other"]
 
 
 def _toys(plan: Plan) -> list[str]:
@@ -92,8 +109,8 @@ def unit_table(plan: Plan) -> str:
     return "\n".join(_columns([("stage", "unit", "inputs", "time"), *rows]))
 
 
-def _row(name: str, units: Sequence[Unit]) -> tuple[str, ...]:
-    totals = _totals(units)
+def _row(name: str, units: Sequence[Unit], jobs: Sequence[Job]) -> tuple[str, ...]:
+    totals = _totals(units, jobs)
     networks = str(totals["networks"]) if totals["networks"] else "-"
     return (
         name, str(totals["jobs"]), networks, str(totals["cores"]), _size(totals["memory_mb"]), _size(totals["disk_mb"]),

@@ -15,13 +15,23 @@ from evercast.artifacts.weights import EnsembleWeights, read_weights
 from evercast.errors import IntegrityError, NumericalFailure
 from evercast.networks.architecture import concatenate_members
 from evercast.networks.dataset import Events
-from evercast.networks.device import network_strategy
-from evercast.networks.evaluation import Combined, ensemble_log_ratio
+from evercast.networks.device import network_devices, network_strategy
+from evercast.networks.evaluation import Combined, Sample, ensemble_log_ratio, ensemble_log_ratios
 from evercast.networks.folds import CrossFitting
 from evercast.networks.suitability import check_events
 from evercast.plan.recipes import EvaluationRecipe, Task
 
-__all__ = ["FORMAT", "events_of", "folds_of", "log_ratios", "networks", "read_table", "read_tables", "write_sample"]
+__all__ = [
+    "FORMAT",
+    "all_log_ratios",
+    "events_of",
+    "folds_of",
+    "log_ratios",
+    "networks",
+    "read_table",
+    "read_tables",
+    "write_sample",
+]
 
 FORMAT: Final = "evaluation/1.1.0"
 
@@ -126,9 +136,33 @@ def log_ratios(task: Task[EvaluationRecipe], trained: EnsembleWeights, table: Ev
             folds_of(trained, table),
             combine=ensemble.combine,
             strategy=network_strategy(),
+            devices=network_devices(),
         )
     except NumericalFailure as err:
         raise NumericalFailure(f"{what}: {err.message}", code=err.code, hint=err.hint) from err
+
+
+def all_log_ratios(
+    task: Task[EvaluationRecipe], trained: EnsembleWeights, tables: Mapping[str, EventTable], *, what: str
+) -> dict[str, Combined]:
+    """Return sample -> the combined log ratios of its events, which are evaluated together; as `log_ratios`."""
+    ensemble = task.recipe.ensemble
+    samples = [
+        Sample(observables=table.columns(ensemble.observables), fold=folds_of(trained, table))
+        for table in tables.values()
+    ]
+    try:
+        done = ensemble_log_ratios(
+            trained.architecture,
+            trained.weights,
+            samples,
+            combine=ensemble.combine,
+            strategy=network_strategy(),
+            devices=network_devices(),
+        )
+    except NumericalFailure:  # one by one, for a message that names the sample
+        done = [log_ratios(task, trained, table, what=f"{what}, sample {sample!r}") for sample, table in tables.items()]
+    return dict(zip(tables, done, strict=True))
 
 
 def write_sample(

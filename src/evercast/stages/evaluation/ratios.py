@@ -23,7 +23,7 @@ from evercast.networks.diagnostics import Sides
 from evercast.networks.evaluation import Combined
 from evercast.plan.recipes import EvaluationRecipe, Task
 from evercast.stages.evaluation.checks import closures, normalisation_json, saturated_networks, side_checks
-from evercast.stages.evaluation.inputs import FORMAT, log_ratios, networks, read_tables, write_sample
+from evercast.stages.evaluation.inputs import FORMAT, all_log_ratios, networks, read_tables, write_sample
 
 __all__ = ["EvaluatedProcess", "evaluate_process", "evaluate_ratios"]
 
@@ -82,10 +82,7 @@ def evaluate_process(
         NumericalFailure: ``evaluation.not-finite``, ``evaluation.normalisation``.
     """
     recipe, ensemble = task.recipe, task.recipe.ensemble
-    found = {
-        sample: log_ratios(task, trained, table, what=f"process {process!r}, sample {sample!r}")
-        for sample, table in tables.items()
-    }
+    found = all_log_ratios(task, trained, tables, what=f"process {process!r}")
     calibration = None
     if ensemble.calibration == "histogram":
         calibration = _calibration(_sides(recipe, process, tables, found, factors))

@@ -20,6 +20,7 @@ from evercast.plan.recipes import Direction, EvaluationRecipe, Task
 from evercast.stages.evaluation.checks import closures, normalisation_json, saturated_networks, side_checks
 from evercast.stages.evaluation.inputs import (
     FORMAT,
+    all_log_ratios,
     events_of,
     log_ratios,
     networks,
@@ -131,9 +132,7 @@ def _learned(
     members = ensemble.morphing.members or ensemble.members
     trained = networks(task, f"block.{process}.{direction}.", labels=labels, members=members)
     what = f"process {process!r}, {parameter!r} {direction}"
-    found = {
-        sample: log_ratios(task, trained, table, what=f"{what}, sample {sample!r}") for sample, table in tables.items()
-    }
+    found = all_log_ratios(task, trained, tables, what=what)
     _log.info("evaluated %d networks of %s", len(trained.members) * trained.folds, what)
     sample = task.recipe.process_samples[process]
     nominal = tables[sample]
