@@ -70,11 +70,11 @@ def other_documents_page() -> str:
     parts = [
         "# Other documents",
         (
-            "Generated from the schemas; `evercast schema KIND` prints each. People write a parametrisation and a "
-            "combination, a run writes diagnostics."
+            "Generated from the schemas; `evercast schema KIND` prints each. People write a parametrisation, a "
+            "combination and a site; a run writes diagnostics and accounting; `evercast image build` writes images."
         ),
     ]
-    for kind in ("parametrisation", "combination", "diagnostics"):
+    for kind in ("parametrisation", "combination", "diagnostics", "accounting", "site", "images"):
         schema = load_schema(kind)
         parts += [f"## {kind}", schema["description"], *_schema_sections(kind, "### ")]
     return "\n\n".join(parts) + "\n"

@@ -7,7 +7,7 @@ publication, which nobody knew when the likelihoods were written.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evercast.artifacts.files import (
@@ -23,17 +23,25 @@ from evercast.plan import Unit
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt, check_files, is_finished, read_receipt
 
-__all__ = ["export_results", "require_all"]
+__all__ = ["Completion", "export_results", "require_all"]
 
 _PUBLISHED = ("serialization", "diagnostics", "report")
 _INDEX = "likelihood/index.json"
 _CHECKS = "diagnostics.json"
 
 
-def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
+Completion = Callable[[bytes], bytes]
+"""Makes the file that is published from the one that a unit wrote."""
+
+
+def export_results(frozen: FrozenPlan, *, completed: Mapping[str, Completion] | None = None) -> tuple[Path, ...]:
     """Copy what serialization, diagnostics and report made to the run folder; return what was written.
 
     Files whose digests agree are left alone, so that a second call writes nothing.
+
+    Args:
+        frozen: the plan that was run.
+        completed: names of files that are published with something that is known only now.
 
     Raises:
         RunFailed: ``run.incomplete``: a unit of the plan has no receipt.
@@ -45,7 +53,7 @@ def export_results(frozen: FrozenPlan) -> tuple[Path, ...]:
     written: list[Path] = []
     for unit in frozen.plan.units:
         if unit.stage in _PUBLISHED:
-            written += _export_unit(frozen, unit, publication=publication)
+            written += _export_unit(frozen, unit, publication=publication, completed=completed or {})
     return tuple(written)
 
 
@@ -74,7 +82,9 @@ def require_all(frozen: FrozenPlan) -> None:
         )
 
 
-def _export_unit(frozen: FrozenPlan, unit: Unit, *, publication: object) -> list[Path]:
+def _export_unit(
+    frozen: FrozenPlan, unit: Unit, *, publication: object, completed: Mapping[str, Completion]
+) -> list[Path]:
     source = frozen.folder.unit(unit)
     receipt = read_receipt(frozen.folder.receipt(unit))
     check_files(receipt, folder=source)
@@ -82,6 +92,12 @@ def _export_unit(frozen: FrozenPlan, unit: Unit, *, publication: object) -> list
     written = []
     for top in dict.fromkeys(name.split("/", 1)[0] for name in receipt.files):
         target = frozen.folder.root / top
+        if top in completed:
+            content = completed[top]((source / top).read_bytes())
+            if not target.is_file() or target.read_bytes() != content:
+                atomic_write_bytes(target, content)
+                written.append(target)
+            continue
         if _agrees(target, top, receipt, index=index):
             continue
         if (source / top).is_dir():

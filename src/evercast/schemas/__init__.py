@@ -24,6 +24,7 @@ KINDS: Final = (
     "diagnostics",
     "site",
     "images",
+    "accounting",
 )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from evercast.runtime.batches import execute_job
-from evercast.runtime.export import export_results
 from evercast.runtime.plans import read_plan
 
 __all__ = ["command"]
@@ -27,7 +26,9 @@ def command(
 ) -> None:  # fmt: skip
     """Run one unit or one batch of units of stage NAME, or publish the results of a plan with NAME export."""
     if name == "export":
-        for path in export_results(read_plan(plan_file)):
+        from evercast.publication.publish import publish_run  # noqa: PLC0415 - heavy, and only at the end
+
+        for path in publish_run(read_plan(plan_file)):
             click.echo(str(path))
         return
     log = logging.getLogger("evercast")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Final
 
 import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -34,7 +35,7 @@ from evercast.publication.report.view import JsonView, read_view
 from evercast.publication.results import LikelihoodResult, read_result
 from evercast.spec.model import Analysis, BinnedChannel
 
-__all__ = ["fit_document", "make_page", "read_results", "render_page"]
+__all__ = ["add_section", "fit_document", "make_page", "read_results", "render_page"]
 
 PSEUDO_BANNER = (
     "Simulated pseudo-data: the public collision data could not be fetched, so the events called observed below were "
@@ -43,6 +44,15 @@ PSEUDO_BANNER = (
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What no text of a report may hold: controls, and marks that turn the direction of writing."""
+
+
+_LATER: Final = {
+    "section": Markup("<!-- evercast: a later section -->"),
+    "link": Markup("<!-- evercast: its link -->"),
+}
+"""Comments that mark where a section is added after the page was written; no text can hold them, it is escaped."""
+
+_TEMPLATES = files("evercast.publication") / "templates"
 
 
 def fit_document(units: tuple[Unit, ...]) -> dict[str, object]:
@@ -113,17 +123,30 @@ def make_page(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> P
 
 def render_page(page: Page) -> str:
     """Return the page as one HTML document that loads nothing; control characters of any text are replaced."""
-    folder = files("evercast.publication") / "templates"
-    environment = Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+    style = Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
+    html = _environment().get_template("report.html.j2").render(page=page, style=style, later=_LATER)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
+
+
+def add_section(html: str, section: Section) -> str:
+    """Return a rendered page with one more section at its end, in the place that every page keeps for it.
+
+    A page that has the section already, or was written without that place, is returned as it is.
+    """
+    part = str(_environment().get_template("blocks.html.j2").module.part(section))  # type: ignore[attr-defined]
+    link = str(Markup('<a href="#{}">{}</a>').format(section.anchor, section.title))
+    full = html.replace(str(_LATER["section"]), part, 1).replace(str(_LATER["link"]), link, 1)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", full)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FunctionLoader(lambda name: (_TEMPLATES / name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup((folder / "report.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
-    html = environment.get_template("report.html.j2").render(page=page, style=style)
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", html)
 
 
 def _banners(diagnostics: Diagnostics, *, pseudo: bool) -> tuple[str, ...]:
