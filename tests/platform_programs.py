@@ -7,11 +7,17 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = ["USER", "lacking_programs", "must_have_all", "user_exists"]
+__all__ = ["USER", "OrdinaryUser", "lacking_programs", "must_have_all", "own_name", "user_exists"]
 
 USER = "evercast-test"
 """The ordinary user that submits jobs in tests."""
+
+KEPT_VARIABLES = ("SLURM_CONF", "EVERCAST_DATA", "LANG")
+"""What an ordinary user inherits of the environment of the tests."""
 
 
 def must_have_all() -> bool:
@@ -50,3 +56,46 @@ def user_exists(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class OrdinaryUser:
+    """Who submits: another user than root where the tests run as root.
+
+    Args:
+        name: of the user.
+        python: that the user can run; beside it are `evercast` and `snakemake`.
+        home: folder of the user for this session.
+        variables: of the environment, besides PATH and HOME.
+    """
+
+    name: str
+    python: Path
+    home: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, command: Sequence[str | Path], *, cwd: Path, timeout: float = 900.0, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user, with nothing of the environment of the tests, and return how it ended."""
+        environment = {
+            "HOME": str(self.home), "USER": self.name, "LOGNAME": self.name,
+            "PATH": f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8",
+            **{name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+            **self.variables, **variables,
+        }  # fmt: skip
+        become = ["runuser", "-u", self.name, "--"] if self.name != own_name() else []
+        line = [*become, "env", "-i", *(f"{name}={value}" for name, value in environment.items()), *map(str, command)]
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def folder(self, path: Path) -> Path:
+        """Make a folder that belongs to this user."""
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o755)
+        if self.name != own_name():
+            shutil.chown(path, self.name, self.name)
+        return path
+
+
+def own_name() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
