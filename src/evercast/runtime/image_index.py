@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import os
 import shutil
 import subprocess
@@ -66,16 +66,14 @@ def _remote(text: str) -> str:
 
 def _pip_settings() -> Mapping[str, str]:
     """Return setting -> value of pip on this machine; of several sources the last wins, as for pip itself."""
-    code = (
-        "import json; from pip._internal.configuration import Configuration;"
-        "c = Configuration(isolated=False); c.load(); print(json.dumps(dict(c.items())))"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    question = [sys.executable, "-m", "pip", "config", "list"]
+    answer = subprocess.run(question, capture_output=True, text=True, check=False)  # noqa: S603
     if answer.returncode != 0:
         raise EnvironmentUnfit("pip does not tell its settings", code="image.no-program", hint="python -m ensurepip")
     settings: dict[str, str] = {}
-    for key, value in json.loads(answer.stdout).items():
+    for line in answer.stdout.splitlines():
+        key, _, value = line.partition("=")
         section, _, name = key.partition(".")
         if section in {"global", ":env:", "install"}:
-            settings[name] = str(value)
+            settings[name] = str(ast.literal_eval(value))
     return settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from evercast.artifacts.files import atomic_write_bytes
+from evercast.artifacts.files import atomic_write_bytes, disk_errors
 from evercast.errors import EnvironmentUnfit, IntegrityError, InvalidInput
 from evercast.runtime.image_store import ImageStore, default_store, known_sha256
 from evercast.runtime.sif import Sif, machine_architecture, read_sif
@@ -182,6 +182,8 @@ def record_image(file: Path, name: str, record: ImageRecord) -> None:
         "images": {key: _without_none(to_json(images[key])) for key in sorted(images)},
     }
     head = "# Names of container images and the sha256 that each stands for. Written by `evercast image build`.\n"
+    with disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_bytes(file, (head + yaml.safe_dump(body, sort_keys=False, width=120)).encode())
 
 
