@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from evercast.runtime.device import common_device
+from evercast.spec.model import Device
+
 JOB = """
 import json, sys
 from pathlib import Path
@@ -93,3 +96,19 @@ def test_flags_of_the_user_are_kept(tmp_path: Path) -> None:
 def test_a_job_with_several_cores_has_a_device_for_each(tmp_path: Path) -> None:
     found = job(tmp_path, threads=2)
     assert (found["devices"], found["count"]) == (2, "2")
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ([Device()], Device()),
+        ([Device(kind="cpu"), Device(kind="gpu", cpu_fallback=True)], Device(kind="gpu", cpu_fallback=True)),
+        ([Device(), Device(kind="gpu", cpu_fallback=True)], Device(kind="gpu")),
+        ([Device(kind="cpu"), Device(kind="cpu")], Device(kind="cpu", cpu_fallback=True)),
+        ([Device(kind="cpu"), Device(cpu_fallback=True)], Device(cpu_fallback=True)),
+    ],
+)
+def test_a_job_of_several_ensembles_needs_what_one_needs_and_may_what_all_may(
+    declared: list[Device], expected: Device
+) -> None:
+    assert common_device(declared) == expected

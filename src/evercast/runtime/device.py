@@ -10,17 +10,17 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import jax
 
 from evercast.errors import EnvironmentUnfit
 from evercast.spec.model import Device
 
-__all__ = ["DETERMINISM", "configure_device", "device_record"]
+__all__ = ["DETERMINISM", "common_device", "configure_device", "device_record"]
 
 _log = logging.getLogger(__name__)
 DETERMINISM: Final[Mapping[str, str]] = {"xla_gpu_deterministic_ops": "true", "xla_gpu_autotune_level": "0"}
@@ -68,6 +68,17 @@ def configure_device(*, threads: int, cache: Path, gpus: int = 0, device: Device
         _require_gpu(gpus, wanted)
     elif jax.default_backend() != "cpu":
         jax.config.update("jax_default_device", jax.devices("cpu")[0])  # type: ignore[no-untyped-call]
+
+
+def common_device(declared: Iterable[Device]) -> Device:
+    """Return what several ensembles have in common, for a job that reads the networks of all of them.
+
+    It needs a GPU where one of them does, has none to use where all want the CPU, and may fall back where all may.
+    """
+    every = list(declared)
+    kinds = {device.kind for device in every}
+    kind: Literal["any", "gpu", "cpu"] = "gpu" if "gpu" in kinds else "cpu" if kinds == {"cpu"} else "any"
+    return Device(kind=kind, cpu_fallback=bool(every) and all(d.cpu_fallback or d.kind == "cpu" for d in every))
 
 
 def _require_gpu(gpus: int, wanted: Device) -> None:

@@ -19,7 +19,7 @@ from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel
 from evercast.plan.recipes import Task, TrainingStatisticsRecipe
 from evercast.plan.seeds import derive_seed
-from evercast.runtime.device import configure_device
+from evercast.runtime.device import common_device, configure_device
 from evercast.spec.model import UnbinnedChannel
 from evercast.stages.training_statistics.ensembles import EnsembleRatios, read_ensemble
 from evercast.stages.training_statistics.refits import DataKind, Refits
@@ -44,7 +44,8 @@ def run(task: Task[TrainingStatisticsRecipe]) -> None:
         NumericalFailure: the fit with the nominal ratios fails.
     """
     recipe = task.recipe
-    configure_device(threads=task.threads, cache=task.compiled_functions())
+    device = common_device(ensemble.training.device for ensemble in task.recipe.ensembles.values())
+    configure_device(threads=task.threads, cache=task.compiled_functions(), gpus=task.gpus, device=device)
     model = open_likelihood(task.inputs["likelihood"] / "likelihood", recipe.likelihood)
     likelihood = Likelihood(model)
     poi = poi_of(likelihood)
