@@ -167,7 +167,7 @@ def _changed(path: Path, receipt: Receipt, code: str, reason: str) -> IntegrityE
         f"a file of unit {receipt.unit} {reason}",
         code=code,
         where=str(path),
-        hint=f"remove the folder of {receipt.unit} and run again; only what depends on it is made anew",
+        hint="put it aside and make it anew: evercast run DOCUMENT --repair",
     )
 
 
@@ -176,5 +176,5 @@ def _damaged(path: Path, reason: str) -> IntegrityError:
         f"the receipt is damaged: {reason}",
         code="unit.receipt-damaged",
         where=str(path),
-        hint="remove its folder and run again",
+        hint="put it aside and make it anew: evercast run DOCUMENT --repair",
     )
