@@ -21,6 +21,8 @@ __all__ = ["end_of_job", "explain_ends", "record_ends"]
 
 _SILENT = frozenset({"stage.killed", "stage.interrupted"})
 """Errors that say that a job was ended, not why."""
+_DECISIVE = frozenset({"OUT_OF_MEMORY"})
+"""States that are the reason whatever the unit says: a program that was killed for its memory tells but of a signal."""
 
 
 def explain_ends(status: Sequence[UnitStatus], *, folder: RunFolder, jobs: Iterable[Job]) -> tuple[UnitStatus, ...]:
@@ -56,13 +58,17 @@ def record_ends(status: Iterable[UnitStatus], *, folder: RunFolder) -> None:
 def _explained(
     item: UnitStatus, *, folder: RunFolder, by_id: Mapping[str, SlurmJob], unspoken: Mapping[str, SlurmJob]
 ) -> UnitStatus:
-    if item.state == "done" or (item.error is not None and item.error.code not in _SILENT):
+    if item.state == "done":
         return item
     if item.state == "running" and is_held(folder.unit_lock(item.unit)):
         return item
     job = by_id.get(_job_of(folder.running(item.unit)) or _job_of(folder.error(item.unit)) or "")
     job = job or unspoken.get(item.unit.id)
-    error = None if job is None or job.is_active else end_of_job(job, stage=item.unit.stage, before=item.error)
+    if job is None or job.is_active or (
+        item.error is not None and item.error.code not in _SILENT and job.state not in _DECISIVE
+    ):  # fmt: skip
+        return item
+    error = end_of_job(job, stage=item.unit.stage, before=item.error)
     return item if error is None else replace(item, state="failed", error=error)
 
 

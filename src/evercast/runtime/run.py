@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from evercast.artifacts.files import disk_errors, read_json
+from evercast.artifacts.files import atomic_write_bytes, disk_errors, read_json
 from evercast.errors import EvercastError, RunFailed, error_from_json
 from evercast.plan import Unit
 from evercast.runtime.batches import settle_batches
@@ -33,6 +33,8 @@ from evercast.runtime.workflow_files import profile_folder, snakefile
 __all__ = ["Observer", "Outcome", "prepare_run", "run_plan", "snakemake_command"]
 
 _POLL_SECONDS = 0.2
+_POLL_PAUSE = 50.0
+"""Times as long as the look at thousands of receipts took, so that looking costs 2 % of a core at most."""
 _LAST_WORDS = 3000
 _NAMED = 5
 
@@ -159,8 +161,9 @@ def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun,
         )  # fmt: skip
         with _stopped_on_signal(frozen, process, lease=held.lease):
             while process.poll() is None:
+                began = time.monotonic()
                 look()
-                time.sleep(_POLL_SECONDS)
+                time.sleep(max(_POLL_SECONDS, _POLL_PAUSE * (time.monotonic() - began)))
         return process.returncode
 
 
@@ -257,6 +260,9 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
     failed = [item for item in status if item.error is not None]
     failed.sort(key=lambda item: _ended(item.unit, folder=frozen.folder))
     record_ends(failed, folder=frozen.folder)
+    silent = not failed or (failed[0].error is not None and failed[0].error.code == "stage.killed")
+    if silent and (unwritable := _refusal_of_disk(frozen.folder)) is not None:
+        return unwritable
     for item in failed[:1]:
         if (err := item.error) is not None:
             err.where = f"{item.unit.stage}/{item.unit.id}" + (f" ({err.where})" if err.where else "")
@@ -269,6 +275,17 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
         code="run.workflow-failed",
         where=str(frozen.folder.snakemake_log),
     )
+
+
+def _refusal_of_disk(folder: RunFolder) -> EvercastError | None:
+    """Return why nothing can be written to the run folder, where that is so: then no unit could say it."""
+    probe = folder.work / f".probe-{os.getpid()}"
+    try:
+        atomic_write_bytes(probe, bytes(4096))
+        probe.unlink()
+    except EvercastError as err:
+        return err
+    return None
 
 
 def _begun_wrongly(folder: RunFolder) -> EvercastError | None:
