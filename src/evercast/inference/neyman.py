@@ -7,15 +7,19 @@ parameters are those profiled to the data at the value, or nominal; global obser
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.optimize import brentq
 
 from evercast.errors import InvalidInput
 from evercast.inference.intervals import quantile
 from evercast.inference.toy_statistics import ToySample
+
+_EDGE = 1e-4
+"""Accuracy of an end, of the distance of the tested values about it: far below what the acceptance is known to."""
 
 __all__ = ["Acceptance", "Coverage", "NeymanInterval", "coverage_of", "critical_value", "neyman_interval"]
 
@@ -44,7 +48,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeymanInterval:
-    """Values whose t lies within their acceptance, interpolated between those tested.
+    """Values whose t lies within their acceptance, which is interpolated linearly between those tested.
 
     Args:
         segments: (low, high) of each part; an end at the first or last tested value is not a crossing.
@@ -97,7 +101,11 @@ def critical_value(t: Float[np.ndarray, " toys"], confidence_level: float) -> tu
 
 
 def neyman_interval(
-    samples: Mapping[float, ToySample], *, confidence_level: float, observed: Mapping[float, float] | None = None
+    samples: Mapping[float, ToySample],
+    *,
+    confidence_level: float,
+    observed: Mapping[float, float] | None = None,
+    profile: Callable[[float], float] | None = None,
 ) -> NeymanInterval:
     """Return the interval that follows from pseudo-experiments thrown at and tested against each value.
 
@@ -105,6 +113,8 @@ def neyman_interval(
         samples: tested value -> its pseudo-experiments (statistic ``t``).
         confidence_level: e.g. 0.6827.
         observed: tested value -> t of the data; None where they are not looked at.
+        profile: t of the data at any value, for the ends between tested values; None: it is interpolated linearly, and
+            intervals are too narrow where few values are tested, since t is convex.
 
     Raises:
         InvalidInput: fewer than two values, or too few pseudo-experiments.
@@ -120,11 +130,12 @@ def neyman_interval(
             open_high=False,
         )  # fmt: skip
     grid = np.array(values)
-    excess = np.array([point.t - point.critical for point in points if point.t is not None])
-    plain = np.array([point.t - point.asymptotic for point in points if point.t is not None])
+    t = np.array([point.t for point in points if point.t is not None])
+    critical, asymptotic = (np.array([getattr(point, name) for point in points]) for name in ("critical", "asymptotic"))
     return NeymanInterval(
-        confidence_level=confidence_level, points=points, segments=_accepted(grid, excess),
-        asymptotic_segments=_accepted(grid, plain), open_low=bool(excess[0] <= 0), open_high=bool(excess[-1] <= 0),
+        confidence_level=confidence_level, points=points, segments=_accepted(grid, t, critical, profile),
+        asymptotic_segments=_accepted(grid, t, asymptotic, profile), open_low=bool(t[0] <= critical[0]),
+        open_high=bool(t[-1] <= critical[-1]),
     )  # fmt: skip
 
 
@@ -141,17 +152,24 @@ def _acceptance(
 
 
 def _accepted(
-    values: Float[np.ndarray, " points"], excess: Float[np.ndarray, " points"]
+    values: Float[np.ndarray, " points"],
+    t: Float[np.ndarray, " points"],
+    critical: Float[np.ndarray, " points"],
+    profile: Callable[[float], float] | None,
 ) -> tuple[tuple[float, float], ...]:
-    """Return the parts where `excess` is not positive, with linearly interpolated ends."""
-    inside: Bool[np.ndarray, " points"] = excess <= 0
+    """Return the parts where t is not above its critical value."""
+
+    def excess(value: float) -> float:
+        own = np.interp(value, values, t) if profile is None else profile(value)
+        return float(own - np.interp(value, values, critical))
+
+    inside: Bool[np.ndarray, " points"] = t <= critical
     parts: list[tuple[float, float]] = []
     low: float | None = float(values[0]) if inside[0] else None
     for i in range(len(values) - 1):
         if inside[i] == inside[i + 1]:
             continue
-        fraction = excess[i] / (excess[i] - excess[i + 1])
-        edge = float(values[i] + fraction * (values[i + 1] - values[i]))
+        edge = _edge(excess, float(values[i]), float(values[i + 1]))
         if inside[i + 1]:
             low = edge
         elif low is not None:
@@ -160,6 +178,14 @@ def _accepted(
     if low is not None:
         parts.append((low, float(values[-1])))
     return tuple(parts)
+
+
+def _edge(excess: Callable[[float], float], low: float, high: float) -> float:
+    """Return where `excess` changes its sign; an end at which it is 0 within rounding is one."""
+    first, last = excess(low), excess(high)
+    if first * last >= 0:
+        return low if abs(first) < abs(last) else high
+    return float(brentq(excess, low, high, xtol=_EDGE * (high - low)))
 
 
 def coverage_of(value: float, sample: ToySample, confidence_levels: Sequence[float]) -> tuple[Coverage, ...]:

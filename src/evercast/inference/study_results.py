@@ -53,7 +53,8 @@ def neyman_study(data: StudyData, spec: ToyStudy, samples: Mapping[float, ToySam
         profile.conditional(value)
     observed = {value: profile.t(value) for value in samples}
     intervals = [
-        neyman_interval(samples, confidence_level=level, observed=observed) for level in spec.confidence_levels
+        neyman_interval(samples, confidence_level=level, observed=observed, profile=profile.t)
+        for level in spec.confidence_levels
     ]
     return {"best": profile.poi_hat, "intervals": [_renamed(asdict(interval)) for interval in intervals]}
 
