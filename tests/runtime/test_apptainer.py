@@ -32,7 +32,7 @@ def test_the_command_line_cuts_the_container_off_from_the_host() -> None:
     assert line() == [
         "/usr/bin/apptainer", "--quiet", "exec",
         "--containall", "--cleanenv", "--no-eval", "--net", "--network", "none",
-        "--home", "/private/home:/home/evercast", "--workdir", "/private/temporary", "--pwd", "/private/work",
+        "--home", "home:/home/evercast", "--workdir", "/private/temporary", "--pwd", "/private/work",
         "--mount", "type=bind,source=/in/a,destination=/in/a,ro",
         "--mount", "type=bind,source=/in/b c,destination=/in/b c,ro",
         "--mount", "type=bind,source=/out,destination=/out",

@@ -108,7 +108,8 @@ class Isolation:
     Args:
         mounts: writable folders and single inputs.
         scratch: folder of the host that holds the container's ``/tmp`` and ``/var/tmp``.
-        home: folder of the host that is the home inside.
+        home: folder of the host that is the home inside. It is named without its parent, as the runtime could not take
+            every path here, so the runtime is to be started there.
         folder: working folder inside.
         environment: variables that are set inside, besides those of the image.
         gpus: with GPUs, the driver of the host is bound; without, no device of it is there.
@@ -138,7 +139,7 @@ def container_command(command: Sequence[str], *, program: str, image: str, isola
     Raises:
         EnvironmentUnfit: ``container.value``: a variable that the runtime cannot hand on.
     """
-    line = [program, "--quiet", "exec", *isolation.flags(), "--home", f"{isolation.home}:{_HOME}"]
+    line = [program, "--quiet", "exec", *isolation.flags(), "--home", f"{isolation.home.name}:{_HOME}"]
     line += ["--workdir", str(isolation.scratch), "--pwd", str(isolation.folder)]
     for mount in dict.fromkeys(isolation.mounts):
         line += ["--mount", mount.argument()]

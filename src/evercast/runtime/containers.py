@@ -66,6 +66,11 @@ class Private:
         return self.root / "temporary"
 
     @property
+    def memory(self) -> Path:
+        """Is its ``/dev/shm``, which would otherwise be half of the memory of the machine."""
+        return self.root / "memory"
+
+    @property
     def work(self) -> Path:
         """Its working folder, under the same name inside."""
         return self.root / "work"
@@ -82,7 +87,7 @@ def private_folders(container: Container) -> Iterator[Private]:
     with disk_errors(place):
         place.mkdir(parents=True, exist_ok=True)
         private = Private(Path(tempfile.mkdtemp(prefix="container-", dir=place)).resolve())
-        for folder in (private.home, private.temporary, private.work):
+        for folder in (private.home, private.temporary, private.memory, private.work):
             folder.mkdir(mode=0o700)
     try:
         yield private
@@ -135,8 +140,8 @@ def run_contained(
         command, program=container.runtime.program, image=container.image.argument, isolation=isolation
     )
     ended = run_logged(
-        arguments, folder=private.work, environment=host_environment(), log=log, leashed=True,
-        guard=_guard(container.site, private), prepare=_limit_processes(container.site),
+        arguments, folder=private.root, environment=host_environment(), log=log, leashed=True,
+        guard=_guard(container.site, private), limits=_limits(container.site),
     )  # fmt: skip
     failure = why_it_failed(ended, image=container.image)
     if failure is not None:
@@ -173,6 +178,7 @@ def _isolation(
     binds, credentials = _of_site(container.site)
     mounts = [Mount(path) for path in folded(inputs, shared=container.shared)]
     mounts += [Mount(path, writable=True) for path in (private.work, *writable)]
+    mounts.append(Mount(private.memory, writable=True, inside="/dev/shm"))  # noqa: S108 - where programs look for it
     return Isolation(
         mounts=(*mounts, *binds),
         scratch=private.temporary,
@@ -261,20 +267,13 @@ def _size_mb(folder: Path) -> float:
     return total / 1e6
 
 
-def _limit_processes(site: Site) -> Callable[[], None]:
-    """Return what limits the processes of this user from inside a new process: a wall behind the guard.
+def _limits(site: Site) -> dict[int, int]:
+    """Return the limit on the processes of this user that stands as a wall behind the guard.
 
     The kernel counts all processes and threads of a user on the machine, so the limit is set that far above what it
     counts now, and it does not hold for root.
     """
-    most = _own_threads() + 2 * site.limits.processes
-
-    def limit() -> None:
-        _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(resource.RLIMIT_NPROC, (wanted, wanted))
-
-    return limit
+    return {resource.RLIMIT_NPROC: _own_threads() + 2 * site.limits.processes}
 
 
 def _own_threads() -> int:

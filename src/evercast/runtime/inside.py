@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evercast import __version__
 from evercast.artifacts.files import atomic_write_json, read_json
-from evercast.errors import EvercastError, UsageError
+from evercast.errors import EnvironmentUnfit, EvercastError, InvalidInput, UsageError
 from evercast.plan import recipe_from_json
 from evercast.plan.recipes import StageName, Task
 from evercast.runtime.compute import ERROR_FILE, RESULT_FILE, measure
@@ -41,8 +42,16 @@ def main(arguments: list[str]) -> int:
 
 def _read_task(file: Path) -> tuple[StageName, Task[Any]]:
     body: Any = read_json(file)
+    try:
+        recipe = recipe_from_json(body["stage"], body["recipe"])
+    except (InvalidInput, KeyError) as err:
+        raise EnvironmentUnfit(
+            f"evercast {__version__} in the image does not understand the task of evercast outside: {err}",
+            code="container.version",
+            hint="build the image again from the evercast that runs: evercast image build evercast",
+        ) from err
     task = Task(
-        recipe=recipe_from_json(body["stage"], body["recipe"]),
+        recipe=recipe,
         inputs={name: Path(path) for name, path in body["inputs"].items()},
         output=Path(body["output"]),
         checkpoint=Path(body["checkpoint"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def clean_environment(*, threads: int) -> dict[str, str]:
 
 def run_logged(
     command: Sequence[str], *, folder: Path, environment: Mapping[str, str], log: BinaryIO, limit: int = LOG_LIMIT,
-    guard: Guard | None = None, leashed: bool = False, prepare: Callable[[], None] | None = None,
+    guard: Guard | None = None, leashed: bool = False, limits: Mapping[int, int] | None = None,
 ) -> Ended:  # fmt: skip
     """Run a program, copy what it prints to `log` up to `limit` bytes, and return how it ended.
 
@@ -70,15 +71,30 @@ def run_logged(
         limit: bytes kept; the rest is read, counted and dropped.
         guard: looks at the process while it runs.
         leashed: stop it also when this process is killed.
-        prepare: called in the new process before the program; it may set limits.
+        limits: resource of the kernel (``resource.RLIMIT_*``) -> soft and hard limit.
     """
-    with subprocess.Popen(  # noqa: S603 - running what the document declares is the purpose
-        command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, bufsize=0, preexec_fn=prepare,  # noqa: PLW1509 - before any thread is started
-    ) as process, _stopped(process), _leash(process, wanted=leashed), _guarded(process, guard) as reasons:  # fmt: skip
+    with (
+        subprocess.Popen(  # noqa: S603 - running what the document declares is the purpose
+            command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, bufsize=0,
+        ) as process,
+        _stopped(process),
+        _leash(process, wanted=leashed),
+        _guarded(process, guard) as reasons,
+    ):  # fmt: skip
+        _limit(process, limits or {})
         tail = _copy(process, log, limit=limit)
         code = process.wait()
     return Ended(code=code, tail=_last_lines(tail), stopped=next(iter(reasons), None))
+
+
+def _limit(process: subprocess.Popen[bytes], limits: Mapping[int, int]) -> None:
+    """Limit a process that has just started; what it starts inherits the limits."""
+    for kind, wanted in limits.items():
+        with suppress(ProcessLookupError):
+            _, hard = resource.prlimit(process.pid, kind)
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.prlimit(process.pid, kind, (most, most))
 
 
 @contextmanager
@@ -88,7 +104,7 @@ def _leash(process: subprocess.Popen[bytes], *, wanted: bool) -> Iterator[None]:
         yield
         return
     line = [sys.executable, "-I", "-m", "evercast.runtime.leash", str(process.pid)]
-    with subprocess.Popen(line, stdin=subprocess.PIPE, start_new_session=True) as leash:  # noqa: S603 - our own
+    with subprocess.Popen(line, stdin=subprocess.PIPE, start_new_session=True, env={}) as leash:  # noqa: S603 - our own
         try:
             yield
         finally:
@@ -157,10 +173,12 @@ def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
             stop_tree(process.pid)
 
 
-def process_tree(pid: int) -> list[int]:
-    """Return a process and all its descendants, parents first."""
+def process_tree(pid: int, *, limit: int | None = None) -> list[int]:
+    """Return a process and all its descendants, parents first; those found by the time there are `limit` of them."""
     tree = [pid]
     for parent in tree:
+        if limit is not None and len(tree) > limit:
+            break
         for children in Path(f"/proc/{parent}/task").glob("*/children"):  # a thread may be the parent
             with suppress(OSError, ValueError):
                 tree += [int(child) for child in children.read_text().split()]
@@ -168,7 +186,14 @@ def process_tree(pid: int) -> list[int]:
 
 
 def stop_tree(pid: int) -> None:
-    """Kill a process and all its descendants, also those that are born meanwhile."""
+    """Kill a process and all its descendants, also those that are born meanwhile.
+
+    With the first process of a container the kernel kills all of that container at once, so it is the first to go.
+    """
+    for child in process_tree(pid, limit=16):
+        if _begins_namespace(child):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
     for _ in range(100):
         killed = 0
         for member in process_tree(pid):
@@ -178,6 +203,16 @@ def stop_tree(pid: int) -> None:
         if not killed:
             return
         time.sleep(0.01)
+
+
+def _begins_namespace(pid: int) -> bool:
+    """Return whether a process is number 1 of a namespace of processes inside ours."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    return len(numbers) > 1 and numbers[-1] == "1"
 
 
 def _is_dead(pid: int) -> bool:
