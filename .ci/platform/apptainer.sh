@@ -67,13 +67,14 @@ install_apptainer() {
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends patchelf squashfs-tools squashfuse fuse3 fuse2fs fuse-overlayfs gocryptfs uidmap \
     containernetworking-plugins iptables debootstrap fakeroot ca-certificates e2fsprogs libcap2-bin busybox-static openssl >/dev/null
-  local folder package
+  local package
   package=$([ -z "$keep" ] || find "$keep" -name 'apptainer_*+bookworm_amd64.deb' | sort | tail -1)
   if [ -z "$package" ]; then
     local address
     address=$(debian_address)
     [ -n "$address" ] || fail 6 "no Debian address among the package sources of this machine (apt-get indextargets)"
-    folder=$(mktemp -d) && chmod 755 "$folder"
+    folder=$(mktemp -d) # not local: removed when the script ends
+    chmod 755 "$folder"
     trap 'rm -rf "$folder"' EXIT
     fetch_packages "$folder" "$address"
     package=$(repack "$folder")
