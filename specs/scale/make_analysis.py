@@ -115,7 +115,9 @@ stages:
 
 samples:
 {indented(samples)}
-  observed: {{role: data, files: [{{stage: events.observed, format: csv, collections: {{jets: {jets}}}}}]}}
+  observed:
+    role: data
+    files: [{{stage: events.observed, format: csv, events: {sum(YIELDS.values()):.0f}, collections: {{jets: {jets}}}}}]
 
 selection:
   columns: [flavour]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from evercast.plan import Plan, Unit, make_plan
 from evercast.plan.cost import joint_resources
+from evercast.plan.file_bound import file_bound
 from evercast.plan.jobs import jobs_of
 from evercast.plan.model import UnitResources
 from evercast.plan.recipes import FetchRecipe, Recipe, TrainingRecipe
@@ -179,3 +181,12 @@ def test_the_estimate_of_events_is_for_the_plan_alone(tmp_path: Path) -> None:
     assert changed_keys == {"diagnostics", "report"}
     seconds = [plan.of_stage("selection")[0].resources.seconds for plan in (before, after)]
     assert seconds[0] > seconds[1]
+
+
+def test_the_number_of_files_follows_from_the_units_and_not_from_the_networks(tiny: Plan) -> None:
+    selections, trained, evaluations = 2021 * 12, 2020 * 3, 51 * (2 + 21 * 8)
+    least = selections + trained + evaluations
+    assert least < file_bound(tiny) < 60_000
+    assert file_bound(tiny, shards=10) < 250_000
+    more = replace(tiny, units=tuple(replace(unit, networks=50 * unit.networks) for unit in tiny.units))
+    assert file_bound(more) == file_bound(tiny)

@@ -46,6 +46,11 @@ _NETWORK_SECONDS: Final = 0.03
 """To train a network on no events: its start, its checkpoint and its history."""
 _NETWORK_EVALUATION_SECONDS: Final = 0.002
 """To evaluate a network on no events of one sample."""
+_SELECTION_MB: Final = 0.1
+_NETWORK_MB: Final = 0.004
+_SAMPLE_MB: Final = 0.05
+"""On the disk, of a selection, a network and an evaluated sample without events: whole blocks for small files."""
+_LEAST_MB: Final = 0.02
 _START_SECONDS: Final = 3.0
 _START_JAX_SECONDS: Final = 6.0
 _JAX_MB: Final = 700
@@ -92,7 +97,7 @@ def _limits(
     return UnitResources(
         cores=cores,
         memory_mb=ceil(memory_mb),
-        disk_mb=max(1, ceil(disk_mb)),
+        disk_mb=round(max(disk_mb, _LEAST_MB), 2),
         runtime_min=max(least_min, ceil(_SAFETY * seconds / 60)),
         seconds=round(seconds, 2),
         start_seconds=start,
@@ -107,7 +112,7 @@ def joint_resources(units: Sequence[UnitResources]) -> UnitResources:
     return UnitResources(
         cores=max(unit.cores for unit in units),
         memory_mb=max(unit.memory_mb for unit in units),
-        disk_mb=sum(unit.disk_mb for unit in units),
+        disk_mb=ceil(sum(unit.disk_mb for unit in units)),
         runtime_min=max(*(unit.runtime_min for unit in units), ceil(_SAFETY * seconds / 60)),
         seconds=round(seconds, 2),
         start_seconds=start,
@@ -127,7 +132,7 @@ def generation_resources(events: int) -> UnitResources:
 
 def selection_resources(events: int, *, observables: int) -> UnitResources:
     """Return the resources to read and select `events` events."""
-    disk = events * (observables + 3) * 8e-6
+    disk = _SELECTION_MB + events * (observables + 3) * 8e-6
     work = _SELECTION_SECONDS + events / _SELECTED_PER_SECOND
     return _limits(work, start=_START_SECONDS, memory_mb=800 + events * 2e-3, disk_mb=disk)
 
@@ -137,7 +142,10 @@ def training_resources(ensemble: Ensemble, *, events: int, networks: int) -> Uni
     work = networks * (_NETWORK_SECONDS + network_seconds(ensemble, events=events))
     memory = _JAX_MB + events * (len(ensemble.observables) + 4) * 3e-5
     return _limits(
-        work, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=networks * (weight_count(ensemble) * 4e-6 + 0.02)
+        work,
+        start=_START_JAX_SECONDS,
+        memory_mb=memory,
+        disk_mb=networks * (_NETWORK_MB + weight_count(ensemble) * 4e-6),
     )
 
 
@@ -146,7 +154,7 @@ def evaluation_resources(ensemble: Ensemble, *, events: int, samples: int, netwo
     work = 2 * weight_count(ensemble) * events * networks / ensemble.folds / _FLOPS
     work += _NETWORK_EVALUATION_SECONDS * networks * samples
     memory = _JAX_MB + events * (len(ensemble.observables) + 2 * len(ensemble.processes)) * 2e-5
-    disk = events * len(ensemble.processes) * 8e-6
+    disk = samples * _SAMPLE_MB + events * len(ensemble.processes) * 8e-6
     return _limits(work, start=_START_JAX_SECONDS, memory_mb=memory, disk_mb=disk)
 
 

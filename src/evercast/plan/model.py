@@ -39,7 +39,7 @@ class UnitResources:
 
     cores: int = 1
     memory_mb: int = 500
-    disk_mb: int = 10
+    disk_mb: float = 10
     runtime_min: int = 10
     seconds: float = 5.0
     start_seconds: float = 0.0
