@@ -11,6 +11,7 @@ from typing import Literal
 from evercast.artifacts.files import read_json
 from evercast.errors import EvercastError, IntegrityError, RunFailed, error_from_json
 from evercast.plan import Plan, Unit
+from evercast.plan.jobs import jobs_of
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.holding import unit_is_worked_on
 from evercast.runtime.receipts import is_finished
@@ -37,15 +38,22 @@ class UnitStatus:
 
 def run_status(plan: Plan, *, folder: RunFolder) -> tuple[UnitStatus, ...]:
     """Return the status of every unit of a plan, in the order of the plan."""
-    return tuple(unit_status(unit, folder=folder) for unit in plan.units)
+    batches = {unit: job.id for job in jobs_of(plan.units) if job.is_batch for unit in job.units}
+    return tuple(unit_status(unit, folder=folder, batch=batches.get(unit.id)) for unit in plan.units)
 
 
-def unit_status(unit: Unit, *, folder: RunFolder) -> UnitStatus:
+def unit_status(unit: Unit, *, folder: RunFolder, batch: str | None = None) -> UnitStatus:
     """Return the status of one unit.
 
     A unit whose job left its marker and holds no lock was killed: it counts as failed.
+
+    Args:
+        unit: the unit.
+        folder: where it is run.
+        batch: id of the job that runs it with others, in whose log it then speaks.
     """
-    log = folder.log(unit) if folder.log(unit).exists() else None
+    file = folder.log(unit) if batch is None else folder.log(unit).with_name(f"{batch}.log")
+    log = file if file.exists() else None
     if is_finished(unit, receipt_file=folder.receipt(unit)):
         return UnitStatus(unit=unit, state="done", log=log)
     if unit_is_worked_on(folder, unit):
