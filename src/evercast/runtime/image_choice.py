@@ -66,7 +66,12 @@ def images_of_run(frozen: FrozenPlan, *, containers: bool, site: Site) -> dict[s
     declared = declared_environment(frozen.file)
     if declared is not None:
         return {**images, declared: _found(declared, frozen.document_folder, site=site)}
-    images[CPU_IMAGE] = _found(CPU_IMAGE, frozen.document_folder, site=site)
+    try:
+        images[CPU_IMAGE] = _found(CPU_IMAGE, frozen.document_folder, site=site)
+    except InvalidInput as err:  # the document says nothing of it, so it is not to blame
+        raise EnvironmentUnfit(
+            f"stages run in the image {CPU_IMAGE!r}, and {err.message}", code="image.missing", hint=err.hint
+        ) from err
     try:
         images[GPU_IMAGE] = _found(GPU_IMAGE, frozen.document_folder, site=site)
     except (EnvironmentUnfit, InvalidInput):
