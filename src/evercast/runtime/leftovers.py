@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from evercast.runtime.slurm_jobs import cancel_runs
 
 __all__ = ["begin_run", "cancel_slurm_jobs", "clear_leftovers", "job_process", "stop_jobs"]
 
+_LOG = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 10.0
 
 
@@ -50,7 +52,10 @@ def cancel_slurm_jobs(folder: RunFolder) -> int:
     Raises:
         EnvironmentUnfit: ``slurm.missing``, ``slurm.unreachable`` or ``slurm.jobs-stay``.
     """
-    return cancel_runs(read_settings(folder).slurm_runs)
+    cancelled = cancel_runs(read_settings(folder).slurm_runs)
+    if cancelled:
+        _LOG.warning("%d SLURM jobs of the last run in %s were cancelled", cancelled, folder.root)
+    return cancelled
 
 
 def clear_leftovers(plan: Plan, *, folder: RunFolder) -> tuple[Unit, ...]:
