@@ -53,7 +53,11 @@ class Supports:
 
 
 def asimov_model(
-    likelihood: Likelihood, theta: Point, *, source: Literal["simulation", "reference"] = "simulation"
+    likelihood: Likelihood,
+    theta: Point,
+    *,
+    source: Literal["simulation", "reference"] = "simulation",
+    expected: Mapping[str, Float[np.ndarray, " n"]] | None = None,
 ) -> LikelihoodModel:
     """Return the model with its data replaced by what is expected at `theta`; global observables move along.
 
@@ -61,7 +65,7 @@ def asimov_model(
     simulation, whose weights (those of the initial values) are multiplied by the ratio of the total intensities at
     `theta` and there; or those of the reference, weighted by the intensity, with log ratios normalised on them.
     `LikelihoodModel.asimov` says which kind the result holds: ``binned``, ``simulation``, ``mixed`` (both), or
-    ``reference``.
+    ``reference``. `expected` are the expected events at `theta`, if they are known.
 
     Raises:
         InvalidInput: an unbinned channel has no simulated, or no reference events.
@@ -72,7 +76,7 @@ def asimov_model(
         base = replace(base, channels=tuple(_normalised(channel) for channel in base.channels))
     normalised = Likelihood(base) if source == "reference" else likelihood
     supports = asimov_supports(normalised, theta, source=source)
-    expected = likelihood.expected_events(theta)
+    expected = likelihood.expected_events(theta) if expected is None else expected
     channels: list[ChannelModel] = []
     for channel in base.channels:
         if isinstance(channel, BinnedChannelModel):

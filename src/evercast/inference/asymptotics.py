@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -13,12 +13,15 @@ from scipy.special import erfcx, ndtr
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asimov import asimov_model
-from evercast.inference.fit import FitResult, fit, not_above, poi_of
+from evercast.inference.fit import FitResult, fit, fit_steps, not_above_steps, poi_of
+from evercast.inference.lockstep import Request, Steps, run
 from evercast.inference.profile import Profile
 from evercast.inference.regime import channels_of_few_events, low_counts, remarks_of
-from evercast.likelihood.evaluate import Likelihood
+from evercast.likelihood.evaluate import Expansion, Likelihood
 
-__all__ = ["BANDS", "ClsResult", "Significance", "cls", "cls_values", "q_tilde", "significance"]
+__all__ = ["BANDS", "ClsResult", "Significance", "cls", "cls_steps", "cls_values", "q_tilde", "significance"]
+
+Point = Float[np.ndarray, " parameters"]
 
 BANDS = (2.0, 1.0, 0.0, -1.0, -2.0)
 """Standard deviations of the background-only distribution, in the order of pyhf: strongest exclusion first."""
@@ -141,8 +144,8 @@ def q_tilde(
     mu: float,
     *,
     poi: str,
-    start: Float[np.ndarray, " parameters"] | None = None,
-    near: Float[np.ndarray, " parameters"] | None = None,
+    start: Point | None = None,
+    near: Point | None = None,
 ) -> tuple[float, FitResult, FitResult]:
     """Return q-tilde at `mu` (arXiv:1007.1727, equation 16) with the free and the conditional fit.
 
@@ -154,39 +157,76 @@ def q_tilde(
         poi: parameter of interest.
         start: (parameters,) where both fits start, e.g. the fit without signal; the initial values where -2 ln L is
             not defined there, and where a coefficient is not linear and there may be several minima.
-        near: (parameters,) where the conditional fit starts instead, where -2 ln L is lower there.
+        near: (parameters,) where the conditional fit starts instead.
 
     Raises:
         NumericalFailure: a fit failed.
     """
+    return run(_q_tilde_steps(likelihood, mu, poi=poi, start=start, near=near))
+
+
+def _q_tilde_steps(
+    likelihood: Likelihood,
+    mu: float,
+    *,
+    poi: str,
+    start: Point | None,
+    near: Point | None,
+    background: FitResult | None = None,
+) -> Steps[tuple[float, FitResult, FitResult]]:
+    """Return what `q_tilde` does; the fit without signal may be known, and is then where the free fit starts."""
     high = float(likelihood.upper[likelihood.index(poi)])
     bounds = {poi: (0.0, max(high, mu))}
-    conditional = fit(likelihood, fixed={poi: mu}, start=_usable(likelihood, (near, start), {poi: mu}))
-    first = _usable(likelihood, (start,), {})
-    first = (likelihood.initial if first is None else first).copy()
+    usable = yield from _usable(likelihood, (near, start), poi, (mu, mu))
+    conditional = yield from fit_steps(likelihood, fixed={poi: mu}, start=usable.theta, known=usable.known)
+    if background is not None and not likelihood.nonlinear:
+        usable = _Start(background.theta.copy(), _expansion(likelihood, background))
+    else:
+        usable = yield from _usable(likelihood, (start,), poi, bounds[poi])
+    first = usable.theta if usable.theta is not None else likelihood.initial.copy()
     first[likelihood.index(poi)] = np.clip(first[likelihood.index(poi)], *bounds[poi])
-    best = fit(likelihood, bounds=bounds, start=None if poi in likelihood.nonlinear else first)
-    best = not_above(likelihood, best, conditional, bounds=bounds)
-    above = best.parameter(poi).value > mu
+    free_start = None if poi in likelihood.nonlinear else first
+    best = yield from fit_steps(likelihood, bounds=bounds, start=free_start, known=usable.known)
+    best = yield from not_above_steps(likelihood, best, conditional, bounds=bounds)
+    above = best.value(poi) > mu
     q = 0.0 if above else max(conditional.twice_nll - best.twice_nll, 0.0)
     return q, best, conditional
 
 
+class _Start(NamedTuple):
+    """Where a fit starts, with what is known there; None: the initial values, unknown."""
+
+    theta: Point | None = None
+    known: Expansion | None = None
+
+
+def _expansion(likelihood: Likelihood, known: FitResult) -> Expansion:
+    """Return the expansion of a likelihood where a fit of it ended."""
+
+    def information() -> Float[np.ndarray, "parameters parameters"]:
+        found = likelihood.expand(known.theta)
+        return found.hessian if found.information is None else found.information()
+
+    return Expansion(known.twice_nll, known.gradient, known.hessian, information)
+
+
 def _usable(
-    likelihood: Likelihood, starts: Sequence[Float[np.ndarray, " parameters"] | None], fixed: Mapping[str, float]
-) -> Float[np.ndarray, " parameters"] | None:
-    """Return the lowest point where a fit may start: not where there may be several minima, or -2 ln L is undefined."""
-    lowest, found = math.inf, None
+    likelihood: Likelihood, starts: Sequence[Point | None], poi: str, limits: tuple[float, float]
+) -> Steps[_Start]:
+    """Return the first point where a fit may start: not where there may be several minima, or -2 ln L is undefined.
+
+    The parameter of interest is moved into its limits, the others into their bounds.
+    """
+    index = likelihood.index(poi)
     for start in starts if not likelihood.nonlinear else ():
         if start is None:
             continue
         point = np.where(likelihood.fixed, start, np.clip(start, likelihood.lower, likelihood.upper))
-        for name, value in fixed.items():
-            point[likelihood.index(name)] = value
-        value_there = likelihood.twice_nll(point)
-        if value_there < lowest:
-            lowest, found = value_there, start
-    return found
+        point[index] = np.clip(start[index], *limits)
+        there = yield Request(likelihood, point)
+        if math.isfinite(there.value):
+            return _Start(point, there)
+    return _Start()
 
 
 def cls_values(
@@ -232,8 +272,8 @@ def cls(
     *,
     poi: str | None = None,
     observed: bool = True,
-    start: Float[np.ndarray, " parameters"] | None = None,
-    near: Float[np.ndarray, " parameters"] | None = None,
+    start: Point | None = None,
+    near: Point | None = None,
 ) -> ClsResult:
     """Return CLs at `mu` with q-tilde and asymptotic distributions.
 
@@ -249,28 +289,47 @@ def cls(
         InvalidInput: `mu` is not positive, or nothing depends on the parameter of interest.
         NumericalFailure: a fit failed, or the result is not in [0, 1].
     """
+    return run(cls_steps(likelihood, mu, poi=poi, observed=observed, start=start, near=near))
+
+
+def cls_steps(
+    likelihood: Likelihood,
+    mu: float,
+    *,
+    poi: str | None = None,
+    observed: bool = True,
+    start: Point | None = None,
+    near: Point | None = None,
+) -> Steps[ClsResult]:
+    """Return what `cls` does, asking for one expansion after the other."""
     name = poi_of(likelihood, poi)
     if not (math.isfinite(mu) and mu > 0):
         raise InvalidInput(f"the tested value must be positive and finite, found {mu}", code="cls.mu")
     theta = likelihood.initial.copy()
     fits: tuple[FitResult, ...] = ()
     theta[likelihood.index(name)] = 0.0
-    shifted: Float[np.ndarray, " parameters"] | None = None
+    shifted: Point | None = None
     q = poi_hat = None
     if observed:
-        background = fit(likelihood, fixed={name: 0.0}, start=_usable(likelihood, (start,), {name: 0.0}))
-        q, best, conditional = q_tilde(likelihood, mu, poi=name, start=background.theta, near=near)
+        usable = yield from _usable(likelihood, (start,), name, (0.0, 0.0))
+        background = yield from fit_steps(likelihood, fixed={name: 0.0}, start=usable.theta, known=usable.known)
+        q, best, conditional = yield from _q_tilde_steps(
+            likelihood, mu, poi=name, start=background.theta, near=near, background=background
+        )
         shifted = conditional.theta
-        theta, poi_hat, fits = background.theta, best.parameter(name).value, (best, conditional, background)
-    model = asimov_model(likelihood, theta)
-    q_asimov, *asimov_fits = q_tilde(likelihood.with_data(model), mu, poi=name, start=theta, near=shifted)
+        theta, poi_hat, fits = background.theta, best.value(name), (best, conditional, background)
+    expected = likelihood.expected_events(theta)
+    model = asimov_model(likelihood, theta, expected=expected)
+    q_asimov, *asimov_fits = yield from _q_tilde_steps(
+        likelihood.with_data(model), mu, poi=name, start=theta, near=shifted
+    )
     if q_asimov < 1e-8:
         message = f"nothing observable depends on '{name}': q on background Asimov data is {q_asimov:.3g}"
         raise InvalidInput(message, code="cls.no-sensitivity", hint="is the signal empty in every bin?")
     cls_obs, cls_exp = cls_values(q if q is not None else q_asimov, q_asimov)
     if not all(0.0 <= value <= 1.0 for value in (cls_obs, *cls_exp)):
         raise NumericalFailure(f"CLs is outside of [0, 1]: {cls_obs}, {cls_exp}", code="cls.range")
-    few = channels_of_few_events(likelihood, theta, observed=observed)
+    few = channels_of_few_events(likelihood, expected, observed=observed)
     return ClsResult(
         poi=name, mu=mu, cls_obs=cls_obs if observed else None, cls_exp=cls_exp, q=q, q_asimov=q_asimov,
         poi_hat=poi_hat, asimov=model.asimov or "", fits=(*fits, *asimov_fits), status=_status(*fits, *asimov_fits),

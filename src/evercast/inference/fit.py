@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.guard import Guard, inspect, second_opinion, tolerance
 from evercast.inference.kinks import minimum_on_kinks
-from evercast.inference.minimise import Minimum, minimise
+from evercast.inference.lockstep import Steps, run
+from evercast.inference.minimise import Minimum, minimise_steps
 from evercast.inference.trust_region import inverse
 from evercast.likelihood.diagnose import why_undefined
-from evercast.likelihood.evaluate import Likelihood
+from evercast.likelihood.evaluate import Expansion, Likelihood
 
-__all__ = ["FitResult", "ParameterResult", "exploration", "fit", "not_above", "order_of_equals", "poi_of"]
+__all__ = [
+    "FitResult",
+    "ParameterResult",
+    "exploration",
+    "fit",
+    "fit_steps",
+    "not_above",
+    "not_above_steps",
+    "order_of_equals",
+    "poi_of",
+]
 
 Point = Float[np.ndarray, " parameters"]
+Mask = Bool[np.ndarray, " parameters"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,30 +51,63 @@ class ParameterResult:
     fixed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FitResult:
     """A minimum of -2 ln L that passed the guard.
 
     Args:
         theta: (parameters,) in the order of the likelihood.
-        covariance: (parameters, parameters) 2 x inverse Hessian; zero rows for parameters not varied or at a bound.
-        hessian: (parameters, parameters) of -2 ln L at the minimum, of all parameters.
+        gradient: (parameters,) of -2 ln L at the minimum, in all parameters.
+        hessian: (parameters, parameters) there, of all parameters.
+        free: (parameters,) varied.
+        held: (parameters,) at a bound.
+        measured: (parameters,) varied, and neither at a bound nor at a kink: with an uncertainty from the Hessian.
         twice_nll: -2 ln L at the minimum.
         status: ``ok``, or ``at-bound`` where parameters lie at their bounds.
     """
 
     names: tuple[str, ...]
     theta: Point
-    covariance: Float[np.ndarray, "parameters parameters"]
+    gradient: Point
     hessian: Float[np.ndarray, "parameters parameters"]
-    parameters: tuple[ParameterResult, ...]
+    free: Mask
+    held: Mask
+    measured: Mask
     twice_nll: float
     guard: Guard
     status: str
 
+    @cached_property
+    def covariance(self) -> Float[np.ndarray, "parameters parameters"]:
+        """(parameters, parameters) 2 x inverse Hessian; zero rows for parameters that are not `measured`."""
+        covariance = np.zeros_like(self.hessian)
+        if self.measured.any():
+            chosen = np.ix_(self.measured, self.measured)
+            scale = 1.0 / np.sqrt(np.diag(self.hessian)[self.measured])
+            size = np.outer(scale, scale)
+            covariance[chosen] = 2.0 * inverse(self.hessian[chosen] * size) * size
+        return covariance
+
+    @cached_property
+    def parameters(self) -> tuple[ParameterResult, ...]:
+        """The results for all parameters."""
+        return tuple(
+            ParameterResult(
+                name=name, value=value, uncertainty=uncertainty if measured else None, at_bound=held, fixed=not free
+            )
+            for name, value, uncertainty, measured, held, free in zip(
+                self.names, self.theta.tolist(), np.sqrt(np.diag(self.covariance)).tolist(), self.measured.tolist(),
+                self.held.tolist(), self.free.tolist(), strict=True,
+            )
+        )  # fmt: skip
+
     def parameter(self, name: str) -> ParameterResult:
         """Return the result for one parameter."""
         return self.parameters[self.names.index(name)]
+
+    def value(self, name: str) -> float:
+        """Return the value of one parameter."""
+        return float(self.theta[self.names.index(name)])
 
 
 def poi_of(likelihood: Likelihood, name: str | None = None) -> str:
@@ -115,6 +161,23 @@ def fit(
     Raises:
         NumericalFailure: no minimum was found that passes the guard.
     """
+    return run(fit_steps(likelihood, fixed=fixed, bounds=bounds, start=start, second=second))
+
+
+def fit_steps(
+    likelihood: Likelihood,
+    *,
+    fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    start: Point | None = None,
+    second: bool = False,
+    known: Expansion | None = None,
+) -> Steps[FitResult]:
+    """Fit as `fit` does, asking for one expansion after the other.
+
+    The expansion at `start` may be handed in as `known`, if `start` lies within the bounds and holds the values of
+    `fixed`. On doubt all goes on as for a single fit, alone.
+    """
     held = dict(fixed or {})
     lower, upper = likelihood.lower.copy(), likelihood.upper.copy()
     for name, (low, high) in (bounds or {}).items():
@@ -124,10 +187,10 @@ def fit(
     for name, value in held.items():
         free[likelihood.index(name)] = False
         first[likelihood.index(name)] = value
-    found = [
-        minimise(likelihood, start=point, lower=lower, upper=upper, free=free)
-        for point in _starts(likelihood, first, lower, upper, free, explore=start is None)
-    ]
+    found: list[Minimum] = []
+    for point in _starts(likelihood, first, lower, upper, free, explore=start is None):
+        steps = minimise_steps(likelihood, start=point, lower=lower, upper=upper, free=free, first=known)
+        found.append((yield from steps))
     best = _lowest(found, [likelihood.index(name) for name in sorted(likelihood.nonlinear)], likelihood.initial)
     guard = inspect(best, likelihood.names)
     if guard.reason is not None:
@@ -208,30 +271,11 @@ def _failure(likelihood: Likelihood, best: Minimum, guard: Guard) -> NumericalFa
     return NumericalFailure(message, code=code, hint=hint)
 
 
-def _result(likelihood: Likelihood, best: Minimum, guard: Guard, free: np.ndarray) -> FitResult:
-    covariance = np.zeros_like(best.expansion.hessian)
-    working = best.working & ~best.at_bound
-    if working.any():
-        block = best.expansion.hessian[np.ix_(working, working)]
-        scale = 1.0 / np.sqrt(np.diag(block))
-        size = np.outer(scale, scale)
-        covariance[np.ix_(working, working)] = 2.0 * inverse(block * size) * size
-    parameters = tuple(
-        ParameterResult(
-            name=name,
-            value=value,
-            uncertainty=uncertainty if varied else None,
-            at_bound=held,
-            fixed=not is_free,
-        )
-        for name, value, uncertainty, varied, held, is_free in zip(
-            likelihood.names, best.theta.tolist(), np.sqrt(np.diag(covariance)).tolist(), working.tolist(),
-            best.at_bound.tolist(), free.tolist(), strict=True,
-        )
-    )  # fmt: skip
+def _result(likelihood: Likelihood, best: Minimum, guard: Guard, free: Mask) -> FitResult:
     return FitResult(
-        names=likelihood.names, theta=best.theta, covariance=covariance, hessian=best.expansion.hessian,
-        parameters=parameters, twice_nll=best.value, guard=guard, status="at-bound" if guard.at_bound else "ok",
+        names=likelihood.names, theta=best.theta, gradient=best.expansion.gradient, hessian=best.expansion.hessian,
+        free=free, held=best.at_bound, measured=best.working & ~best.at_bound, twice_nll=best.value,
+        guard=guard, status="at-bound" if guard.at_bound else "ok",
     )  # fmt: skip
 
 
@@ -247,9 +291,20 @@ def not_above(
     Raises:
         NumericalFailure: the free fit still lies above the conditional one.
     """
+    return run(not_above_steps(likelihood, best, conditional, bounds=bounds))
+
+
+def not_above_steps(
+    likelihood: Likelihood,
+    best: FitResult,
+    conditional: FitResult,
+    *,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+) -> Steps[FitResult]:
+    """Return what `not_above` does, asking for one expansion after the other."""
     if conditional.twice_nll >= best.twice_nll - best.guard.tolerance:
         return best
-    again = fit(likelihood, bounds=bounds, start=conditional.theta)
+    again = yield from fit_steps(likelihood, bounds=bounds, start=conditional.theta)
     if conditional.twice_nll < again.twice_nll - again.guard.tolerance:
         message = f"a conditional fit lies {again.twice_nll - conditional.twice_nll:.3g} below the free fit in -2 ln L"
         raise NumericalFailure(message, code="fit.free-above-conditional")

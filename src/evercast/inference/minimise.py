@@ -8,15 +8,15 @@ The steps are those of `evercast.inference.trust_region`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from evercast.inference.lockstep import Objective, Request, Steps, run
 from evercast.inference.trust_region import bounded_step, inverse_scale, new_radius, newton_step
 from evercast.likelihood.evaluate import Expansion
 
-__all__ = ["Minimum", "Objective", "minimise"]
+__all__ = ["Minimum", "Objective", "minimise", "minimise_steps"]
 
 Point = Float[np.ndarray, " parameters"]
 Mask = Bool[np.ndarray, " parameters"]
@@ -36,15 +36,6 @@ _WORTHWHILE = 0.01
 """In -2 ln L."""
 _STEEP = 1e9
 """A slope times the span of the bounds above it is that of sqrt at 0: no local model describes it."""
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """A function with its exact derivatives."""
-
-    def expand(self, theta: Point) -> Expansion:
-        """Return value, gradient and Hessian."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,17 +86,29 @@ def minimise(objective: Objective, *, start: Point, lower: Point, upper: Point, 
         upper: (parameters,) may be infinity.
         free: (parameters,) those that are varied.
     """
+    return run(minimise_steps(objective, start=start, lower=lower, upper=upper, free=free))
+
+
+def minimise_steps(
+    objective: Objective, *, start: Point, lower: Point, upper: Point, free: Mask, first: Expansion | None = None
+) -> Steps[Minimum]:
+    """Minimise as `minimise` does, asking for one expansion after the other.
+
+    The expansion at `start` may be handed in as `first`, if `start` lies in the box.
+    """
     fast = getattr(objective, "fast", objective)
     if fast is objective:
-        return _minimise(objective, start, lower, upper, free)
-    rough = _minimise(fast, start, lower, upper, free)
-    exact = _minimise(objective, rough.theta if np.isfinite(rough.value) else start, lower, upper, free)
+        return (yield from _minimise(objective, start, lower, upper, free, first))
+    rough = yield from _minimise(fast, start, lower, upper, free)
+    exact = yield from _minimise(objective, rough.theta if np.isfinite(rough.value) else start, lower, upper, free)
     return replace(exact, n_evaluations=rough.n_evaluations + exact.n_evaluations)
 
 
-def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, free: Mask) -> Minimum:
+def _minimise(
+    objective: Objective, start: Point, lower: Point, upper: Point, free: Mask, first: Expansion | None = None
+) -> Steps[Minimum]:
     theta = np.where(free, np.clip(start, lower, upper), start)
-    current = objective.expand(theta)
+    current = first if first is not None else (yield Request(objective, theta))
     absolute = getattr(objective, "rounding", 0.0)
     radius = max(2.0, float(np.sqrt(free.sum())))
     n_evaluations, reason = 1, f"no convergence in {_MAX_STEPS} steps"
@@ -114,11 +117,9 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
     for _ in range(_MAX_STEPS):
         if not np.isfinite(current.value):
             return _end((theta, current, None), lower, upper, free, n_evaluations, "-2 ln L is not finite at the start")
-        if not (
-            np.all(np.isfinite(current.gradient[free])) and np.all(np.isfinite(current.hessian[np.ix_(free, free)]))
-        ):
+        if not _is_finite(current, free):
             return _end((theta, current, None), lower, upper, free, n_evaluations, "derivatives are not finite")
-        theta, current, used = _leave_steep_bound(objective, theta, current, lower, upper, free)
+        theta, current, used = yield from _leave_steep_bound(objective, theta, current, lower, upper, free)
         n_evaluations += used
         working = free & ~_held(theta, current.gradient, lower, upper)
         distance, newton = _newton(current, working)
@@ -135,11 +136,11 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
         if predicted <= noise:
             reason = "" if distance < 100 * max(noise, _TOLERANCE) else "no step lowers -2 ln L"
             last = newton if step is newton else None
-            theta, current, distance, used = _polished(objective, (theta, current, distance), last, noise)
+            theta, current, distance, used = yield from _polished(objective, (theta, current, distance), last, noise)
             n_evaluations += used
             break
         moved = _in_box(theta + step, lower, upper, free)
-        trial = objective.expand(moved)
+        trial = yield Request(objective, moved)
         n_evaluations += 1
         gain = current.value - trial.value if np.isfinite(trial.value) else -np.inf
         refused = refused if np.isfinite(trial.value) else moved
@@ -158,7 +159,7 @@ def _minimise(objective: Objective, start: Point, lower: Point, upper: Point, fr
 
 def _polished(
     objective: Objective, reached: tuple[Point, Expansion, float], newton: Point | None, noise: float
-) -> tuple[Point, Expansion, float, int]:
+) -> Steps[tuple[Point, Expansion, float, int]]:
     """Return the point after a last Newton step (None: none is possible) if that ends nearer to the minimum.
 
     The value can no longer tell, since it would fall by less than its rounding; the gradient still can.
@@ -168,7 +169,7 @@ def _polished(
         return theta, current, distance, 0
     working = newton != 0
     moved = theta + newton
-    trial = objective.expand(moved)
+    trial = yield Request(objective, moved)
     if not np.isfinite(trial.value) or trial.value > current.value + 100 * noise:
         return theta, current, distance, 1
     remaining = _newton(trial, working)[0]
@@ -231,27 +232,34 @@ def _held(theta: Point, gradient: Point, lower: Point, upper: Point) -> Mask:
     return np.asarray(((theta <= lower) & (gradient >= 0)) | ((theta >= upper) & (gradient <= 0)))
 
 
-def _scaled(
-    current: Expansion, working: Mask
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"], Float[np.ndarray, " n"]]:
-    """Return gradient and Hessian of the working parameters in scaled coordinates, with the scale."""
-    curvature = np.abs(np.diag(current.hessian)[working])
-    scale = 1.0 / np.sqrt(np.where(curvature > 0, curvature, 1.0))
-    hessian = current.hessian if working.all() else current.hessian[working][:, working]
-    return scale * current.gradient[working], hessian * scale[:, None] * scale, scale
+def _is_finite(current: Expansion, free: Mask) -> bool:
+    """Return whether the derivatives in the free parameters are finite."""
+    if np.isfinite(current.hessian.sum()) and np.isfinite(current.gradient.sum()):
+        return True
+    return bool(np.isfinite(current.gradient[free]).all() and np.isfinite(current.hessian[np.ix_(free, free)]).all())
 
 
 def _newton(current: Expansion, working: Mask) -> tuple[float, Point | None]:
-    """Return the estimated distance to the minimum with the step there; infinite and None without a convex Hessian."""
-    step = np.zeros_like(current.gradient)
+    """Return the estimated distance to the minimum with the step there; infinite and None without a convex Hessian.
+
+    In scaled coordinates; parameters that do not work have unit curvature and no slope there.
+    """
     if not working.any():
-        return 0.0, step
-    gradient, hessian, scale = _scaled(current, working)
+        return 0.0, np.zeros_like(current.gradient)
+    curvature = np.abs(np.diag(current.hessian))
+    scale = np.where(working, 1.0 / np.sqrt(np.where(working & (curvature > 0), curvature, 1.0)), 0.0)
+    if np.isfinite(current.gradient.sum()) and np.isfinite(current.hessian.sum()):
+        gradient, hessian = current.gradient * scale, current.hessian * scale[:, None]
+    else:
+        gradient = scale * np.where(working, current.gradient, 0.0)
+        hessian = scale[:, None] * np.where(working & working[:, None], current.hessian, 0.0)
+    hessian *= scale
+    if not working.all():
+        hessian.ravel()[:: len(scale) + 1] += ~working
     inner = newton_step(gradient, hessian, floor=_SMALLEST_EIGENVALUE)
     if inner is None:
         return np.inf, None
-    step[working] = scale * inner
-    return float(-0.5 * gradient @ inner), step
+    return float(-0.5 * gradient @ inner), scale * inner
 
 
 def _allowed(theta: Point, step: Point, scale: Point, lower: Point, upper: Point, radius: float) -> bool:
@@ -263,10 +271,12 @@ def _allowed(theta: Point, step: Point, scale: Point, lower: Point, upper: Point
 
 def _leave_steep_bound(
     objective: Objective, theta: Point, current: Expansion, lower: Point, upper: Point, free: Mask
-) -> tuple[Point, Expansion, int]:
+) -> Steps[tuple[Point, Expansion, int]]:
     """Step off a bound where the slope is that of sqrt(mu) at 0 and points inward; try points of a ladder."""
-    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
     on_bound = free & ((theta <= lower) | (theta >= upper)) & ~_held(theta, current.gradient, lower, upper)
+    if not on_bound.any():
+        return theta, current, 0
+    span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
     steep = np.flatnonzero(on_bound & (np.abs(current.gradient) * span > _STEEP))
     used = 0
     for index in steep:
@@ -274,7 +284,7 @@ def _leave_steep_bound(
         for fraction in 10.0 ** np.arange(-8.0, 0.0):
             moved = theta.copy()
             moved[index] += sign * fraction * span[index]
-            trial = objective.expand(moved)
+            trial = yield Request(objective, moved)
             used += 1
             if trial.value < current.value:
                 theta, current = moved, trial

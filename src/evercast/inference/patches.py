@@ -1,4 +1,7 @@
-"""CLs of many signals on one background: each starts from the fit without signal of the one before."""
+"""CLs of many signals on one background: the fits of a block of them are made in lockstep.
+
+They start from the fits of a signal of the block before; the first signal is a block of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,18 @@ import numpy as np
 from jaxtyping import Float
 
 from evercast.errors import EvercastError
-from evercast.inference.asymptotics import ClsResult, cls
+from evercast.inference.asymptotics import ClsResult, cls_steps
 from evercast.inference.fit import FitResult
+from evercast.inference.lockstep import run_together
+from evercast.likelihood.checks import check_model
 from evercast.likelihood.evaluate import Likelihood
+from evercast.likelihood.family import likelihoods_of
 from evercast.likelihood.model import LikelihoodModel
 
 __all__ = ["PatchResult", "cls_of_patches"]
+
+_BLOCK = 16
+"""Patches in lockstep: enough that calls of numpy cost little, few enough that results appear as they are computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,21 +63,46 @@ def cls_of_patches(
         poi: parameter of interest; None takes the declared one.
         observed: False leaves the data out.
     """
+    first: Likelihood | None = None
     background: FitResult | None = None
     conditional: FitResult | None = None
-    likelihood: Likelihood | None = None
-    for name in names:
-        try:
-            likelihood = Likelihood(model_of(name), like=likelihood)
-            result = cls(
-                likelihood, mu, poi=poi, observed=observed,
-                start=_carried(background, likelihood), near=_carried(conditional, likelihood),
-            )  # fmt: skip
-        except EvercastError as failure:
-            yield PatchResult(name=name, result=None, failure=failure)
-            continue
-        background, conditional = result.background or background, result.conditional or conditional
-        yield PatchResult(name=name, result=result, failure=None)
+    waiting = list(names)
+    while waiting:
+        size = _BLOCK if background is not None else 1
+        block, waiting = waiting[:size], waiting[size:]
+        models = {name: _checked(name, model_of, like=first) for name in block}
+        valid = {name: model for name, model in models.items() if isinstance(model, LikelihoodModel)}
+        found: dict[str, ClsResult | EvercastError]
+        found = {name: model for name, model in models.items() if not isinstance(model, LikelihoodModel)}
+        likelihoods = likelihoods_of(list(valid.values()))
+        steps = [
+            cls_steps(
+                likelihood, mu, poi=poi, observed=observed, start=_carried(background, likelihood),
+                near=_carried(conditional, likelihood),
+            )
+            for likelihood in likelihoods
+        ]  # fmt: skip
+        found |= dict(zip(valid, run_together(steps), strict=True))
+        for name in block:
+            result = found[name]
+            if isinstance(result, EvercastError):
+                yield PatchResult(name=name, result=None, failure=result)
+                continue
+            background, conditional = result.background or background, result.conditional or conditional
+            yield PatchResult(name=name, result=result, failure=None)
+        first = first or next(iter(likelihoods), None)
+
+
+def _checked(
+    name: str, model_of: Callable[[str], LikelihoodModel], *, like: Likelihood | None
+) -> LikelihoodModel | EvercastError:
+    """Return a model that passed the checks, or why there is none."""
+    try:
+        model = model_of(name)
+        check_model(model, checked=like.model if like else None)
+    except EvercastError as failure:
+        return failure
+    return model
 
 
 def _carried(background: FitResult | None, likelihood: Likelihood) -> Float[np.ndarray, " parameters"] | None:

@@ -28,7 +28,7 @@ def low_counts(
         theta: (parameters,) where events are expected, e.g. the fit without signal.
         observed: False leaves the data out.
     """
-    return remarks_of(channels_of_few_events(likelihood, theta, observed=observed))
+    return remarks_of(channels_of_few_events(likelihood, likelihood.expected_events(theta), observed=observed))
 
 
 def remarks_of(few: Mapping[str, str]) -> tuple[str, ...]:
@@ -54,14 +54,19 @@ def few_events_without_signal(
     theta[likelihood.index(name)] = 0.0
     if observed:
         theta = fit(likelihood, fixed={name: 0.0}).theta
-    return channels_of_few_events(likelihood, theta, observed=observed)
+    return channels_of_few_events(likelihood, likelihood.expected_events(theta), observed=observed)
 
 
 def channels_of_few_events(
-    likelihood: Likelihood, theta: Float[np.ndarray, " parameters"], *, observed: bool = True
+    likelihood: Likelihood, expected: Mapping[str, Float[np.ndarray, " n"]], *, observed: bool = True
 ) -> Mapping[str, str]:
-    """Return channel -> why it is outside of the asymptotic regime; arguments as for `low_counts`."""
-    expected = likelihood.expected_events(theta)
+    """Return channel -> why it is outside of the asymptotic regime.
+
+    Args:
+        likelihood: its data.
+        expected: events per channel (`Likelihood.expected_events`), e.g. at the fit without signal.
+        observed: False leaves the data out.
+    """
     found: dict[str, str] = {}
     for channel in likelihood.model.channels:
         counted = channel.observed if isinstance(channel, BinnedChannelModel) else channel.events.weight

@@ -102,13 +102,10 @@ def _factor(hessian: Float[np.ndarray, "n n"], floor: float) -> Float[np.ndarray
     The smallest eigenvalue is at least 1 / |H^-1|_1, which LAPACK estimates from the factor (dpocon), too large by
     small factors at most: far above the floor that decides; next to it the matrix less the floor is factored as well.
     """
-    norm = float(np.abs(hessian).sum(axis=0).max())
-    if not math.isfinite(norm):
-        return None
     factor, failed = dpotrf(hessian.T, lower=1, clean=0)  # symmetric: the transpose is in the order of LAPACK
-    if failed:
+    if failed or not math.isfinite(float(factor.trace())):
         return None
-    if float(dpocon(factor, norm, uplo="L")[0]) * norm > _CLEAR * floor:
+    if float(dpocon(factor, 1.0, uplo="L")[0]) > _CLEAR * floor:  # with a norm of 1 it gives 1 / |H^-1|_1
         return np.asarray(factor)
     return None if dpotrf(hessian.T - floor * np.eye(len(hessian)), lower=1)[1] else np.asarray(factor)
 

@@ -11,16 +11,17 @@ Parameters that act on rows or templates are *global* and stand first; those tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evercast.errors import InvalidInput
-from evercast.likelihood.binned_factors import Programs, Systems, build_programs, build_systems
+from evercast.likelihood.binned_factors import Programs, Systems, build_programs, build_systems, distinct
 from evercast.likelihood.binned_shifts import Shifts
 from evercast.likelihood.coefficients import read_coefficient
-from evercast.likelihood.model import BinFactor, BinnedChannelModel, BinnedSample, HistoSys, ParameterModel
+from evercast.likelihood.model import BinnedChannelModel, BinnedSample, ParameterModel
 from evercast.spec.expressions import names as names_in
 
 __all__ = ["Group", "Layout", "build_layout"]
@@ -35,8 +36,8 @@ class Group:
     Args:
         channels: positions of the channels.
         first: number of its first row; rows run over channels, then samples.
-        nominal: (channels, bins, samples).
-        up, down: (channels, bins, samples, shifts), differences of the varied templates to the nominal one.
+        nominal: (models, channels, bins, samples).
+        up, down: (models, channels, bins, samples, shifts), differences of the varied templates to the nominal one.
         shifts: the parameters of the last axis.
         gamma: (factors, channels, bins, samples) bin factors of each cell.
         slots: (channels, bins, slots) the different bin factors of each bin.
@@ -46,9 +47,9 @@ class Group:
 
     channels: tuple[int, ...]
     first: int
-    nominal: Float[np.ndarray, "channels bins samples"]
-    up: Float[np.ndarray, "channels bins samples shifts"]
-    down: Float[np.ndarray, "channels bins samples shifts"]
+    nominal: Float[np.ndarray, "models channels bins samples"]
+    up: Float[np.ndarray, "models channels bins samples shifts"]
+    down: Float[np.ndarray, "models channels bins samples shifts"]
     shifts: Shifts
     gamma: Int[np.ndarray, "factors channels bins samples"]
     slots: Int[np.ndarray, "channels bins slots"]
@@ -58,12 +59,16 @@ class Group:
     @property
     def n_rows(self) -> int:
         """Rows of the group, empty ones included."""
-        return int(self.nominal.shape[0] * self.nominal.shape[2])
+        return int(self.nominal.shape[1] * self.nominal.shape[3])
+
+    def of_models(self, chosen: slice | Int[np.ndarray, " chosen"]) -> Group:
+        """Return the group of some of the models."""
+        return replace(self, nominal=self.nominal[chosen], up=self.up[chosen], down=self.down[chosen])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
-    """All binned channels of a likelihood.
+    """All binned channels of a likelihood, or of several that differ in templates and variations only.
 
     Args:
         index: (own,) positions of the own parameters in the parameter vector of the likelihood, global ones first.
@@ -78,55 +83,58 @@ class Layout:
     systems: Systems
     groups: tuple[Group, ...]
 
+    def of_models(self, chosen: slice | Int[np.ndarray, " chosen"]) -> Layout:
+        """Return the channels of some of the models: of one for all points of an evaluation, or one for each."""
+        groups = tuple(group.of_models(chosen) for group in self.groups)
+        return replace(self, systems=self.systems.of_models(chosen), groups=groups)
 
-def build_layout(parameters: Sequence[ParameterModel], channels: Sequence[BinnedChannelModel]) -> Layout:
+
+def build_layout(parameters: Sequence[ParameterModel], models: Sequence[Sequence[BinnedChannelModel]]) -> Layout:
     """Return the arrays of the binned channels.
 
     Args:
         parameters: all of the likelihood.
-        channels: its binned channels.
+        models: its binned channels, or those of several likelihoods with the same parameters, rows, coefficients,
+            normfactors and bin factors (`evercast.likelihood.family`).
 
     Raises:
         InvalidInput: a formula is none or uses what is no parameter; a bin factor stands twice in a sample.
     """
     names = frozenset(parameter.name for parameter in parameters)
     order = {parameter.name: position for position, parameter in enumerate(parameters)}
-    used_globally, used_in_bins = _used(channels, names)
+    used_globally, used_in_bins = _used(models, names)
     found = [
         *sorted(used_globally, key=order.__getitem__),
         *sorted(used_in_bins - used_globally, key=order.__getitem__),
     ]
     position = {name: number for number, name in enumerate(found)}
     groups: list[Group] = []
-    rows: list[BinnedSample | None] = []
-    for members in _by_bins(channels):
-        chosen = [channels[i] for i in members]
-        groups.append(_group(chosen, members, len(rows), position))
-        longest = max(len(channel.samples) for channel in chosen)
-        for channel in chosen:
-            rows += [*channel.samples, *[None] * (longest - len(channel.samples))]
+    rows: list[list[BinnedSample | None]] = [[] for _ in models]
+    for members in _by_bins(models[0]):
+        chosen = [[channels[i] for i in members] for channels in models]
+        groups.append(_group(chosen, members, len(rows[0]), position))
+        longest = max(len(channel.samples) for channel in chosen[0])
+        for of_model, channels in zip(rows, chosen, strict=True):
+            for channel in channels:
+                of_model += [*channel.samples, *[None] * (longest - len(channel.samples))]
     return Layout(
         index=np.array([order[name] for name in found], dtype=np.int64),
         n_global=len(used_globally),
-        programs=build_programs(rows, position, names),
+        programs=build_programs(rows[0], position, names),
         systems=build_systems(rows, position),
         groups=tuple(groups),
     )
 
 
-def _used(channels: Sequence[BinnedChannelModel], names: frozenset[str]) -> tuple[set[str], set[str]]:
+def _used(models: Sequence[Sequence[BinnedChannelModel]], names: frozenset[str]) -> tuple[set[str], set[str]]:
     """Return the parameters that act on rows or templates, and those that are bin factors."""
     formulas: set[str] = set()
     rows: set[str] = set()
     bins: set[str] = set()
-    for channel in channels:
-        for sample in channel.samples:
-            formulas.add(sample.coefficient)
-            for modifier in sample.modifiers:
-                if isinstance(modifier, BinFactor):
-                    bins.update(name for name in modifier.parameters if name is not None)
-                else:
-                    rows.add(modifier.parameter)
+    for sample in {id(entry): entry for model in models for channel in model for entry in channel.samples}.values():
+        formulas.add(sample.coefficient)
+        bins |= sample.kinds.of_bins
+        rows |= sample.kinds.of_rows
     for formula in formulas:
         rows |= names_in(read_coefficient(formula, parameters=names, where="binned channels"))
     return rows, bins
@@ -140,63 +148,77 @@ def _by_bins(channels: Sequence[BinnedChannelModel]) -> Iterable[tuple[int, ...]
 
 
 def _group(
-    channels: Sequence[BinnedChannelModel], members: tuple[int, ...], first: int, position: Mapping[str, int]
+    models: Sequence[Sequence[BinnedChannelModel]], members: tuple[int, ...], first: int, position: Mapping[str, int]
 ) -> Group:
+    channels = models[0]
     n_samples, n_bins = max(len(channel.samples) for channel in channels), len(channels[0].observed)
     shape = (len(channels), n_bins, n_samples)
-    nominal = np.zeros(shape)
-    for i, channel in enumerate(channels):
-        for j, sample in enumerate(channel.samples):
-            nominal[i, :, j] = sample.nominal
-    keys, up, down = _differences(channels, nominal)
+    nominal = np.zeros((len(models), *shape))
+    found: list[_Template] = []
+    for i, of_channel in enumerate(zip(*models, strict=True)):
+        for j, of_sample in enumerate(zip(*(channel.samples for channel in of_channel), strict=True)):
+            for sample, holders in distinct(of_sample):
+                if isinstance(sample, BinnedSample):
+                    nominal[holders, i, :, j] = sample.nominal
+                    found.append(_Template(holders, i, j, sample))
+    keys, up, down = _differences(found, nominal)
     gamma = _gamma(channels, shape, position)
     slots, member = _slots(gamma, len(position))
     real = slots[slots < len(position)]
+    column = np.array([position[name] for name, _ in keys], dtype=np.int64)
+    shifts = Shifts(column=column, code=tuple(code for _, code in keys), unique=len(set(column.tolist())) == len(keys))
     return Group(
-        channels=members, first=first, nominal=nominal, up=up, down=down,
-        shifts=Shifts(
-            column=np.array([position[name] for name, _ in keys], dtype=np.int64), code=tuple(code for _, code in keys)
-        ),
-        gamma=gamma, slots=slots, member=member, unique=len(np.unique(real)) == len(real),
+        channels=members, first=first, nominal=nominal, up=up, down=down, shifts=shifts, gamma=gamma, slots=slots,
+        member=member, unique=len(np.unique(real)) == len(real),
     )  # fmt: skip
 
 
+class _Template(NamedTuple):
+    """A sample, with where it stands and in which models."""
+
+    holders: Sequence[int]
+    channel: int
+    position: int
+    sample: BinnedSample
+
+
 def _differences(
-    channels: Sequence[BinnedChannelModel], nominal: Float[np.ndarray, "channels bins samples"]
+    templates: Sequence[_Template], nominal: Float[np.ndarray, "models channels bins samples"]
 ) -> tuple[
     Mapping[tuple[str, str], int],
-    Float[np.ndarray, "channels bins samples shifts"],
-    Float[np.ndarray, "channels bins samples shifts"],
+    Float[np.ndarray, "models channels bins samples shifts"],
+    Float[np.ndarray, "models channels bins samples shifts"],
 ]:
     """Return (parameter, code) -> shift, and the differences of the varied templates to the nominal one."""
     keys: dict[tuple[str, str], int] = {}
-    places: list[tuple[int, int, int]] = []
-    found: list[HistoSys] = []
-    for i, channel in enumerate(channels):
-        for j, sample in enumerate(channel.samples):
-            for m in sample.modifiers:
-                if isinstance(m, HistoSys):
-                    places.append((i, j, keys.setdefault((m.parameter, m.code), len(keys))))
-                    found.append(m)
-    n_channels, n_bins, n_samples = nominal.shape
-    place = np.array(places, dtype=np.int64).reshape(-1, 3).T
-    base = nominal[place[0], :, place[1]]
-    result = []
-    for varied, sign in (([m.up for m in found], 1.0), ([m.down for m in found], -1.0)):
-        difference = np.zeros((n_channels, n_samples, len(keys), n_bins))
-        values = np.array(varied, dtype=float).reshape(-1, n_bins)
-        np.add.at(difference, (place[0], place[1], place[2]), sign * (values - base))
-        result.append(np.ascontiguousarray(np.moveaxis(difference, 3, 1)))
-    return keys, result[0], result[1]
+    found = [
+        (template, [(keys.setdefault((m.parameter, m.code), len(keys)), m) for m in template.sample.kinds.shifts])
+        for template in templates
+    ]  # fmt: skip
+    n_models, n_channels, n_bins, n_samples = nominal.shape
+    up, down = np.zeros((2, n_models, n_channels, n_bins, n_samples, len(keys)))
+    for template, modifiers in found:
+        if not modifiers:
+            continue
+        column = [shift for shift, _ in modifiers]
+        base, several = template.sample.nominal, len(set(column)) < len(column)
+        for target, sign, varied in (
+            (up, 1.0, [m.up for _, m in modifiers]), (down, -1.0, [m.down for _, m in modifiers]),
+        ):  # fmt: skip
+            difference = np.zeros((n_bins, len(keys)))
+            values = sign * (np.array(varied, dtype=float) - base).T
+            if several:
+                np.add.at(difference.T, np.array(column), values.T)
+            else:
+                difference[:, column] = values
+            target[template.holders, template.channel, :, template.position] = difference
+    return keys, up, down
 
 
 def _gamma(
     channels: Sequence[BinnedChannelModel], shape: tuple[int, int, int], position: Mapping[str, int]
 ) -> Int[np.ndarray, "factors channels bins samples"]:
-    factors = [
-        [[m for m in sample.modifiers if isinstance(m, BinFactor)] for sample in channel.samples]
-        for channel in channels
-    ]
+    factors = [[sample.kinds.bin_factors for sample in channel.samples] for channel in channels]
     most = max((len(found) for of_channel in factors for found in of_channel), default=0)
     none = len(position)
     gamma = np.full((most, *shape), none, dtype=np.int64)

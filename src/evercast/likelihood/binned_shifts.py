@@ -35,10 +35,12 @@ class Shifts:
     Args:
         column: (shifts,) own positions.
         code: per shift ``0``, ``2`` or ``4p``.
+        unique: no parameter stands twice.
     """
 
     column: Int[np.ndarray, " shifts"]
     code: tuple[str, ...]
+    unique: bool
 
     def evaluate(self, theta: Points) -> ShiftValues:
         """Return the weights: every code is linear in the two differences."""

@@ -11,15 +11,9 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float, Int
 
+from evercast.likelihood.binned_curvature import add_gradient, hessian_of
 from evercast.likelihood.binned_layout import Layout, build_layout
-from evercast.likelihood.binned_rates import (
-    Curvature,
-    Factors,
-    add_columns,
-    evaluate_factors,
-    evaluate_group,
-    group_rates,
-)
+from evercast.likelihood.binned_rates import evaluate_factors, group_rates, group_slopes
 from evercast.likelihood.constraints import log_factorial_excess, poisson_excess
 from evercast.likelihood.model import BinnedChannelModel, LikelihoodModel, ParameterModel
 from evercast.likelihood.terms import Expansion, Expansions
@@ -63,11 +57,41 @@ class BinnedTerm:
     """
 
     def __init__(self, parameters: Sequence[ParameterModel], channels: Sequence[BinnedChannelModel]) -> None:
+        self._take(build_layout(parameters, [channels]), 0, channels)
+
+    def _take(self, shared: Layout, number: int, channels: Sequence[BinnedChannelModel]) -> None:
+        self._shared, self._number = shared, number
+        self._layout = shared.of_models(slice(number, number + 1))
         self._channels = tuple(channels)
-        self._layout = build_layout(parameters, channels)
         self._data = _counts(self._layout, [channels])
-        self.index = self._layout.index
+        self.index = shared.index
         self.rounding = 0.0
+
+    @classmethod
+    def of_models(
+        cls, parameters: Sequence[ParameterModel], models: Sequence[Sequence[BinnedChannelModel]]
+    ) -> tuple[BinnedTerm, ...]:
+        """Return the terms of several models, which can be evaluated together; they differ as `build_layout` says."""
+        shared = build_layout(parameters, models)
+        found = tuple(cls.__new__(cls) for _ in models)
+        for number, (term, channels) in enumerate(zip(found, models, strict=True)):
+            term._take(shared, number, channels)
+        return found
+
+    def is_like(self, other: BinnedTerm) -> bool:
+        """Return whether the term can be evaluated together with another."""
+        return self._shared is other._shared
+
+    @staticmethod
+    def expand_together(terms: Sequence[BinnedTerm], own: Points) -> Expansions:
+        """Return value, gradient and Hessian of one term for each point; all are alike (`is_like`)."""
+        numbers = np.array([term._number for term in terms])
+        layout = terms[0]._shared
+        if not np.array_equal(numbers, np.arange(len(layout.groups[0].nominal))):
+            layout = layout.of_models(numbers)
+        observed = tuple(np.concatenate(entries) for entries in zip(*(t._data.observed for t in terms), strict=True))
+        constant = np.concatenate([term._data.constant for term in terms])
+        return _expand(layout, own, _Counts(observed, constant), derivatives=2)
 
     @property
     def fast(self) -> BinnedTerm:
@@ -100,9 +124,9 @@ class BinnedTerm:
         matrix = np.zeros((n, n))
         with np.errstate(all="ignore"):
             factors = evaluate_factors(self._layout, own[None], derivatives=True)
-            for group, observed in zip(self._layout.groups, self._data.observed, strict=True):
+            for group in self._layout.groups:
                 rates = group_rates(group, factors)
-                part = evaluate_group(self._layout, group, factors, rates, observed, hessian=False)
+                part = group_slopes(self._layout, group, factors, rates)
                 full = np.zeros((*rates.rates.shape[1:], n + 1))
                 full[..., : self._layout.n_global] = part.jacobian[0]
                 channel, bins = np.indices(rates.rates.shape[1:])
@@ -156,21 +180,15 @@ def _expand(layout: Layout, own: Points, data: _Counts, *, derivatives: int) -> 
     """Return values with the first `derivatives` derivatives; empty arrays stand for the others."""
     points, n = own.shape
     value = np.broadcast_to(data.constant, points).copy()
-    gradient, hessian = np.zeros((points, n + 1)), np.zeros((points, n + 1, n + 1) if derivatives > 1 else (0, 0, 0))
-    parts: list[Curvature] = []
+    gradient, hessian = np.zeros((points, n + 1)), np.zeros((0, 0, 0))
     with np.errstate(all="ignore"):  # what is undefined is infinite, and its derivatives are not used
         factors = evaluate_factors(layout, own, derivatives=derivatives > 0)
-        for group, observed in zip(layout.groups, data.observed, strict=True):
-            rates = group_rates(group, factors)
-            value += _poisson(rates.rates, observed)
-            if derivatives:
-                part = evaluate_group(layout, group, factors, rates, observed, hessian=derivatives > 1)
-                gradient += part.gradient
-                parts.append(part)
-        if derivatives > 1:
-            for part in parts:
-                hessian += 0.0 if part.hessian is None else part.hessian
-            _add_row_curvature(hessian, layout, factors, parts)
+        rates = [group_rates(group, factors) for group in layout.groups]
+        for found, observed in zip(rates, data.observed, strict=True):
+            value += _poisson(found.rates, observed)
+        if derivatives:
+            parts = add_gradient(gradient, layout, factors, rates, data.observed)
+            hessian = hessian_of(layout, factors, parts) if derivatives > 1 else hessian
     value = np.where(np.isnan(value), np.inf, value)
     return Expansions(value, gradient[:, :n], hessian[:, :n, :n])
 
@@ -183,36 +201,3 @@ def _poisson(
     terms = np.where(counted, poisson_excess(rates, observed), rates)
     possible = (rates > 0) | ((rates == 0) & ~counted)
     return np.asarray(2.0 * np.sum(np.where(possible, terms, math.inf), axis=(1, 2)))
-
-
-def _add_row_curvature(
-    hessian: Float[np.ndarray, "points own own"], layout: Layout, factors: Factors, parts: Sequence[Curvature]
-) -> None:
-    """Add the second derivatives of program x systems, and their products with those of the templates.
-
-    With A = sum_b w gamma T and B = sum_b w gamma dT of each row, P the program, G the systems, l their logarithmic
-    derivatives: sum_rows P G A (l l^T, on the diagonal g'' / g) + dP (G A l + G B)^T + P G l B^T and its transpose
-    + G A d2P.
-    """
-    n = layout.n_global
-    rows = np.concatenate([part.rows for part in parts if part.rows is not None], axis=1)
-    shifted = np.concatenate([part.shifted for part in parts if part.shifted is not None], axis=1)
-    logarithmic, gradient = factors.logarithmic, factors.program_gradient
-    if logarithmic is None or gradient is None:
-        raise ValueError("the factors were evaluated without derivatives")
-    strength, unscaled = factors.factor * rows, factors.systems * rows
-    turned = logarithmic.transpose(0, 2, 1)
-    block = turned @ (strength[..., None] * logarithmic)
-    own, systems = np.arange(n), layout.systems
-    block[:, own, own] = 0.0
-    diagonal = np.zeros((len(rows), n))
-    add_columns(diagonal, systems.column, factors.second * strength[:, systems.row])
-    block[:, own, own] = diagonal
-    member = np.equal.outer(np.arange(gradient.shape[1]), layout.programs.of_row).astype(float)
-    mixed = turned @ (factors.factor[..., None] * shifted)
-    by_program = member @ (unscaled[..., None] * logarithmic + factors.systems[..., None] * shifted)
-    mixed += gradient.transpose(0, 2, 1) @ by_program
-    block += mixed + mixed.transpose(0, 2, 1)
-    used = layout.programs.columns
-    block[:, used[:, None], used] += np.einsum("pk,pkij->pij", unscaled @ member.T, factors.program_hessian)
-    hessian[:, :n, :n] += block

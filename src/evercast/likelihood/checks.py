@@ -74,8 +74,11 @@ def _check_two_sided(model: LikelihoodModel) -> None:
             told |= {name for morph in channel.polynomials for term in morph.terms for name, _ in term}
         for row in channel.samples if isinstance(channel, BinnedChannelModel) else channel.components:
             told |= names_in(parse_coefficient(row.coefficient)) if row.coefficient != "1" else frozenset()
-            for modifier in row.modifiers:
-                _note_sides(modifier, row, channel.name, told=told, same=same)
+            differ, unsided = row.sides if isinstance(row, BinnedSample) else _sides(row)
+            told |= differ
+            process = row.name if isinstance(row, BinnedSample) else row.process
+            for name in unsided:
+                same.setdefault(name, f"'{process}' in channel '{channel.name}'")
     found = next((name for name in same if name not in told), None)
     if found is not None:
         raise InvalidInput(
@@ -87,28 +90,10 @@ def _check_two_sided(model: LikelihoodModel) -> None:
         )
 
 
-def _note_sides(
-    modifier: Modifier, row: BinnedSample | Component, channel: str, *, told: set[str], same: dict[str, str]
-) -> None:
-    """Put the parameter among those whose two sides differ, or among those that have an effect and no sign."""
-    if isinstance(modifier, BinFactor) or modifier.parameter in told:
-        return
-    if isinstance(modifier, NormSys):
-        differ, moves = modifier.up != modifier.down, modifier.up != 1.0
-    elif isinstance(modifier, HistoSys) and isinstance(row, BinnedSample):
-        differ = not _same(modifier.up, modifier.down)
-        moves = differ or not _same(modifier.up, row.nominal)
-    else:
-        differ, moves = True, True
-    if differ:
-        told.add(modifier.parameter)
-    elif moves:
-        process = row.name if isinstance(row, BinnedSample) else row.process
-        same.setdefault(modifier.parameter, f"'{process}' in channel '{channel}'")
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.tobytes() == other.tobytes() or np.array_equal(one, other)
+def _sides(component: Component) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return what `BinnedSample.sides` does."""
+    differ = {m.parameter for m in component.modifiers if not isinstance(m, NormSys) or m.up != m.down}
+    return frozenset(differ), tuple(m.parameter for m in component.modifiers if isinstance(m, NormSys) and m.up != 1.0)
 
 
 def _passed(model: LikelihoodModel) -> frozenset[tuple[int, int]]:
@@ -180,12 +165,12 @@ def _check_binned(
 
 
 def _check_sample(sample: BinnedSample, n_bins: int, place: str) -> None:
-    shifts = [m for m in sample.modifiers if isinstance(m, HistoSys)]
+    shifts = sample.kinds.shifts
     templates = [sample.nominal, *(m.up for m in shifts), *(m.down for m in shifts)]
     if not (all(values.shape == (n_bins,) for values in templates) and np.isfinite(np.stack(templates)).all()):
         _name_first_bad(sample, n_bins, place)
-    for modifier in sample.modifiers:
-        if isinstance(modifier, BinFactor) and len(modifier.parameters) != n_bins:
+    for modifier in sample.kinds.bin_factors:
+        if len(modifier.parameters) != n_bins:
             message = f"a bin factor has {len(modifier.parameters)} bins, the channel has {n_bins}"
             raise InvalidInput(message, code="likelihood.bins", where=place)
     if np.sum(sample.nominal) < 0:
@@ -195,9 +180,7 @@ def _check_sample(sample: BinnedSample, n_bins: int, place: str) -> None:
 
 def _name_first_bad(sample: BinnedSample, n_bins: int, place: str) -> None:
     arrays = [("nominal", sample.nominal)]
-    arrays += [
-        (f"histosys {m.parameter}", a) for m in sample.modifiers if isinstance(m, HistoSys) for a in (m.up, m.down)
-    ]
+    arrays += [(f"histosys {m.parameter}", a) for m in sample.kinds.shifts for a in (m.up, m.down)]
     for what, values in arrays:
         if values.shape != (n_bins,):
             message = f"{what} has {values.size} bins, the channel has {n_bins}"

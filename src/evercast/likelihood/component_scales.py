@@ -90,5 +90,5 @@ def build_scales(components: Sequence[Component], names: Sequence[str]) -> Compo
     return ComponentScales(
         yields=np.array([component.yield_events for component in components], dtype=float),
         programs=build_programs(components, position, frozenset(names)),
-        systems=build_systems(components, position),
+        systems=build_systems([components], position),
     )

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import gammaln
 
 from evercast.likelihood.model import LikelihoodModel, ParameterModel
-from evercast.likelihood.terms import Expansion, Expansions
+from evercast.likelihood.terms import DiagonalTerm, Expansion, Expansions
 
 __all__ = ["ConstraintBatch", "ConstraintTerm", "log_factorial_excess", "poisson_excess"]
 
 Own = Float[np.ndarray, " own"]
 Points = Float[np.ndarray, " points"]
 Counts = Float[np.ndarray, "..."]
-
-_FIRST = np.zeros(1, dtype=np.int64)
 
 _ASYMPTOTIC = 1000.0
 """Above it three terms of the series are exact in float64: the next is 1 / (1260 n^5)."""
@@ -51,40 +50,59 @@ def poisson_excess(rate: Counts, count: Counts) -> Counts:
     return np.where(usable, safe * (excess - logarithm), 0.0)
 
 
+class _Diagonal(NamedTuple):
+    """Values (points,), gradients and diagonals of Hessians (points, own)."""
+
+    value: Points
+    gradient: Float[np.ndarray, "points own"]
+    bend: Float[np.ndarray, "points own"]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Constraints:
-    """Normal and Poisson constraints of parameters with their global observables, one row of those per data set."""
+    """Normal and Poisson constraints of parameters with their global observables.
+
+    Args:
+        normal: (own,) else Poisson.
+        scale: (1 or data sets, own) widths, or auxiliary counts at 1.
+        observed: (data sets, own) global observables.
+    """
 
     normal: Bool[np.ndarray, " own"]
-    scale: Own
+    scale: Float[np.ndarray, "any own"]
     observed: Float[np.ndarray, "datasets own"]
 
-    def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
-        """Return value, gradient and diagonal Hessian; infinite where a rate is negative, or zero with counts."""
-        observed = self.observed[rows]
-        positive = (own > 0) & ~self.normal
-        safe = np.where(positive, own, 1.0)
-        inverse = 1.0 / self.scale**2
-        slope_poisson = 2.0 * (self.scale - np.where(positive, observed / safe, 0.0))
-        slope = np.where(self.normal, 2.0 * (own - observed) * inverse, slope_poisson)
-        bend = np.where(self.normal, 2.0 * inverse, np.where(positive, 2.0 * observed / safe**2, 0.0))
-        return Expansions(self.value(own, rows), slope, bend[:, :, None] * np.eye(own.shape[1]))
+    def of_rows(self, rows: Int[np.ndarray, " points"]) -> _Constraints:
+        """Return the constraints with one data set for each point."""
+        return _Constraints(self.normal, self.scale[rows] if len(self.scale) > 1 else self.scale, self.observed[rows])
 
-    def value(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Points:
-        observed = self.observed[rows]
-        pull = (own - observed) / self.scale
+    def expand(self, own: Float[np.ndarray, "points own"]) -> _Diagonal:
+        """Return value, gradient and diagonal of the Hessian; infinite where a rate is negative, or 0 with counts."""
+        inverse = 1.0 / self.scale**2
+        slope, bend = 2.0 * (own - self.observed) * inverse, np.broadcast_to(2.0 * inverse, own.shape)
+        if not self.normal.all():
+            positive = (own > 0) & ~self.normal
+            safe = np.where(positive, own, 1.0)
+            slope_poisson = 2.0 * (self.scale - np.where(positive, self.observed / safe, 0.0))
+            slope = np.where(self.normal, slope, slope_poisson)
+            bend = np.where(self.normal, bend, np.where(positive, 2.0 * self.observed / safe**2, 0.0))
+        return _Diagonal(self.value(own), slope, bend)
+
+    def value(self, own: Float[np.ndarray, "points own"]) -> Points:
+        """Return the values."""
+        pull = (own - self.observed) / self.scale
         normal = pull**2 + 2.0 * np.log(self.scale) + math.log(2.0 * math.pi)
         if self.normal.all():
             total = np.sum(normal, axis=1)
             return np.where(np.isnan(total), np.inf, total)
-        rate, counted = self.scale * own, observed > 0
-        poisson = np.where(counted, poisson_excess(rate, observed), rate) + log_factorial_excess(observed)
+        rate, counted = self.scale * own, self.observed > 0
+        poisson = np.where(counted, poisson_excess(rate, self.observed), rate) + log_factorial_excess(self.observed)
         bad = ~self.normal & ~((rate > 0) | ((rate == 0) & ~counted))
         total = np.sum(np.where(self.normal, normal, 2.0 * poisson), axis=1)
         return np.where(np.any(bad, axis=1) | np.isnan(total), np.inf, total)
 
 
-class ConstraintTerm:
+class ConstraintTerm(DiagonalTerm):
     """-2 ln of Normal(global observable | parameter, width) and Poisson(global observable | factor x parameter).
 
     Args:
@@ -96,7 +114,7 @@ class ConstraintTerm:
         used = [parameters[i] for i in self.index]
         self._all = _Constraints(
             normal=np.array([p.constraint == "normal" for p in used], dtype=bool),
-            scale=np.array([p.width if p.constraint == "normal" else p.factor for p in used], dtype=float),
+            scale=np.array([[p.width if p.constraint == "normal" else p.factor for p in used]], dtype=float),
             observed=np.array([[p.global_observable for p in used]], dtype=float),
         )
         self.rounding = 0.0
@@ -108,17 +126,34 @@ class ConstraintTerm:
 
     def value(self, own: Own) -> float:
         """Return the value; infinite where an expected count is negative, or zero with counts."""
-        return float(self._all.value(own[None], _FIRST)[0])
+        return float(self._all.value(own[None])[0])
 
     def value_and_gradient(self, own: Own) -> tuple[float, Own]:
         """Return the value and its gradient."""
-        found = self.expand(own)
-        return found.value, found.gradient
+        return self.expand_diagonal(own)[:2]
+
+    def expand_diagonal(self, own: Own) -> tuple[float, Own, Own]:
+        """Return value, gradient and the diagonal of the Hessian."""
+        found = self._all.expand(own[None])
+        return float(found.value[0]), found.gradient[0], found.bend[0]
 
     def expand(self, own: Own) -> Expansion:
         """Return value, gradient and the diagonal Hessian."""
-        found = self._all.expand(own[None], _FIRST)
-        return Expansion(float(found.value[0]), found.gradient[0], found.hessian[0])
+        value, gradient, bend = self.expand_diagonal(own)
+        return Expansion(value, gradient, np.diag(bend))
+
+    @staticmethod
+    def expand_together(terms: Sequence[ConstraintTerm], own: Float[np.ndarray, "points own"]) -> _Diagonal:
+        """Return values, gradients and diagonals of one term for each point, with the same kinds of constraints."""
+        scale, observed = (
+            np.concatenate(entries)
+            for entries in zip(*((term._all.scale, term._all.observed) for term in terms), strict=True)
+        )
+        return _Constraints(terms[0]._all.normal, scale, observed).expand(own)
+
+    def is_like(self, other: ConstraintTerm) -> bool:
+        """Return whether the same parameters have the same kinds of constraints."""
+        return np.array_equal(self.index, other.index) and np.array_equal(self._all.normal, other._all.normal)
 
     def expected(self, own: Own) -> Mapping[str, Float[np.ndarray, " n"]]:  # noqa: ARG002  (there is no channel)
         """Return nothing: there is no channel."""
@@ -139,8 +174,9 @@ class ConstraintBatch:
     @property
     def n_values(self) -> int:
         """Numbers that one data set and one Hessian occupy."""
-        return len(self.constraints.scale) ** 2
+        return len(self.constraints.normal) ** 2
 
     def expand(self, own: Float[np.ndarray, "points own"], rows: Int[np.ndarray, " points"]) -> Expansions:
         """Return value, gradient and Hessian at each point."""
-        return self.constraints.expand(own, rows)
+        value, gradient, bend = self.constraints.of_rows(rows).expand(own)
+        return Expansions(value, gradient, bend[:, :, None] * np.eye(own.shape[1]))

@@ -85,6 +85,16 @@ class Likelihood:
         self, model: LikelihoodModel, *, make_source: MakeSource = local_source, like: Likelihood | None = None
     ) -> None:
         check_model(model, checked=like.model if like else None, values=make_source is local_source)
+        self._take(model, build_terms(model, make_source=make_source), make_source)
+
+    @classmethod
+    def checked(cls, model: LikelihoodModel, *, binned_term: BinnedTerm | None = None) -> Likelihood:
+        """Return the likelihood of a model that passed `check_model`; its binned term may be at hand."""
+        result = cls.__new__(cls)
+        result._take(model, build_terms(model, binned_term=binned_term), local_source)
+        return result
+
+    def _take(self, model: LikelihoodModel, terms: tuple[Term, ...], make_source: MakeSource) -> None:
         self.model = model
         self.names = model.parameter_names
         self.initial = np.array([parameter.initial for parameter in model.parameters], dtype=float)
@@ -93,7 +103,7 @@ class Likelihood:
         self.fixed = np.array([parameter.fixed for parameter in model.parameters], dtype=bool)
         self.nonlinear = _nonlinear(model)
         self._make_source = make_source
-        self._sum = Sum(terms=build_terms(model, make_source=make_source), n_parameters=len(self.names))
+        self._sum = Sum(terms=terms, n_parameters=len(self.names))
 
     def with_data(self, model: LikelihoodModel) -> Likelihood:
         """Return the likelihood of a model that differs in counts, events and global observables only."""

@@ -225,16 +225,16 @@ class _Reading:
         kept = self.known.get(id(entry))
         if kept and all(
             modifier.parameters == parameters.of_bins(factor.name, channel)
-            for factor, modifier in zip(
-                kept.use.bins, (m for m in kept.sample.modifiers if isinstance(m, BinFactor)), strict=True
-            )
+            for factor, modifier in zip(kept.use.bins, kept.sample.kinds.bin_factors, strict=True)
         ):
             return kept.sample
-        modifiers = tuple(
-            _modifier(modifier, channel, parameters, self.codes, f"{place}.modifiers[{i}]")
-            for i, modifier in enumerate(entries_of(entry, "modifiers", place, allow_empty=True))
-        )
         use = self.uses[id(entry)]
+        modifiers = tuple(
+            _modifier(modifier, kind_name, channel, parameters, self.codes, place=(place, i))
+            for i, (modifier, kind_name) in enumerate(
+                zip(entries_of(entry, "modifiers", place, allow_empty=True), use.kinds, strict=True)
+            )
+        )
         found = BinnedSample(name=text_of(entry, "name", place), nominal=use.nominal, modifiers=modifiers)
         if id(entry) in self.known:
             self.known[id(entry)] = KnownSample(use, found)
@@ -273,21 +273,23 @@ def _channel(
 
 def _modifier(
     entry: Mapping[str, object],
+    kind_name: tuple[str, str],
     channel: str,
     parameters: Parameters,
     codes: Codes,
-    place: str,
+    *,
+    place: tuple[str, int],
 ) -> Modifier:
-    parameter = text_of(entry, "name", place)
-    kind = text_of(entry, "type", place)
+    """Return a modifier of known type and name; it is number `place[1]` of the sample at `place[0]`."""
+    kind, parameter = kind_name
     if kind in {"normfactor", "lumi"}:
         return NormFactor(parameter=parameter)
     if kind in {"staterror", "shapesys", "shapefactor"}:
         return BinFactor(parameters=parameters.of_bins(parameter, channel))
-    place = f"{place}.data"
-    body = mapping_of(entry.get("data"), place)
+    where = f"{place[0]}.modifiers[{place[1]}].data"
+    body = mapping_of(entry.get("data"), where)
     if kind == "normsys":
-        up, down = number_of(body, "hi", place), number_of(body, "lo", place)
+        up, down = number_of(body, "hi", where), number_of(body, "lo", where)
         return NormSys(parameter=parameter, up=up, down=down, code=codes[0])
-    up_bins, down_bins = numbers_of(body, "hi_data", place), numbers_of(body, "lo_data", place)
+    up_bins, down_bins = numbers_of(body, "hi_data", where), numbers_of(body, "lo_data", where)
     return HistoSys(parameter=parameter, up=up_bins, down=down_bins, code=codes[1])

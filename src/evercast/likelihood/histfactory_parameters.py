@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -65,12 +66,14 @@ class SampleUse:
         families: name -> family, in the order of the sample.
         places: name -> where it stands.
         bins: those with one parameter per bin.
+        kinds: type and name of every modifier.
     """
 
     nominal: Float[np.ndarray, " bins"]
     families: Mapping[str, str]
     places: Mapping[str, str]
     bins: tuple[_Factors, ...]
+    kinds: tuple[tuple[str, str], ...]
 
 
 def read_use(sample: Mapping[str, object], where: str) -> SampleUse:
@@ -80,7 +83,7 @@ def read_use(sample: Mapping[str, object], where: str) -> SampleUse:
         InvalidInput: an unknown type, a name used for two kinds, a duplicate, uncertainties that do not fit.
     """
     nominal = numbers_of(sample, "data", where)
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], None] = {}
     families: dict[str, str] = {}
     places: dict[str, str] = {}
     bins: list[_Factors] = []
@@ -90,7 +93,7 @@ def read_use(sample: Mapping[str, object], where: str) -> SampleUse:
         if (kind, name) in seen:
             message = f"modifier {kind} '{name}' stands twice in one sample"
             raise InvalidInput(message, code="workspace.duplicate", where=spot)
-        seen.add((kind, name))
+        seen[kind, name] = None
         if kind not in _FAMILY:
             message = f"unknown modifier type '{kind}'; known: {', '.join(_FAMILY)}"
             raise InvalidInput(message, code="workspace.modifier", where=spot)
@@ -100,7 +103,7 @@ def read_use(sample: Mapping[str, object], where: str) -> SampleUse:
             raise _reused(name, _FAMILY[kind], family, places[name], spot)
         if kind in {"staterror", "shapesys", "shapefactor"}:
             bins.append(_Factors(name, kind, _spread(modifier, kind, name, nominal, spot), spot))
-    return SampleUse(nominal, families, places, tuple(bins))
+    return SampleUse(nominal, families, places, tuple(bins), tuple(seen))
 
 
 def _spread(
@@ -134,8 +137,10 @@ class Parameters:
         before = frozenset(factor.name for factor in use.bins if factor.name in self._uses)
         if not use.families.items() <= self._families.items():
             for name, family in use.families.items():
-                known = self._uses.setdefault(name, _Use(family, use.places[name]))
-                self._families.setdefault(name, family)
+                known = self._uses.get(name)
+                if known is None:
+                    known = self._uses[name] = _Use(family, use.places[name])
+                    self._families[name] = family
                 if known.family != family:
                     raise _reused(name, family, known.family, known.place, use.places[name])
         for factor in use.bins:
@@ -174,7 +179,10 @@ class Parameters:
                 settings[text_of(entry, "name", f"{place}.parameters[{number}]")] = entry
         result: list[ParameterModel] = []
         for name, use in self._uses.items():
-            result += _configured(name, _defaults(name, use), settings.get(name, {}))
+            if use.family == "nuisance parameter" and name not in settings:
+                result.append(_nuisance_parameter(name))
+            else:
+                result += _configured(name, _defaults(name, use), settings.get(name, {}))
         poi = config.get("poi")
         if poi is None or poi == "":
             return tuple(result)
@@ -192,7 +200,7 @@ def _defaults(name: str, use: _Use) -> list[ParameterModel]:
         case "lumi":
             return [ParameterModel(name=name, initial=np.nan, bounds=(0.0, np.inf), constraint="normal", width=np.nan)]
         case "nuisance parameter":
-            return [ParameterModel(name=name, bounds=(-5.0, 5.0), constraint="normal")]
+            return [_nuisance_parameter(name)]
         case "staterror":
             return _staterror(name, use)
         case "shapesys":
@@ -200,6 +208,11 @@ def _defaults(name: str, use: _Use) -> list[ParameterModel]:
         case _:
             longest = max(len(nominal) for nominal in use.nominal.values())
             return [ParameterModel(name=f"{name}[{i}]", initial=1.0, bounds=(0.0, 10.0)) for i in range(longest)]
+
+
+@lru_cache(maxsize=4096)
+def _nuisance_parameter(name: str) -> ParameterModel:
+    return ParameterModel(name=name, bounds=(-5.0, 5.0), constraint="normal")
 
 
 def _staterror(name: str, use: _Use) -> list[ParameterModel]:

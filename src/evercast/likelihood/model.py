@@ -8,8 +8,10 @@ global observables as they replace counts and events. Channels share parameters 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +27,7 @@ __all__ = [
     "HistoSys",
     "LikelihoodModel",
     "Modifier",
+    "ModifierKinds",
     "NormFactor",
     "NormSys",
     "ParameterModel",
@@ -33,6 +36,7 @@ __all__ = [
     "Stored",
     "UnbinnedChannelModel",
     "YieldModifier",
+    "modifier_kinds",
 ]
 
 
@@ -229,7 +233,34 @@ class UnbinnedChannelModel:
     blind: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModifierKinds(NamedTuple):
+    """Modifiers sorted by kind, each in their order.
+
+    Args:
+        of_rows: parameters that act on the yield or the template.
+        of_bins: parameters of single bins.
+    """
+
+    norm_factors: tuple[NormFactor, ...]
+    norm_systems: tuple[NormSys, ...]
+    shifts: tuple[HistoSys, ...]
+    bin_factors: tuple[BinFactor, ...]
+    of_rows: frozenset[str]
+    of_bins: frozenset[str]
+
+
+def modifier_kinds(modifiers: Iterable[Modifier]) -> ModifierKinds:
+    """Return modifiers sorted by kind."""
+    found: dict[type[Modifier], list[Modifier]] = {NormFactor: [], NormSys: [], HistoSys: [], BinFactor: []}
+    for modifier in modifiers:
+        found[type(modifier)].append(modifier)
+    factors, systems, shifts, bins = (tuple(entries) for entries in found.values())
+    of_rows = frozenset(m.parameter for entries in (factors, systems, shifts) for m in entries)  # type: ignore[union-attr]
+    of_bins = frozenset(name for m in bins for name in m.parameters if name is not None)  # type: ignore[union-attr]
+    return ModifierKinds(factors, systems, shifts, bins, of_rows, of_bins)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class BinnedSample:
     """A template: coefficient x (nominal + sum of histosys) x product of the other modifiers.
 
@@ -241,6 +272,33 @@ class BinnedSample:
     nominal: Float[np.ndarray, " bins"]
     modifiers: tuple[Modifier, ...] = ()
     coefficient: str = "1"
+
+    @cached_property
+    def kinds(self) -> ModifierKinds:
+        """The modifiers by kind: sorted once, since patched workspaces share most of their samples."""
+        return modifier_kinds(self.modifiers)
+
+    @cached_property
+    def sides(self) -> tuple[frozenset[str], tuple[str, ...]]:
+        """Parameters whose effects at +1 and -1 differ, and those that have an effect, the same on both sides."""
+        told, same = {m.parameter for m in self.kinds.norm_factors}, dict[str, None]()
+        for system in self.kinds.norm_systems:
+            if system.up != system.down:
+                told.add(system.parameter)
+            elif system.up != 1.0:
+                same[system.parameter] = None
+        for shift in self.kinds.shifts:
+            if shift.parameter in told:
+                continue
+            if not _same(shift.up, shift.down):
+                told.add(shift.parameter)
+            elif not _same(shift.up, self.nominal):
+                same[shift.parameter] = None
+        return frozenset(told), tuple(same)
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return one.tobytes() == other.tobytes() or np.array_equal(one, other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

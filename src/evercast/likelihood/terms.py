@@ -6,6 +6,7 @@ the parameters it depends on; `Sum` puts values, gradients and Hessians together
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 
 from evercast.likelihood.model import LikelihoodModel
 
-__all__ = ["BatchTerm", "Expansion", "Expansions", "Sum", "Term"]
+__all__ = ["BatchTerm", "DiagonalTerm", "Expansion", "Expansions", "Sum", "Term"]
 
 Point = Float[np.ndarray, " parameters"]
 Own = Float[np.ndarray, " own"]
@@ -113,6 +114,14 @@ class Term(Protocol):
         ...
 
 
+class DiagonalTerm(ABC):
+    """A term whose Hessian is diagonal."""
+
+    @abstractmethod
+    def expand_diagonal(self, own: Own) -> tuple[float, Own, Own]:
+        """Return value, gradient and diagonal of the Hessian at (own,) parameters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sum:
     """The sum of terms, as a function of all the parameters.
@@ -147,14 +156,24 @@ class Sum:
         """Return -2 ln L, gradient and Hessian."""
         total, gradient = 0.0, np.zeros(self.n_parameters)
         hessian = np.zeros((self.n_parameters, self.n_parameters))
-        parts = [(term.index, term.expand(theta[term.index])) for term in self.terms]
-        for index, found in parts:
-            total += found.value
-            gradient[index] += found.gradient
-            _add_block(hessian, index, found.hessian)
+        diagonal = np.zeros(self.n_parameters)
+        parts: list[tuple[Int[np.ndarray, " own"], Expansion]] = []
+        for term in self.terms:
+            index = term.index
+            if isinstance(term, DiagonalTerm):
+                value, slope, bend = term.expand_diagonal(theta[index])
+                diagonal[index] += bend
+            else:
+                found = term.expand(theta[index])
+                value, slope = found.value, found.gradient
+                _add_block(hessian, index, found.hessian)
+                parts.append((index, found))
+            total += value
+            gradient[index] += slope
+        _add_diagonal(hessian, diagonal)
 
         def information() -> Float[np.ndarray, "parameters parameters"]:
-            matrix = np.zeros_like(hessian)
+            matrix = np.diag(diagonal)
             for index, found in parts:
                 _add_block(matrix, index, found.hessian if found.information is None else found.information())
             return matrix
@@ -170,13 +189,17 @@ class Sum:
         return result
 
 
+def _add_diagonal(target: np.ndarray, diagonal: np.ndarray) -> None:
+    place = np.arange(len(diagonal))
+    target[place, place] += diagonal
+
+
 def _add_block(target: np.ndarray, index: np.ndarray, block: np.ndarray) -> None:
-    """Add a term's matrix to that of all parameters; a diagonal one (constraints) to the diagonal alone."""
-    diagonal = block.ravel()[:: len(index) + 1]
-    if np.count_nonzero(block) == np.count_nonzero(diagonal):
-        target[index, index] += diagonal
-    elif len(index) == len(target):
+    """Add a term's matrix to that of all parameters."""
+    if len(index) < len(target):
+        target[index[:, None], index] += block
+    elif np.array_equal(index, np.arange(len(index))):
+        target += block
+    else:
         order = np.argsort(index)
         target += block[order][:, order]
-    else:
-        target[index[:, None], index] += block

@@ -27,9 +27,9 @@ def mapping_of(value: object, place: str) -> Mapping[str, object]:
     Raises:
         InvalidInput: it is something else.
     """
-    if not isinstance(value, Mapping):
-        raise _wrong("an object", value, place)
-    return value
+    if type(value) is dict or isinstance(value, Mapping):
+        return value
+    raise _wrong("an object", value, place)
 
 
 def entries_of(
