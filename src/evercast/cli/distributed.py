@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from evercast.likelihood.event_source import MakeSource
     from evercast.runtime.lifeline import Lost
 
-__all__ = ["Together", "distributed_options", "joined", "load_spread"]
+__all__ = ["Together", "distributed_options", "joined", "opened"]
 
 _GRACE_SECONDS = 5.0
 """How long an error of the network waits for the news who was lost."""
@@ -156,11 +156,24 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def load_spread(source: LikelihoodSource, *, observed: bool, unblind: bool, make_source: MakeSource) -> Likelihood:
-    """Return the likelihood with its events spread over the processes; errors as `load_data`.
+@contextmanager
+def opened(
+    together: Together, source: LikelihoodSource, *, observed: bool, unblind: bool, as_json: bool
+) -> Iterator[Likelihood]:
+    """Give the likelihood for the block: of this process, or with its events spread over several; see `load_data`.
 
-    Events are not looked at as a whole: each process refuses what is not finite among its own rows.
+    Events that are spread are not looked at as a whole: each process refuses what is not finite among its own rows.
     """
+    from evercast.cli.statistics import load_data
+
+    with joined(together, as_json=as_json) as make_source:
+        if make_source is None:
+            yield load_data(source, observed=observed, unblind=unblind)
+        else:
+            yield _load_spread(source, observed=observed, unblind=unblind, make_source=make_source)
+
+
+def _load_spread(source: LikelihoodSource, *, observed: bool, unblind: bool, make_source: MakeSource) -> Likelihood:
     from evercast.artifacts.likelihood_source import open_likelihood_source
     from evercast.inference.asimov import asimov_model
     from evercast.inference.blinding import refuse_blind

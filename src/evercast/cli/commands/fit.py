@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.distributed import Together, distributed_options, joined, load_spread
-from evercast.cli.statistics import load_data, print_json, statistics_options
+from evercast.cli.distributed import Together, distributed_options, opened
+from evercast.cli.statistics import print_json, statistics_options
 
 if TYPE_CHECKING:
     from evercast.artifacts.likelihood_source import LikelihoodSource
@@ -39,11 +39,7 @@ def command(
     LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. With --distributed
     each process (srun -n N evercast fit ... --distributed) reads its own rows of the events of unbinned channels.
     """
-    with joined(together, as_json=as_json) as make_source:
-        if make_source is None:
-            compiled = load_data(source, observed=observed, unblind=unblind)
-        else:
-            compiled = load_spread(source, observed=observed, unblind=unblind, make_source=make_source)
+    with opened(together, source, observed=observed, unblind=unblind, as_json=as_json) as compiled:
         _fit(compiled, poi, as_json=as_json, second_opinion=second_opinion, correlations=correlations)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evercast.cli.distributed import Together, distributed_options, opened
 from evercast.cli.requests import check_level
-from evercast.cli.statistics import load_data, print_json, statistics_options
+from evercast.cli.statistics import print_json, statistics_options
 from evercast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Range = tuple[float, float]
 
 @click.command(epilog="Example: evercast scan workspace.json --range 0 3 --points 31 --json")
 @statistics_options
+@distributed_options
 @click.option("--points", type=click.IntRange(2, 10_000), default=21, show_default=True, help="Number of points.")
 @click.option(
     "--range", "limits", type=float, nargs=2, metavar="LOW HIGH", help="[default: three sigma around the best fit]"
@@ -34,6 +36,7 @@ Range = tuple[float, float]
 def command(  # noqa: PLR0913 - one argument per option
     *,
     source: LikelihoodSource,
+    together: Together,
     poi: str | None,
     observed: bool,
     as_json: bool,
@@ -46,22 +49,23 @@ def command(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Scan t = -2 ln of the profile likelihood ratio of LIKELIHOOD: interval of one parameter, contours of two.
 
-    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document.
+    LIKELIHOOD is a pyhf workspace, a neural bundle, the folder of a run, or a combination document. With --distributed
+    each process (srun -n N evercast scan ... --distributed) reads its own rows of the events of unbinned channels.
     """
     from evercast.inference.fit import poi_of
 
     if second_limits is not None and second is None:
         raise UsageError("--second-range needs --second PARAMETER")
     check_level(level)
-    compiled = load_data(source, observed=observed, unblind=unblind)
-    chosen = poi_of(compiled, poi)
-    _check_range(compiled, chosen, "--range", limits)
-    if second is None:
-        _scan(compiled, chosen, points=points, limits=limits, level=level, as_json=as_json)
-        return
-    other = poi_of(compiled, second)
-    _check_range(compiled, other, "--second-range", second_limits)
-    _grid(compiled, (chosen, other), (limits, second_limits), points=points, as_json=as_json)
+    with opened(together, source, observed=observed, unblind=unblind, as_json=as_json) as compiled:
+        chosen = poi_of(compiled, poi)
+        _check_range(compiled, chosen, "--range", limits)
+        if second is None:
+            _scan(compiled, chosen, points=points, limits=limits, level=level, as_json=as_json)
+            return
+        other = poi_of(compiled, second)
+        _check_range(compiled, other, "--second-range", second_limits)
+        _grid(compiled, (chosen, other), (limits, second_limits), points=points, as_json=as_json)
 
 
 def _scan(compiled: Likelihood, poi: str, *, points: int, limits: Range | None, level: float, as_json: bool) -> None:
