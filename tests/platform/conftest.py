@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -149,21 +149,3 @@ def _source_digest() -> str:
     for file in files:
         digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-@pytest.fixture
-def user_folder(ordinary_user: OrdinaryUser, open_folder: Path, request: pytest.FixtureRequest) -> Path:
-    """An empty folder of the ordinary user for one test."""
-    return ordinary_user.folder(Path(tempfile.mkdtemp(prefix=f"{request.node.originalname}-", dir=open_folder)))
-
-
-@pytest.fixture
-def own_files(ordinary_user: OrdinaryUser) -> Callable[[Path], None]:
-    """Return what gives files that a test wrote to the ordinary user."""
-
-    def give(folder: Path) -> None:
-        for path in (folder, *folder.rglob("*")):
-            if ordinary_user.name != own_name():
-                shutil.chown(path, ordinary_user.name, ordinary_user.name)
-
-    return give
