@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,18 @@ from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_
 from evercast.runtime.sacct import SlurmUse, ask_sacct
 from evercast.runtime.workflow_files import profile_folder, snakefile
 
+SPECS = Path(__file__).resolve().parents[1] / "specs"
 WANTED_SHARE = 0.01
+HEADER = (
+    "stage", "networks", "units", "jobs", "CPU s", "estimated s", "peak MB", "asked MB", "files", "disk MB",
+    "estimated MB",
+)  # fmt: skip
 
 
-def cpu_seconds(command: Sequence[str], *, folder: Path) -> float:
+def cpu_seconds(command: Sequence[str], *, folder: Path, fails: bool = False) -> float:
     """Return the CPU time of a command and its children, s."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, check=not fails, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -90,7 +96,7 @@ def _row(
         f"{min(asked):.0f}",
         str(len(sizes) + len(found)),
         f"{sum(blocks) * 512 / 1e6:.0f}",
-        f"{sum(job.resources.disk_mb for job in jobs)}",
+        f"{sum(job.resources.disk_mb for job in jobs):.0f}",
     )
 
 
@@ -110,35 +116,46 @@ def dry_run(plan: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def startup(frozen: FrozenPlan, jobs: Sequence[Job]) -> dict[str, float]:
-    """Return what a job costs before its first unit, part by part, CPU s; the stage is run on a finished job."""
-    folder, python = frozen.folder.root.parent, sys.executable
-    done = receipts(frozen)
-    job = next(job for job in jobs if job.stage == "training" and job.units[0] in done)
-    dry = dry_run(frozen.file)
-    stage = [python, "-m", "evercast", "stage", "training", "--plan", str(frozen.file), "--unit", job.units[0]]
-    return {
-        "Snakemake, twice": 2 * min(cpu_seconds(dry, folder=folder) for _ in range(3)),
-        "evercast stage": min(cpu_seconds(stage, folder=folder) for _ in range(3)),
-        "JAX and the code of the stage": min(
-            cpu_seconds([python, "-c", "import evercast.stages.training"], folder=folder) for _ in range(3)
-        ),
-    }
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A document planned: its jobs, and CPU seconds."""
+
+    plan: Plan
+    jobs: tuple[Job, ...]
+    plan_seconds: float
+    dry_run_seconds: float
+    start: Mapping[str, float]
 
 
-def planning(document: Path) -> tuple[Plan, tuple[Job, ...], float, float]:
-    """Return plan and jobs of a document, and the CPU time of ``evercast plan`` and of a dry run of its DAG, s."""
+def planned(document: Path) -> Planned:
+    """Plan a document; measure the plan, a dry run of its DAG, and what a job of it costs before its first unit.
+
+    The stage is asked for a unit that the plan does not have, which it finds out when it has read what it reads.
+    """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         analysis, plan = plan_document(document, pseudo=False)
         frozen = freeze_plan(plan, analysis=analysis, document=document, folder=RunFolder(folder / "results"))
-        command = [sys.executable, "-m", "evercast", "plan", str(document.resolve())]
-        dry = dry_run(frozen.file)
-        jobs = read_jobs(frozen.file)
-        return (
-            plan, jobs, min(cpu_seconds(command, folder=folder) for _ in range(3)),
-            min(cpu_seconds(dry, folder=folder) for _ in range(3)),
-        )  # fmt: skip
+        python = sys.executable
+        command = [python, "-m", "evercast", "plan", str(document.resolve())]
+        stage = [python, "-m", "evercast", "stage", "training", "--plan", str(frozen.file), "--unit", "none"]
+        libraries = [python, "-c", "import evercast.stages.training"]
+        parsed = best(dry_run(frozen.file), folder=folder)
+        return Planned(
+            plan=plan,
+            jobs=read_jobs(frozen.file),
+            plan_seconds=best(command, folder=folder),
+            dry_run_seconds=parsed,
+            start={
+                "Snakemake, twice": 2 * parsed,
+                "evercast stage": best(stage, folder=folder, fails=True),
+                "JAX and the code of the stage": best(libraries, folder=folder),
+            },
+        )
+
+
+def best(command: Sequence[str], *, folder: Path, fails: bool = False) -> float:
+    return min(cpu_seconds(command, folder=folder, fails=fails) for _ in range(3))
 
 
 def show(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -150,29 +167,25 @@ def show(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="run folder of specs/scale/analysis.yaml")
-    parser.add_argument("--full", type=Path, required=True, help="the same analysis at full size")
+    parser.add_argument("results", type=Path, nargs="?", help="run folder of specs/scale/analysis.yaml")
+    parser.add_argument("--full", type=Path, default=SPECS / "scale" / "full.yaml", help="the same at full size")
     arguments = parser.parse_args()
-    frozen = last_plan(arguments.results)
-    jobs = read_jobs(frozen.file)
-    header = (
-        "stage", "networks", "units", "jobs", "CPU s", "estimated s", "peak MB", "asked MB", "files", "disk MB",
-        "estimated MB",
-    )  # fmt: skip
-    show(header, run_table(frozen, jobs))
-    files = sum(1 for path in frozen.folder.root.rglob("*") if path.is_file())
-    print(f"{len(jobs)} jobs, {span(frozen):.0f} s from the first unit to the last")
-    print(f"{files} files, at most {file_bound(frozen.plan)} expected\n")
+    if arguments.results is not None:
+        frozen = last_plan(arguments.results)
+        jobs = read_jobs(frozen.file)
+        show(HEADER, run_table(frozen, jobs))
+        files = sum(1 for path in frozen.folder.root.rglob("*") if path.is_file())
+        print(f"{len(jobs)} jobs, {span(frozen):.0f} s from the first unit to the last")
+        print(f"{files} files, at most {file_bound(frozen.plan)} expected\n")
 
-    plan, wanted, plan_seconds, dry_seconds = planning(arguments.full)
-    parts = startup(frozen, jobs)
-    show(("start of a job", "CPU s"), [(name, f"{value:.2f}") for name, value in parts.items()])
-    device = sum(job.resources.seconds - job.resources.start_seconds for job in wanted)
-    share = sum(parts.values()) * len(wanted) / device
-    networks = sum(unit.networks for unit in plan.units)
-    print(f"full size: {networks} networks in {len(wanted)} jobs, {device / 3600:.0f} h of device time")
+    full = planned(arguments.full)
+    show(("start of a job", "CPU s"), [(name, f"{value:.2f}") for name, value in full.start.items()])
+    device = sum(job.resources.seconds - job.resources.start_seconds for job in full.jobs)
+    share = sum(full.start.values()) * len(full.jobs) / device
+    networks = sum(unit.networks for unit in full.plan.units)
+    print(f"full size: {networks} networks in {len(full.jobs)} jobs, {device / 3600:.0f} h of device time")
     print(f"start-up {100 * share:.3f} % of it (wanted: below {100 * WANTED_SHARE:.0f} %)")
-    print(f"evercast plan {plan_seconds:.2f} s, dry run of its DAG {dry_seconds:.2f} s of CPU")
+    print(f"evercast plan {full.plan_seconds:.2f} s, dry run of its DAG {full.dry_run_seconds:.2f} s of CPU")
 
 
 if __name__ == "__main__":

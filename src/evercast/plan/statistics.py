@@ -46,7 +46,7 @@ def add_serialization(builder: Builder) -> None:
         unblind=_unblinds_workspace(analysis),
     )  # fmt: skip
     inputs |= _varied(builder)
-    resources = light_resources(seconds=10 + 0.5 * len(inputs), memory_mb=1500, disk_mb=50)
+    resources = light_resources(seconds=10 + 0.02 * len(inputs), memory_mb=1500, disk_mb=50 + len(inputs) // 50)
     unit = builder.add("serialization", _LIKELIHOOD, recipe, inputs=inputs, resources=resources)
     builder.made["serialization", _LIKELIHOOD] = (unit,)
 
