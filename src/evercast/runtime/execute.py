@@ -29,6 +29,7 @@ from evercast.runtime.holding import holding_unit
 from evercast.runtime.inputs import resolve_inputs
 from evercast.runtime.leases import Lease
 from evercast.runtime.locks import note_execution
+from evercast.runtime.memory_kills import naming_memory_kills
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.provenance import now_utc, seeds_of
 from evercast.runtime.receipts import Receipt, digest_files, is_finished, write_receipt
@@ -75,7 +76,8 @@ def _run(frozen: FrozenPlan, unit: Unit, *, lease: Lease, threads: int, gpus: in
         task = Task(
             recipe=unit.recipe, inputs=inputs, output=attempt, checkpoint=checkpoint, threads=threads, gpus=gpus
         )  # fmt: skip
-        computed = compute(frozen, unit, task)
+        with naming_memory_kills(unit.id):
+            computed = compute(frozen, unit, task)
         files = digest_files(attempt)
         if not files:
             raise RunFailed("the stage ended without writing anything", code="stage.no-output", where=unit.id)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from evercast.errors import EnvironmentUnfit
@@ -18,6 +18,7 @@ _ACTIVE: Final = frozenset({
     "PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED",
     "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD",
 })  # fmt: skip
+_MEMORY: Final = "OUT_OF_MEMORY"
 _CALL_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
 
@@ -66,7 +67,10 @@ def jobs_of_runs(names: Iterable[str]) -> tuple[SlurmJob, ...]:
     if not wanted or not has_slurm():
         return ()
     found = {job.id: job for job in _accounted("--name", wanted)}
-    return tuple((found | {job.id: job for job in _queued("--name", wanted)}).values())
+    for job in _queued("--name", wanted):
+        known = found.get(job.id)
+        found[job.id] = job if known is None or known.state != _MEMORY else known
+    return tuple(found.values())
 
 
 def states_of(ids: Iterable[str]) -> dict[str, str]:
@@ -160,14 +164,19 @@ def _queued(*which: str) -> list[SlurmJob]:
 
 
 def _accounted(*which: str) -> list[SlurmJob]:
-    """Return the jobs that the accounting knows; none where there is no accounting."""
+    """Return the jobs that the accounting knows; none where there is no accounting.
+
+    A job one of whose steps was over its memory was so itself: SLURM calls it failed where its script caught that.
+    """
     if shutil.which("sacct") is None:
         return []
     words = ["--starttime=now-30days", "--endtime=now"] if which[0] == "--name" else []
     answer = _ask(
-        ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID,State,Comment", *which, *words]
-    )
-    return _jobs(answer.stdout) if answer.returncode == 0 else []
+        ["sacct", "--noheader", "--parsable2", "--format=JobID,State,Comment", *which, *words]
+    )  # fmt: skip
+    rows = _jobs(answer.stdout) if answer.returncode == 0 else []
+    over = {row.id.partition(".")[0] for row in rows if row.state == _MEMORY}
+    return [replace(row, state=_MEMORY) if row.id in over else row for row in rows if "." not in row.id]
 
 
 def _jobs(text: str) -> list[SlurmJob]:
