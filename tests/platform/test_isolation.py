@@ -16,10 +16,15 @@ from pathlib import Path
 import pytest
 from hostile_stages import HostileRun, processes_with, small_image, stage, wait_for
 
+from evercast.artifacts.files import sha256_file
 from evercast.errors import EnvironmentUnfit, EvercastError, IntegrityError, RunFailed
+from evercast.runtime.containers import Container, record_of
 from evercast.runtime.execute import execute_unit
+from evercast.runtime.image_choice import container_of
 from evercast.runtime.inputs import resolve_inputs
 from evercast.runtime.receipts import read_receipt
+from evercast.runtime.settings import ImageFile, RunSettings, write_settings
+from evercast.runtime.site import Bind, Credential, Site
 from workflow_documents import ROOT, environment
 
 pytestmark = pytest.mark.container
@@ -281,9 +286,6 @@ def test_a_user_who_may_make_no_namespace_is_told() -> None:
 def test_a_site_binds_what_it_allows_and_names_credentials_by_path(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evercast.runtime.settings import RunSettings, write_settings  # noqa: PLC0415
-    from evercast.runtime.site import Bind, Credential, Site  # noqa: PLC0415
-
     shared, proxy = tmp_path / "shared", tmp_path / "proxy.pem"
     shared.mkdir()
     (shared / "data").write_text("common\n")
@@ -302,3 +304,36 @@ def test_a_site_binds_what_it_allows_and_names_credentials_by_path(
         run.run("other")
     assert caught.value.code == "container.bind"
     shutil.rmtree(shared)
+
+
+def test_a_job_with_gpus_gets_the_image_for_them_and_the_driver(tmp_path: Path, image: Path) -> None:
+    run = HostileRun(tmp_path, image, {})
+    unit = next(unit for unit in run.frozen.plan.units if unit.stage == "selection")
+    found = ImageFile(file=str(run.image), sha256=sha256_file(run.image))
+
+    def container(settings: RunSettings, *, gpus: int) -> Container | None:
+        return container_of(run.frozen, unit, settings=settings, inputs={}, threads=1, gpus=gpus)
+
+    both = RunSettings(containers=True, images={"evercast": found, "evercast-gpu": found})
+    chosen = [container(both, gpus=0), container(both, gpus=2)]
+    assert [item and item.name for item in chosen] == ["evercast", "evercast-gpu"]
+    assert [item and "--nv" in record_of(item).flags for item in chosen] == [False, True]
+    declared = container(RunSettings(containers=True, images={"tools": found}, environment="tools"), gpus=1)
+    assert declared is not None
+    assert declared.name == "tools"
+    assert container(RunSettings(images={"evercast": found}), gpus=0) is None
+    with pytest.raises(EnvironmentUnfit, match="no image 'evercast-gpu'"):
+        container(RunSettings(containers=True, images={"evercast": found}), gpus=1)
+
+
+def test_an_image_of_the_run_that_changed_meanwhile_is_refused(tmp_path: Path, image: Path) -> None:
+    run = HostileRun(tmp_path, image, {})
+    unit = next(unit for unit in run.frozen.plan.units if unit.stage == "selection")
+    began = RunSettings(containers=True, images={"evercast": ImageFile(file=str(run.image), sha256=64 * "0")})
+    with pytest.raises(IntegrityError) as caught:
+        container_of(run.frozen, unit, settings=began, inputs={}, threads=1, gpus=0)
+    assert (caught.value.code, caught.value.exit_code) == ("image.digest", 5)
+    run.image.unlink()
+    with pytest.raises(EnvironmentUnfit) as gone:
+        container_of(run.frozen, unit, settings=began, inputs={}, threads=1, gpus=0)
+    assert gone.value.code == "image.missing"

@@ -73,32 +73,40 @@ def find_runtime() -> Runtime:
             code="container.no-runtime",
             hint="install Apptainer 1.2 or newer, or run without containers: leave out software-deployment-method",
         )
-    said = subprocess.run(  # noqa: S603 - found on the PATH
-        [program, "--version"], env=host_environment(), capture_output=True, text=True, check=False
-    ).stdout
+    said = _say(program, "--version")
     match = re.search(r"apptainer version (\d+)\.(\d+)[^\s]*", said)
     if match is None or (int(match[1]), int(match[2])) < _OLDEST:
         raise EnvironmentUnfit(
-            f"{program} says it is {said.strip()!r}; expected apptainer version 1.2 or newer",
+            f"{program} says it is {said!r}; expected apptainer version 1.2 or newer",
             code="container.runtime-too-old",
             hint="install a newer Apptainer",
         )
-    _require_namespaces()
+    _require_namespaces(program)
     return Runtime(program=program, version=match[0].removeprefix("apptainer version "))
 
 
-def _require_namespaces() -> None:
-    """Refuse a machine on which an ordinary user may make no namespaces, before Apptainer says it in its own way."""
+def _require_namespaces(program: str) -> None:
+    """Refuse a machine on which an ordinary user may make no namespaces, before Apptainer says it in its own way.
+
+    An Apptainer with a set-user-id starter makes them for the user.
+    """
     if os.geteuid() == 0:
         return
     for name in ("user/max_user_namespaces", "kernel/unprivileged_userns_clone"):
         switch = Path("/proc/sys") / name
-        if switch.exists() and switch.read_text().strip() == "0":
+        forbidden = switch.exists() and switch.read_text().strip() == "0"
+        if forbidden and _say(program, "buildcfg", "APPTAINER_SUID_INSTALL") != "1":
             raise EnvironmentUnfit(
                 f"this machine lets no user make a namespace ({switch} is 0), so no container can be started",
                 code="container.no-namespaces",
                 hint=f"ask its administrator to raise {name.replace('/', '.')}, or run without containers",
             )
+
+
+def _say(program: str, *words: str) -> str:
+    return subprocess.run(  # noqa: S603 - found on the PATH
+        [program, *words], env=host_environment(), capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
