@@ -4,8 +4,9 @@
 
 Every process is one thread on the loopback. Results must agree before anything is printed. On a machine with fewer
 cores than processes the wall time says little: the CPU time of the busiest process is what remains of the work when
-each has a core. Memory is the largest data segment (``VmData`` grows with what a process makes, not with files that it
-maps). With ``--limit MB`` each process may have a data segment of that size and no more, by ``prlimit --data``.
+each has a core. Memory is the data segment at the end (``VmData`` grows with what a process makes, not with files that
+it maps). With ``--value`` -2 ln L is computed once instead of a fit, to look at memory. With ``--limit MB`` each
+process may have a data segment of that size and no more, by ``prlimit --data``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from evercast.artifacts.likelihood_file import write_likelihood
+from evercast.artifacts.likelihood_source import LikelihoodSource
 from evercast.cli import distributed
 from evercast.cli import main as command_line
 from evercast.likelihood.model import (
@@ -81,13 +83,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fit(folder: Path, count: int, limit_mb: int | None) -> Turn:
+def run(folder: Path, count: int, limit_mb: int | None, what: str) -> Turn:
     port, start = free_port(), time.perf_counter()
     limit = [] if limit_mb is None else ["prlimit", f"--data={limit_mb << 20}"]
     place = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", str(count)]
     processes = [
         subprocess.Popen(
-            [*limit, sys.executable, __file__, "--one", str(folder), *place, "--process", str(number)],
+            [*limit, sys.executable, __file__, what, str(folder), *place, "--process", str(number)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -106,8 +108,8 @@ def fit(folder: Path, count: int, limit_mb: int | None) -> Turn:
     )
 
 
-def one(arguments: list[str]) -> None:
-    """Run ``evercast fit`` in this process and tell what it needed, before it leaves."""
+def one(what: str, arguments: list[str]) -> None:
+    """Run ``evercast fit``, or compute one value, in this process and tell what it needed, before it leaves."""
     leave = distributed._leave
 
     def tell_and_leave(code: int) -> None:
@@ -119,15 +121,25 @@ def one(arguments: list[str]) -> None:
         leave(code)
 
     distributed._leave = tell_and_leave
+    if what == "--one-value":
+        folder, _, _, coordinator, _, count, _, number = arguments
+        place = distributed.Together(
+            distributed=True, coordinator=coordinator, processes=int(count), process=int(number), limit=600
+        )
+        source = LikelihoodSource(path=Path(folder))
+        with distributed.opened(place, source, observed=True, unblind=False, as_json=True) as likelihood:
+            print(json.dumps({"twice_nll": likelihood.twice_nll(likelihood.initial)}))
+        return
     sys.exit(command_line(["fit", *arguments, "--json", "--process-timeout", "600"]))
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--one"]:
-        one(sys.argv[2:])
+    if sys.argv[1:2] in (["--one"], ["--one-value"]):
+        one(sys.argv[1], sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--parameters", type=int, default=25)
+    parser.add_argument("--value", action="store_true", help="-2 ln L once instead of a fit")
     parser.add_argument("--limit", type=int, metavar="MB", help="largest data segment of a process")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     arguments = parser.parse_args()
@@ -136,7 +148,8 @@ def main() -> None:
         write_likelihood(folder, model(arguments.events, arguments.parameters))
         size = (folder / "events.safetensors").stat().st_size / 1e6
         print(f"{arguments.events} events, {arguments.parameters} nuisance parameters, a store of {size:.0f} MB")
-        turns = {count: fit(folder, count, arguments.limit) for count in arguments.processes}
+        what = "--one-value" if arguments.value else "--one"
+        turns = {count: run(folder, count, arguments.limit, what) for count in arguments.processes}
     values = {count: turn.result["twice_nll"] for count, turn in turns.items() if turn.result}
     first = next(iter(values.values()), None)
     if first is None:
@@ -144,7 +157,7 @@ def main() -> None:
     largest = max(abs(value - first) / abs(first) for value in values.values())
     if largest > 1e-10:
         raise SystemExit(f"-2 ln L differs by {largest:.1e} relative: not the same fit, so no times")
-    print(f"-2 ln L of all fits agrees to {largest:.1e} relative")
+    print(f"-2 ln L agrees to {largest:.1e} relative")
     print(f"{'processes':>9s} {'wall s':>8s} {'CPU s, busiest':>15s} {'data MB, largest':>17s}")
     for count, turn in turns.items():
         if turn.result is None:

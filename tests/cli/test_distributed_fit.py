@@ -151,6 +151,25 @@ def test_a_process_that_does_not_come_is_named(stored: Path) -> None:
     assert "of 2 processes did not come within 5 s: 1" in json.loads(out)["error"]["message"], err
 
 
+def test_rows_that_do_not_fit_end_the_process_with_what_to_do() -> None:
+    program = """
+import sys
+import numpy as np
+from evercast.cli.distributed import Together, joined
+place = Together(distributed=True, coordinator=f"127.0.0.1:{sys.argv[1]}", processes=1, process=0, limit=60)
+with joined(place, as_json=True):
+    np.ones(1 << 58)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(two_free_ports())], capture_output=True, text=True, check=False,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert done.returncode == 6, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "distributed.memory"
+    assert "use more processes" in error["hint"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from evercast.errors import EvercastError, RunFailed, UsageError
+from evercast.errors import EnvironmentUnfit, EvercastError, RunFailed, UsageError
 
 if TYPE_CHECKING:
     from evercast.artifacts.likelihood_source import LikelihoodSource
@@ -90,6 +90,9 @@ def joined(together: Together, *, as_json: bool) -> Iterator[MakeSource | None]:
     Raises:
         UsageError: ``distributed.processes``.
         EnvironmentUnfit: ``distributed.incomplete``: a process did not come.
+
+    Ends the process with ``distributed.lost`` where another one ended, ``distributed.memory`` where its rows are too
+    many.
     """
     if not together.distributed:
         yield None
@@ -111,7 +114,13 @@ def joined(together: Together, *, as_json: bool) -> Iterator[MakeSource | None]:
     except EvercastError as err:
         line.fail(own.number, f"{err.code}: {err}")
         _end(err, as_json=as_json)
+    except MemoryError as err:
+        line.fail(own.number, f"out of memory: {err}")
+        _end(_too_large(own.count, err), as_json=as_json)
     except Exception as err:
+        if "RESOURCE_EXHAUSTED" in str(err):
+            line.fail(own.number, "out of memory")
+            _end(_too_large(own.count, err), as_json=as_json)
         if type(err).__name__ != "JaxRuntimeError":
             line.fail(own.number, f"{type(err).__name__}: {err}")
             raise
@@ -122,6 +131,14 @@ def joined(together: Together, *, as_json: bool) -> Iterator[MakeSource | None]:
         )
     line.done()
     _leave(0)
+
+
+def _too_large(count: int, err: Exception) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f"the rows of one of {count} processes do not fit in its memory: {str(err).splitlines()[0]}",
+        code="distributed.memory",
+        hint="use more processes, on more nodes or with more memory each",
+    )
 
 
 def _keep_stdout(speaks: bool) -> None:  # noqa: FBT001 - says whether this process writes results
