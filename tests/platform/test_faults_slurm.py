@@ -26,7 +26,12 @@ from evercast.runtime.folders import RunFolder
 from evercast.runtime.locks import read_executions
 from workflow_documents import ROOT, environment, receipts, small_body, write_document
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.slurm,
+    pytest.mark.xdist_group("slurm"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may start a cluster and kill its nodes"),
+]
 
 EVERCAST = str(Path(sys.executable).parent / "evercast")
 SCRIPT = ROOT / ".ci" / "platform" / "slurm.sh"
