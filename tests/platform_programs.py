@@ -16,7 +16,7 @@ __all__ = ["USER", "OrdinaryUser", "lacking_programs", "must_have_all", "own_nam
 USER = "evercast-test"
 """The ordinary user that submits jobs in tests."""
 
-KEPT_VARIABLES = ("SLURM_CONF", "EVERCAST_DATA", "LANG")
+KEPT_VARIABLES = ("SLURM_CONF", "LANG")
 """What an ordinary user inherits of the environment of the tests."""
 
 

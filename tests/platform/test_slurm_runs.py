@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from evercast.plan import Plan
 from evercast.runtime.folders import RunFolder
 from platform_programs import OrdinaryUser
 from workflow_documents import ROOT, body, changed, plan_of, receipts, small_body, write_document
@@ -183,38 +183,34 @@ def test_jobs_of_networks_get_gpus_and_say_that_jax_saw_none(
 
 
 def h4l_training() -> dict[str, Any]:
-    """The analysis of specs/h4l with small networks, few events and two folds."""
+    """The analysis of specs/h4l with small networks and two folds; its events are those of the real one."""
     content = body("h4l")
-    for name in content["generators"]:
-        content["generators"][name]["events"] = 400
     content["ensembles"]["ratios"] |= {"members": 4, "folds": 2}
     content["ensembles"]["ratios"]["model"] |= {"width": 16}
-    content["ensembles"]["ratios"]["training"] |= {"epochs": 2, "batch": 64}
+    content["ensembles"]["ratios"]["training"] |= {"epochs": 2}
     return content
 
 
-def training_targets(plan: Plan) -> list[str]:
-    return [
-        f"results/{plan.name}/work/training/{unit.id}/receipt.json" for unit in plan.units if unit.stage == "training"
-    ]
-
-
 def test_the_networks_of_h4l_are_trained_in_blocks_with_the_same_bits(
-    place: Path, ordinary_user: OrdinaryUser, image_store: Path
+    place: Path, ordinary_user: OrdinaryUser, image_store: Path, real_data: Path
 ) -> None:
-    folders = {profile: ordinary_user.folder(place / f"h4l-{profile}") for profile in ("slurm", "default")}
-    content = h4l_training()
-    for profile, folder in folders.items():
-        targets = training_targets(plan_of(folder, content))
-        often = OFTEN if profile == "slurm" else ()
-        words = [
-            "snakemake", *targets, "--snakefile", ROOT / "Snakefile", "--profile", PROFILES / profile, *often,
-            "--config", "analysis=analysis.yaml",
-        ]  # fmt: skip
-        done = ordinary_user.run(words, cwd=folder, EVERCAST_IMAGES=str(image_store))
+    there, here, content = place / "h4l-slurm", place / "h4l-here", h4l_training()
+    plan = plan_of(ordinary_user.folder(there), content)
+    trained = [unit.id for unit in plan.units if unit.stage == "training"]
+    assert 1 < len(trained) < 4 * 2 * len(content["ensembles"]["ratios"]["processes"])
+
+    def train(folder: Path, profile: str, *words: str) -> dict[str, dict[str, str]]:
+        targets = [f"results/h4l/work/training/{unit}/receipt.json" for unit in trained]
+        line = ["snakemake", *targets, "--snakefile", ROOT / "Snakefile", "--profile", PROFILES / profile, *words]
+        variables = {"EVERCAST_IMAGES": str(image_store), "EVERCAST_DATA": str(real_data)}
+        done = ordinary_user.run([*line, "--config", "analysis=analysis.yaml"], cwd=folder, **variables)
         assert done.returncode == 0, done.stderr[-4000:]
-    there, here = (receipts(RunFolder(folder / "results" / "h4l")) for folder in folders.values())
-    assert there == here
-    trained = [unit for unit in there if (folders["slurm"] / "results/h4l/work/training" / unit).is_dir()]
-    networks = 4 * 2 * len(content["ensembles"]["ratios"]["processes"])
-    assert 1 < len(trained) < networks
+        return {
+            unit: files for unit, files in receipts(RunFolder(folder / "results" / "h4l")).items() if unit in trained
+        }
+
+    on_cluster = train(there, "slurm", *OFTEN)
+    subprocess.run(["cp", "-a", there, here], check=True)
+    shutil.rmtree(here / "results" / "h4l" / "work" / "training")
+    assert train(here, "default", "--cores", "2") == on_cluster
+    assert len(on_cluster) == len(trained)
