@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -112,6 +113,9 @@ def _installed(packages: Path) -> Path:
             site = folder / "lib" / found.name / "site-packages"
             (site / "packages.pth").write_text(f"{found / 'site-packages'}\n")
             shutil.copytree(ROOT / "src" / "evercast", site / "evercast", ignore=shutil.ignore_patterns("__pycache__"))
+            stated = importlib.metadata.distribution("evercast").locate_file("")
+            for description in Path(str(stated)).glob("evercast-*.dist-info"):
+                shutil.copytree(description, site / description.name)
             shutil.copytree(ROOT / "workflow", site / "evercast" / "_workflow" / "workflow")
             shutil.copy(ROOT / "Snakefile", site / "evercast" / "_workflow")
             for program in ("evercast", "snakemake"):
