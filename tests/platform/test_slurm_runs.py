@@ -121,7 +121,7 @@ def test_snakemake_alone_runs_arrays_on_the_cluster(
     write_document(ordinary_user.folder(folder), small_body())
     words = [
         "snakemake", "--snakefile", ROOT / "Snakefile", "--profile", PROFILES / "slurm", *OFTEN,
-        "--slurm-array-jobs", "selection", "--config", "analysis=analysis.yaml",
+        "--slurm-array-jobs", "command", "--config", "analysis=analysis.yaml",
     ]  # fmt: skip
     done = ordinary_user.run(words, cwd=folder, EVERCAST_IMAGES=str(image_store))
     assert done.returncode == 0, done.stderr[-4000:]
