@@ -335,7 +335,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_and_one_that_turned_read_only(
-    disturbed: Disturbed, profile: Path, start: Started, tmp_path: Path, disk: Path
+    disturbed: Disturbed, cluster: Cluster, profile: Path, start: Started, tmp_path: Path, disk: Path
 ) -> None:
     flags = tmp_path / "flags"
     flags.mkdir()
@@ -347,6 +347,7 @@ def test_a_full_disk_and_one_that_turned_read_only(
     run = start(*run_command(profile), cwd=tmp_path)
     wait_for((flags / "held.begun").exists, what="the stage")
     wait_for(lambda: list(results.work.glob("errors/command/large-*.json")), what="the full disk")
+    wait_for(lambda: not cluster.jobs("_events-", states="RUNNING,PENDING"), what="the end of the other jobs")
     subprocess.run(["chattr", "-R", "+i", str(disk)], check=True)  # what is open for writing keeps a remount from it
     (flags / "go").touch()
     words = finish(run)
