@@ -26,6 +26,8 @@ from evercast.spec.systematics import directions_of, processes_of
 __all__ = ["add_fit", "add_last", "add_serialization", "add_toys", "add_training_statistics"]
 
 _LIKELIHOOD = "likelihood"
+_MORPH_SECONDS = 0.1
+"""What a process that follows a systematic adds to a fit and to the uncertainty from training samples, s."""
 
 
 def add_serialization(builder: Builder) -> None:
@@ -135,8 +137,14 @@ def add_fit(builder: Builder, likelihood: str) -> None:
     recipe = FitRecipe(likelihood=likelihood, inference=_without_toys(builder))
     inputs = {"likelihood": builder.one("serialization", _LIKELIHOOD)}
     systematics = len(builder.analysis.systematics)
-    resources = light_resources(seconds=15 + 0.5 * systematics, memory_mb=1500)
+    seconds = 15 + 0.5 * systematics + _MORPH_SECONDS * _morphs_of_all(builder)
+    resources = light_resources(seconds=seconds, memory_mb=1500)
     builder.made["fit", likelihood] = (builder.add("fit", likelihood, recipe, inputs=inputs, resources=resources),)
+
+
+def _morphs_of_all(builder: Builder) -> int:
+    """Return the number of pairs of a process and a systematic."""
+    return sum(len(processes_of(systematic)) for systematic in builder.analysis.systematics.values())
 
 
 def _without_toys(builder: Builder) -> Inference:
@@ -213,7 +221,8 @@ def add_training_statistics(builder: Builder, likelihood: str) -> None:
         data_sample=data_sample(analysis), inference=_seen(builder),
     )  # fmt: skip
     replicas = sum(one.bootstrap.replicas for one in recipe.ensembles.values() if one.bootstrap is not None)
-    resources = light_resources(seconds=20 + replicas, memory_mb=2000)
+    seconds = 20 + replicas + _MORPH_SECONDS * _morphs_of_all(builder)
+    resources = light_resources(seconds=seconds, memory_mb=2000)
     builder.add("training_statistics", likelihood, recipe, inputs=inputs, resources=resources)
 
 
