@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from evercast.inference.trust_region import newton_step, trust_region_step
 from evercast.likelihood.terms import Expansions
 
 __all__ = ["ManyObjectives", "Minima", "minimise_many"]
@@ -25,7 +26,6 @@ _ROUNDING = 1e-13
 _FLOOR = 1e-12
 _FIRST_STEP = 1e-3
 _MAX_HALVINGS = 40
-_SIZES = (1, 16, 64, 256)
 
 
 @runtime_checkable
@@ -57,13 +57,17 @@ class Minima:
 
 
 class _Model(NamedTuple):
-    """Quadratic models in scaled coordinates; parameters that do not work have unit curvature and no slope."""
+    """Quadratic models in scaled coordinates; parameters that do not work have unit curvature and no slope.
+
+    The Newton step is NaN and the distance to the minimum infinite where the Hessian is not positive definite.
+    """
 
     scale: Points
     working: Masks
-    values: Points
-    vectors: Float[np.ndarray, "points parameters parameters"]
     slope: Points
+    hessian: Float[np.ndarray, "points parameters parameters"]
+    newton: Points
+    distance: Values
 
 
 def minimise_many(
@@ -86,7 +90,7 @@ def minimise_many(
         free: (parameters,) those that are varied.
     """
     theta = np.where(free, np.clip(start, lower, upper), start)
-    value, gradient, hessian = (entry.copy() for entry in _expand(objective, theta, rows))
+    value, gradient, hessian = (entry.copy() for entry in objective.expand(theta, rows))
     converged = np.zeros(len(theta), dtype=bool)
     radius = np.full(len(theta), max(2.0, float(np.sqrt(free.sum()))))
     active = np.flatnonzero(np.isfinite(value))
@@ -97,7 +101,7 @@ def minimise_many(
         at, slope, curvature = theta[active], gradient[active], hessian[active]
         model = _model(at, slope, curvature, lower, upper, free)
         noise = _ROUNDING * np.maximum(1.0, np.abs(value[active]))
-        distance = _distance(model)
+        distance = model.distance
         step = _bounded(model, at, slope, curvature, lower, upper, radius[active])
         step, predicted = _or_cauchy(model, at, slope, curvature, lower, upper, radius[active], step)
         converged[active] = (distance < _TOLERANCE) | (
@@ -109,7 +113,7 @@ def minimise_many(
             break
         moved = theta[active] + step
         moved = np.where(free, np.clip(moved, lower, upper), moved)
-        trial = _expand(objective, moved, rows[active])
+        trial = objective.expand(moved, rows[active])
         gain = np.where(np.isfinite(trial.value), value[active] - trial.value, -np.inf)
         length = np.linalg.norm(step / model.scale[going], axis=1)
         radius[active] = _new_radius(radius[active], gain / predicted, length)
@@ -136,30 +140,21 @@ def _polish(
 ) -> None:
     """Take, in place, a last step where the value stopped at its rounding and the gradient still sees a way."""
     model = _model(theta[converged], found.gradient[converged], found.hessian[converged], lower, upper, free)
-    short = converged[_distance(model) >= _TOLERANCE]
+    short = converged[model.distance >= _TOLERANCE]
     if not short.size:
         return
     at, slope, curvature = theta[short], found.gradient[short], found.hessian[short]
     model = _model(at, slope, curvature, lower, upper, free)
     step = _bounded(model, at, slope, curvature, lower, upper, np.ones(len(short)))
     moved = at + np.where(free, np.clip(at + step, lower, upper) - at, 0.0)
-    trial = _expand(objective, moved, rows[short])
+    trial = objective.expand(moved, rows[short])
     usable = np.isfinite(trial.value) & _is_finite(trial.gradient, trial.hessian, free)
     tried = np.flatnonzero(usable)
     after = _model(moved[tried], trial.gradient[tried], trial.hessian[tried], lower, upper, free)
-    better = tried[_distance(after) < _distance(model)[tried]]
+    better = tried[after.distance < model.distance[tried]]
     chosen = short[better]
     theta[chosen], found.value[chosen] = moved[better], trial.value[better]
     found.gradient[chosen], found.hessian[chosen] = trial.gradient[better], trial.hessian[better]
-
-
-def _expand(objective: ManyObjectives, theta: Points, rows: Int[np.ndarray, " points"]) -> Expansions:
-    """Evaluate the points filled up to one of few numbers of them, since each number is compiled for."""
-    n_points = len(theta)
-    missing = next((size for size in _SIZES if size >= n_points), n_points) - n_points
-    filled = np.concatenate([theta, np.repeat(theta[:1], missing, axis=0)])
-    found = objective.expand(filled, np.concatenate([rows, np.repeat(rows[:1], missing)]))
-    return Expansions(*(entry[:n_points] for entry in found))
 
 
 def _is_finite(
@@ -176,22 +171,19 @@ def _model(
     span = np.where(np.isfinite(upper - lower), upper - lower, np.maximum(1.0, np.abs(theta)))
     curvature = np.abs(np.diagonal(hessian, axis1=1, axis2=2))
     scale = 1.0 / np.maximum(np.sqrt(np.where(free, curvature, 1.0)), _FIRST_STEP / span)
-    return _decomposed(gradient, hessian, scale, free & ~held)
+    return _scaled(gradient, hessian, scale, free & ~held)
 
 
-def _decomposed(gradient: Points, hessian: np.ndarray, scale: Points, working: Masks) -> _Model:
+def _scaled(gradient: Points, hessian: np.ndarray, scale: Points, working: Masks) -> _Model:
     pairs = working[:, :, None] & working[:, None, :]
     scaled = np.where(pairs, hessian * scale[:, :, None] * scale[:, None, :], np.eye(scale.shape[1]))
-    values, vectors = np.linalg.eigh(scaled)
-    slope = np.einsum("pij,pi->pj", vectors, np.where(working, gradient * scale, 0.0))
-    return _Model(scale, working, values, vectors, slope)
-
-
-def _distance(model: _Model) -> Values:
-    """Return g H^-1 g / 2, infinite where the Hessian is not positive definite."""
-    positive = model.values[:, 0] > _FLOOR
-    safe = np.where(positive[:, None], model.values, 1.0)
-    return np.where(positive, 0.5 * np.sum(model.slope**2 / safe, axis=1), np.inf)
+    slope = np.where(working, gradient * scale, 0.0)
+    newton = np.full_like(slope, np.nan)
+    for point, (one, curvature) in enumerate(zip(slope, scaled, strict=True)):
+        step = newton_step(one, curvature, floor=_FLOOR)
+        newton[point] = np.nan if step is None else step
+    distance = -0.5 * np.einsum("pi,pi->p", slope, newton)
+    return _Model(scale, working, slope, scaled, newton, np.where(np.isnan(distance), np.inf, distance))
 
 
 def _bounded(
@@ -214,7 +206,7 @@ def _bounded(
         held = np.where(model.working & (~moving | outside), np.clip(theta + step, lower, upper) - theta, 0.0)
         moving = moving & ~outside
         slope = gradient + np.einsum("pij,pj->pi", hessian, held)
-        inner = _decomposed(slope[again], hessian[again], model.scale[again], moving[again])
+        inner = _scaled(slope[again], hessian[again], model.scale[again], moving[again])
         step[again] = np.where(moving[again], _step(inner, radius[again]), held[again])
     return step
 
@@ -235,7 +227,7 @@ def _or_cauchy(
 ) -> tuple[Points, Values]:
     """Return the steps with what they gain in the model; one that gains nothing goes along the projected gradient."""
     predicted = _predicted(gradient, hessian, step)
-    poor = np.flatnonzero((predicted <= 0) & (_distance(model) > _TOLERANCE))
+    poor = np.flatnonzero((predicted <= 0) & (model.distance > _TOLERANCE))
     slope = np.where(model.working[poor], gradient[poor], 0.0)
     direction = -slope * model.scale[poor] ** 2
     length = np.linalg.norm(direction / model.scale[poor], axis=1)
@@ -250,22 +242,11 @@ def _or_cauchy(
 
 
 def _step(model: _Model, radius: Values) -> Points:
-    """Return the steps of at most `radius` that minimise the quadratic models, by bisection of the damping."""
-    floor = 1e-14 * np.maximum(1.0, np.abs(model.values).max(axis=1))
-    low = np.where(model.values[:, 0] > floor, 0.0, -model.values[:, 0] + floor)
-
-    long = _length(model, low) > radius
-    high = np.where(long, low + np.linalg.norm(model.slope, axis=1) / radius + np.abs(model.values).max(axis=1), low)
-    for _ in range(40 if long.any() else 0):
-        middle = 0.5 * (low + high)
-        too_long = _length(model, middle) > radius
-        low, high = np.where(too_long & long, middle, low), np.where(too_long | ~long, high, middle)
-    step = -np.einsum("pij,pj->pi", model.vectors, model.slope / (model.values + high[:, None]))
+    """Return the steps of at most `radius` that minimise the quadratic models: Newton steps where those are short."""
+    step = model.newton.copy()
+    for point in np.flatnonzero(~(np.linalg.norm(step, axis=1) <= radius)):
+        step[point] = trust_region_step(model.slope[point], model.hessian[point], float(radius[point]))
     return np.where(model.working, step * model.scale, 0.0)
-
-
-def _length(model: _Model, damping: Values) -> Values:
-    return np.asarray(np.linalg.norm(model.slope / (model.values + damping[:, None]), axis=1))
 
 
 def _new_radius(radius: Values, ratio: Values, length: Values) -> Values:

@@ -13,7 +13,7 @@ from scipy.linalg.lapack import dpocon, dpotrf, dpotri, dpotrs, dtrtrs
 
 from evercast.likelihood.evaluate import Expansion
 
-__all__ = ["bounded_step", "inverse", "inverse_scale", "new_radius", "newton_step"]
+__all__ = ["bounded_step", "inverse", "inverse_scale", "new_radius", "newton_step", "trust_region_step"]
 
 Point = Float[np.ndarray, " parameters"]
 Mask = Bool[np.ndarray, " parameters"]
@@ -52,7 +52,7 @@ def bounded_step(
     for _ in range(int(working.sum()) + 1):
         slope = gradient + hessian[:, ~moving & working] @ step[~moving & working]
         size = scale[moving]
-        inner = _trust_region_step(slope[moving] * size, hessian[np.ix_(moving, moving)] * np.outer(size, size), radius)
+        inner = trust_region_step(slope[moving] * size, hessian[np.ix_(moving, moving)] * np.outer(size, size), radius)
         step[moving] = inner * size
         outside = moving & ((theta + step < lower) | (theta + step > upper))
         if not outside.any():
@@ -138,7 +138,7 @@ def _damped_step(
     return step * min(1.0, radius / max(float(np.linalg.norm(step)), 1e-300))
 
 
-def _trust_region_step(
+def trust_region_step(
     gradient: Float[np.ndarray, " n"], hessian: Float[np.ndarray, "n n"], radius: float
 ) -> Float[np.ndarray, " n"]:
     """Return the step of at most `radius` that minimises the quadratic model."""

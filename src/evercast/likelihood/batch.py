@@ -17,6 +17,8 @@ __all__ = ["Expansions", "LikelihoodBatch"]
 Points = Float[np.ndarray, "points parameters"]
 
 _LARGEST_BLOCK = 256
+_SIZES = (1, 16, 64, 256)
+"""Points that a compiled function is called with: each number of them is compiled for."""
 _BLOCK_VALUES = 1 << 23
 """Float64 numbers of data and Hessians that one call may hold: 64 MB."""
 
@@ -51,7 +53,7 @@ class LikelihoodBatch:
         size = self._block_size()
         chosen = rows if self._models else np.zeros_like(rows)
         parts = [
-            self._expand_block(theta[first : first + size], chosen[first : first + size])
+            self._expand_block(theta[first : first + size], chosen[first : first + size], largest=size)
             for first in range(0, len(theta), size)
         ]
         return Expansions(*(np.concatenate(entries) for entries in zip(*parts, strict=True)))
@@ -60,17 +62,22 @@ class LikelihoodBatch:
         values = len(self.likelihood.names) ** 2 * 8 + sum(term.n_values for _, term in self._terms)
         return int(np.clip(2 ** int(np.log2(max(_BLOCK_VALUES // max(values, 1), 1))), 1, _LARGEST_BLOCK))
 
-    def _expand_block(self, theta: Points, rows: Int[np.ndarray, " points"]) -> Expansions:
-        """Evaluate a block, filled to a power of two so that few shapes are compiled."""
+    def _expand_block(self, theta: Points, rows: Int[np.ndarray, " points"], *, largest: int) -> Expansions:
+        """Evaluate a block; the points of compiled terms are filled up to one of few numbers of them."""
         n_points, n = theta.shape
-        padding = (1 << max(n_points - 1, 0).bit_length()) - n_points
+        padding = min(next(size for size in _SIZES if size >= n_points), largest) - n_points
         filled = np.concatenate([theta, np.repeat(theta[:1], padding, axis=0)])
         chosen = np.concatenate([rows, np.repeat(rows[:1], padding)]).astype(np.int32)
         total = Expansions(np.zeros(n_points), np.zeros((n_points, n)), np.zeros((n_points, n, n)))
         for index, term in self._terms:
-            value, slope, hessian = (entry[:n_points] for entry in term.expand(filled[:, index], chosen))
+            used = len(filled) if term.is_compiled else n_points
+            found = term.expand(filled[:used, index], chosen[:used])
+            value, slope, hessian = (entry[:n_points] for entry in found)
             total.gradient[:, index] += slope
-            total.hessian[:, index[:, None], index[None, :]] += hessian
+            if np.array_equal(index, np.arange(n)):
+                np.add(total.hessian, hessian, out=total.hessian)
+            else:
+                total.hessian[:, index[:, None], index[None, :]] += hessian
             total = total._replace(value=total.value + value)
         return total
 

@@ -163,6 +163,11 @@ class BinnedBatch:
     data: _Counts
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether each number of points is compiled for."""
+        return False
+
+    @property
     def n_values(self) -> int:
         """Numbers that one data set and one Hessian occupy while a point is evaluated."""
         layout = self.layout

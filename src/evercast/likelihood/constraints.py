@@ -172,6 +172,11 @@ class ConstraintBatch:
     constraints: _Constraints
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether each number of points is compiled for."""
+        return False
+
+    @property
     def n_values(self) -> int:
         """Numbers that one data set and one Hessian occupy."""
         return len(self.constraints.normal) ** 2

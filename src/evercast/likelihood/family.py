@@ -77,10 +77,13 @@ def _family(models: Sequence[LikelihoodModel]) -> list[Likelihood]:
     return [Likelihood.checked(model, binned_term=term) for model, term in zip(ordered, terms, strict=True)]
 
 
-def expand_together(
-    likelihoods: Sequence[Likelihood], points: Sequence[Float[np.ndarray, " parameters"]]
-) -> list[Expansion]:
-    """Return -2 ln L, gradient and Hessian of each likelihood at its point, those of a family in common steps."""
+def expand_together(likelihoods: Sequence[Likelihood], points: Sequence[Float[np.ndarray, " _"]]) -> list[Expansion]:
+    """Return -2 ln L, gradient and Hessian of each likelihood at its point, those of a family in common steps.
+
+    Args:
+        likelihoods: of any families.
+        points: of each its own (parameters,), whose number may differ between families.
+    """
     found: dict[int, Expansion] = {}
     families: list[tuple[_Terms, list[int]]] = []
     for number, likelihood in enumerate(likelihoods):

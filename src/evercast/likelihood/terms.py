@@ -58,6 +58,11 @@ class BatchTerm(Protocol):
     """A term on many data sets, at many points in one call."""
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether each number of points is compiled for."""
+        ...
+
+    @property
     def n_values(self) -> int:
         """Float64 numbers that one data set and one Hessian occupy while a point is evaluated."""
         ...

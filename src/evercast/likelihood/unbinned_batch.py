@@ -85,6 +85,11 @@ class UnbinnedBatch:
     n_counted: tuple[int, ...]
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether each number of points is compiled for."""
+        return True
+
+    @property
     def n_values(self) -> int:
         """Numbers that one data set and the sums over it occupy."""
         own = self.data.columns if self.data.rows is None else ()
@@ -127,6 +132,11 @@ class PointByPoint:
     """
 
     term: Term
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether each number of points is compiled for."""
+        return False
 
     @property
     def n_values(self) -> int:
