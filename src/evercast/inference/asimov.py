@@ -201,7 +201,7 @@ def _measured_at(parameter: ParameterModel, value: float) -> ParameterModel:
     if parameter.constraint == "none":
         return parameter
     scale = parameter.factor if parameter.constraint == "poisson" else 1.0
-    return replace(parameter, global_observable=scale * value)
+    return parameter.measured(scale * value)
 
 
 def _binned(channel: BinnedChannelModel, rates: Float[np.ndarray, " bins"]) -> BinnedChannelModel:

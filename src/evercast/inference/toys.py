@@ -154,5 +154,5 @@ def _thrown(parameter: ParameterModel, value: float, rng: np.random.Generator) -
     if parameter.constraint == "none":
         return parameter
     if parameter.constraint == "poisson":
-        return replace(parameter, global_observable=float(rng.poisson(parameter.factor * value)))
-    return replace(parameter, global_observable=float(rng.normal(value, parameter.width)))
+        return parameter.measured(float(rng.poisson(parameter.factor * value)))
+    return parameter.measured(float(rng.normal(value, parameter.width)))

@@ -13,13 +13,13 @@ from evercast.likelihood.model import (
     BinnedChannelModel,
     BinnedSample,
     Component,
-    HistoSys,
     LikelihoodModel,
     Modifier,
-    NormFactor,
+    ModifierKinds,
     NormSys,
     ParameterModel,
     UnbinnedChannelModel,
+    modifier_kinds,
 )
 from evercast.likelihood.unbinned_checks import check_morphs, check_sets
 from evercast.spec.expressions import names as names_in
@@ -132,20 +132,20 @@ def _check_parameter(parameter: ParameterModel, where: str) -> None:
         raise InvalidInput(message, code="likelihood.constraint", where=place, hint="both finite, the scale positive")
 
 
-def _check_modifiers(modifiers: Iterable[Modifier], names: frozenset[str], place: str) -> None:
-    for modifier in modifiers:
-        if isinstance(modifier, NormFactor | HistoSys) and modifier.parameter in names:
-            continue
-        used = modifier.parameters if isinstance(modifier, BinFactor) else (modifier.parameter,)
-        unknown = [name for name in used if name is not None and name not in names]
-        if unknown:
-            message = f"a modifier uses parameter '{unknown[0]}', which is not declared"
-            raise InvalidInput(message, code="likelihood.unknown-parameter", where=place)
-        if isinstance(modifier, NormSys):
-            values = (modifier.up, modifier.down)
-            if not all(math.isfinite(value) for value in values) or (modifier.code != "0" and min(values) <= 0):
-                message = f"normalisation variation '{modifier.parameter}' has up {values[0]}, down {values[1]}"
-                raise InvalidInput(message, code="likelihood.normsys", where=place, hint="both must be positive")
+def _check_modifiers(modifiers: Iterable[Modifier], kinds: ModifierKinds, names: frozenset[str], place: str) -> None:
+    """Check the names of modifiers, which `kinds` holds sorted, and the numbers of normalisation variations."""
+    if not (kinds.of_rows <= names and kinds.of_bins <= names):
+        used = (
+            name for m in modifiers for name in (m.parameters if isinstance(m, BinFactor) else (m.parameter,))
+            if name is not None and name not in names
+        )  # fmt: skip
+        message = f"a modifier uses parameter '{next(used)}', which is not declared"
+        raise InvalidInput(message, code="likelihood.unknown-parameter", where=place)
+    for modifier in kinds.norm_systems:
+        values = (modifier.up, modifier.down)
+        if not all(math.isfinite(value) for value in values) or (modifier.code != "0" and min(values) <= 0):
+            message = f"normalisation variation '{modifier.parameter}' has up {values[0]}, down {values[1]}"
+            raise InvalidInput(message, code="likelihood.normsys", where=place, hint="both must be positive")
 
 
 def _check_binned(
@@ -161,13 +161,13 @@ def _check_binned(
     for sample in channel.samples:
         if (id(sample), len(channel.observed)) not in passed:
             _check_sample(sample, len(channel.observed), f"{where}: sample {sample.name}")
-            _check_modifiers(sample.modifiers, names, f"{where}: sample {sample.name}")
+            _check_modifiers(sample.modifiers, sample.kinds, names, f"{where}: sample {sample.name}")
 
 
 def _check_sample(sample: BinnedSample, n_bins: int, place: str) -> None:
     shifts = sample.kinds.shifts
     templates = [sample.nominal, *(m.up for m in shifts), *(m.down for m in shifts)]
-    if not (all(values.shape == (n_bins,) for values in templates) and np.isfinite(np.stack(templates)).all()):
+    if not (all(values.shape == (n_bins,) for values in templates) and np.isfinite(np.concatenate(templates)).all()):
         _name_first_bad(sample, n_bins, place)
     for modifier in sample.kinds.bin_factors:
         if len(modifier.parameters) != n_bins:
@@ -206,6 +206,7 @@ def _check_unbinned(channel: UnbinnedChannelModel, model: LikelihoodModel, *, va
         if not math.isfinite(component.yield_events) or component.yield_events < 0:
             message = f"yield of {component.yield_events} events; it must be finite and not negative"
             raise InvalidInput(message, code="likelihood.negative-yield", where=place)
-        _check_modifiers(component.modifiers, frozenset(model.parameter_names), place)
+        kinds = modifier_kinds(component.modifiers)
+        _check_modifiers(component.modifiers, kinds, frozenset(model.parameter_names), place)
     check_morphs(channel, model, where)
     check_sets(channel, where, values=values)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Literal
 
 import jsonpatch
 import jsonpointer
 import numpy as np
+from jaxtyping import Float
 
 from evercast.errors import InvalidInput
 from evercast.likelihood.histfactory_parameters import Parameters, SampleUse, read_use
@@ -229,16 +231,34 @@ class _Reading:
         ):
             return kept.sample
         use = self.uses[id(entry)]
+        entries = entries_of(entry, "modifiers", place, allow_empty=True)
+        varied = _varied(entries, use)
         modifiers = tuple(
-            _modifier(modifier, kind_name, channel, parameters, self.codes, place=(place, i))
-            for i, (modifier, kind_name) in enumerate(
-                zip(entries_of(entry, "modifiers", place, allow_empty=True), use.kinds, strict=True)
-            )
+            HistoSys(parameter=kind_name[1], up=next(varied), down=next(varied), code=self.codes[1])
+            if varied is not None and kind_name[0] == "histosys"
+            else _modifier(modifier, kind_name, channel, parameters, self.codes, place=(place, i))
+            for i, (modifier, kind_name) in enumerate(zip(entries, use.kinds, strict=True))
         )
         found = BinnedSample(name=text_of(entry, "name", place), nominal=use.nominal, modifiers=modifiers)
         if id(entry) in self.known:
             self.known[id(entry)] = KnownSample(use, found)
         return found
+
+
+def _varied(entries: Sequence[Mapping[str, object]], use: SampleUse) -> Iterator[Float[np.ndarray, " bins"]] | None:
+    """Return the varied templates of a sample, up and down of one histosys after the other, read in one go.
+
+    None where they are not all lists of as many finite floats as there are bins: each is then looked at alone.
+    """
+    bodies = [entry.get("data") for entry, (kind, _) in zip(entries, use.kinds, strict=True) if kind == "histosys"]
+    values = [body.get(key) for body in bodies if isinstance(body, dict) for key in ("hi_data", "lo_data")]
+    lists = [entry for entry in values if isinstance(entry, list)]
+    if len(lists) != 2 * len(bodies) or set(map(len, lists)) != {len(use.nominal)}:
+        return None
+    if set(map(type, chain.from_iterable(lists))) != {float}:
+        return None
+    found = np.array(lists, dtype=float)
+    return iter(found) if np.isfinite(found).all() else None
 
 
 def _codes(settings: Mapping[str, Mapping[str, str]]) -> Codes:

@@ -89,7 +89,9 @@ def read_use(sample: Mapping[str, object], where: str) -> SampleUse:
     bins: list[_Factors] = []
     for i, modifier in enumerate(entries_of(sample, "modifiers", where, allow_empty=True)):
         spot = f"{where}.modifiers[{i}]"
-        kind, name = text_of(modifier, "type", spot), text_of(modifier, "name", spot)
+        kind, name = modifier.get("type"), modifier.get("name")
+        if type(kind) is not str or type(name) is not str or not name:
+            kind, name = text_of(modifier, "type", spot), text_of(modifier, "name", spot)
         if (kind, name) in seen:
             message = f"modifier {kind} '{name}' stands twice in one sample"
             raise InvalidInput(message, code="workspace.duplicate", where=spot)

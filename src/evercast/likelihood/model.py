@@ -69,6 +69,14 @@ class ParameterModel:
     unit: str = "1"
     label: str | None = None
 
+    def measured(self, global_observable: float) -> ParameterModel:
+        """Return the parameter with another global observable; a third of the time of `dataclasses.replace`."""
+        return ParameterModel(
+            name=self.name, initial=self.initial, bounds=self.bounds, poi=self.poi, fixed=self.fixed,
+            constraint=self.constraint, global_observable=global_observable, width=self.width, factor=self.factor,
+            unit=self.unit, label=self.label,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormFactor:

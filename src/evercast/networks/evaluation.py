@@ -292,7 +292,7 @@ def _outputs(
 
     def of_chunk(chosen: Array) -> Array:
         def one(leaves: Mlp) -> Array:
-            return eqx.combine(leaves, rest).outputs(chosen)
+            return jnp.asarray(eqx.combine(leaves, rest).outputs(chosen))
 
         found: Array = jax.vmap(one)(arrays) if strategy == "vmap" else jax.lax.map(one, arrays)
         return found
@@ -301,7 +301,8 @@ def _outputs(
     if len(values) == chunk:
         return of_chunk(values)
     parts: Array = jax.lax.map(of_chunk, values.reshape(-1, chunk, values.shape[-1]))
-    return jnp.moveaxis(parts, 0, 1).reshape(parts.shape[1], -1, parts.shape[-1])
+    together: Array = jnp.moveaxis(parts, 0, 1).reshape(parts.shape[1], -1, parts.shape[-1])
+    return together
 
 
 @eqx.filter_jit
