@@ -125,6 +125,14 @@ def sample(workspace, channel: int = 0, position: int = 0):
 
 BROKEN = {
     "nan": (lambda w: sample(w)["data"].__setitem__(1, math.nan), r"channels\[0\].samples\[0\].data\[1\].*finite"),
+    "nan in a variation": (
+        lambda w: first_modifier(w, "histosys")["data"]["lo_data"].__setitem__(1, math.nan),
+        r"modifiers\[\d+\].data.lo_data\[1\].*finite",
+    ),
+    "text in a variation": (
+        lambda w: first_modifier(w, "histosys")["data"]["hi_data"].__setitem__(0, "3"),
+        r"expected a number, found str '3'",
+    ),
     "text": (lambda w: sample(w)["data"].__setitem__(1, "3"), r"expected a number, found str '3'"),
     "no samples": (lambda w: w["channels"][0].update(samples=[]), "expected a list of objects"),
     "duplicate channel": (lambda w: w["channels"].append(w["channels"][0]), "twice|used as"),
@@ -152,6 +160,17 @@ def test_a_broken_workspace_is_refused_with_the_place(name: str) -> None:
     with pytest.raises(InvalidInput, match=message) as failure:
         Likelihood(read_workspace(broken(change)))
     assert failure.value.exit_code == 3
+
+
+def test_whole_numbers_among_varied_templates_are_read_like_floats() -> None:
+    workspace = synthetic_workspace()
+    data = first_modifier(workspace, "histosys")["data"]
+    data["hi_data"] = [float(round(value)) for value in data["hi_data"]]
+    as_floats = Likelihood(read_workspace(workspace))
+    data["hi_data"] = [int(value) for value in data["hi_data"]]
+    as_integers = Likelihood(read_workspace(workspace))
+    theta = as_floats.initial + 0.1
+    assert as_integers.twice_nll(theta) == as_floats.twice_nll(theta)
 
 
 def test_the_measurement_can_be_chosen() -> None:
