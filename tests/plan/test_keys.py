@@ -18,8 +18,7 @@ from workflow_documents import ROOT, body, changed, plan_of
 H4L = ROOT / "specs" / "h4l" / "analysis.yaml"
 
 LAST = {"diagnostics", "report"}
-AFTER_SERIALIZATION = {"fit", "training_statistics", *LAST}
-AFTER_EVALUATION = {"serialization", *AFTER_SERIALIZATION}
+AFTER_EVALUATION = {"serialization", "fit", "training_statistics", *LAST}
 AFTER_SELECTION = {"training", "evaluation", *AFTER_EVALUATION}
 ALL = {"command", "selection", *AFTER_SELECTION}
 
@@ -38,8 +37,8 @@ def stages_that_differ(first: dict[tuple[str, str], str], second: dict[tuple[str
     ("path", "value", "stages"),
     [
         ("title", "another title", AFTER_EVALUATION),
-        ("inference.scan_points", 31, AFTER_SERIALIZATION),
-        ("inference.scan_range", [0, 3], AFTER_SERIALIZATION),
+        ("inference.scan_points", 31, {"fit", *LAST}),
+        ("inference.scan_range", [0, 3], {"fit", *LAST}),
         ("expected", {"binned.mu_hat": {"value": 1.0, "abs": 0.5}}, LAST),
         ("parameters.mu.bounds", [0, 6], AFTER_EVALUATION),
         ("systematics.norm_b.up", 1.2, AFTER_EVALUATION),

@@ -10,7 +10,7 @@ from typing import Any
 
 from run_folders import command, freeze, named
 
-from evercast.runtime.compute import ERROR_FILE, RESULT_FILE, Computed
+from evercast.runtime.compute import Computed
 from evercast.spec.codec import from_json, to_json
 
 
@@ -33,7 +33,7 @@ def test_a_task_is_computed_and_says_with_what(tmp_path: Path) -> None:
     done = run_inside(tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "output" / "out.txt").read_text() == "hello\n"
-    said = from_json(Computed, json.loads((tmp_path / "task" / RESULT_FILE).read_text()))
+    said = from_json(Computed, json.loads((tmp_path / "task" / "result.json").read_text()))
     assert said.versions["evercast"]
     assert said.max_rss_mb > 1
 
@@ -42,19 +42,19 @@ def test_an_error_is_written_beside_the_task_with_its_code(tmp_path: Path) -> No
     recipe = {"name": "bad", "run": "exit 3", "inputs": {}, "outputs": {"out": "o"}, "point": {}, "files": {}}
     done = run_inside(tmp_path, recipe=recipe | {"container": None})
     assert done.returncode == 1
-    error = json.loads((tmp_path / "task" / ERROR_FILE).read_text())
+    error = json.loads((tmp_path / "task" / "error.json").read_text())
     assert (error["code"], error["exit_code"]) == ("stage.command-failed", 1)
-    assert not (tmp_path / "task" / RESULT_FILE).exists()
+    assert not (tmp_path / "task" / "result.json").exists()
 
 
 def test_a_task_of_another_version_asks_for_another_image(tmp_path: Path) -> None:
     done = run_inside(tmp_path, recipe={"unknown": 1})
     assert done.returncode == 6
-    assert json.loads((tmp_path / "task" / ERROR_FILE).read_text())["code"] == "container.version"
+    assert json.loads((tmp_path / "task" / "error.json").read_text())["code"] == "container.version"
 
 
 def test_a_defect_is_one(tmp_path: Path) -> None:
     done = run_inside(tmp_path, inputs=None)
     assert done.returncode == 70
     assert "Traceback" in done.stderr
-    assert json.loads((tmp_path / "task" / ERROR_FILE).read_text())["code"] == "internal"
+    assert json.loads((tmp_path / "task" / "error.json").read_text())["code"] == "internal"

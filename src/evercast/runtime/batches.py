@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,8 @@ from evercast.plan import Unit
 from evercast.plan.jobs import Job
 from evercast.runtime.execute import execute_unit
 from evercast.runtime.folders import RECEIPT, RunFolder
-from evercast.runtime.plans import read_jobs, read_plan
+from evercast.runtime.plans import FrozenPlan, read_jobs, read_plan
+from evercast.runtime.sessions import Session, batch_session
 
 __all__ = ["execute_job", "receipt_of", "settle_batches"]
 
@@ -77,22 +78,31 @@ def execute_job(plan_file: Path, identity: str, *, stage: str, threads: int = 1,
         unit = _checked(frozen.unit(identity), stage=stage)
         execute_unit(frozen, unit, threads=threads, gpus=gpus)
         return
+    units = [_checked(frozen.unit(name), stage=stage) for name in job.units]
+    with batch_session(frozen, units, name=job.id, threads=threads, gpus=gpus) as session:
+        first = _run_all(frozen, units, threads=threads, gpus=gpus, session=session)
+    if first is not None:
+        raise first
+    _write_receipt(job, folder=frozen.folder)
+
+
+def _run_all(
+    frozen: FrozenPlan, units: Sequence[Unit], *, threads: int, gpus: int, session: Session | None
+) -> EvercastError | None:
+    """Run the units and return the first error."""
     first: EvercastError | None = None
-    for number, name in enumerate(job.units, start=1):
-        unit = _checked(frozen.unit(name), stage=stage)
-        _LOG.info("unit %d of %d: %s", number, len(job.units), name)
+    for number, unit in enumerate(units, start=1):
+        _LOG.info("unit %d of %d: %s", number, len(units), unit.id)
         try:
-            execute_unit(frozen, unit, threads=threads, gpus=gpus)
+            execute_unit(frozen, unit, threads=threads, gpus=gpus, session=session)
         except EvercastError as err:
-            if name not in (err.where or ""):
-                err.where = f"{name}: {err.where}" if err.where else name
+            if unit.id not in (err.where or ""):
+                err.where = f"{unit.id}: {err.where}" if err.where else unit.id
             _LOG.error("%s", err)
             first = first or err
             if err.code in _LAST_ERRORS:
                 break
-    if first is not None:
-        raise first
-    _write_receipt(job, folder=frozen.folder)
+    return first
 
 
 def _checked(unit: Unit, *, stage: str) -> Unit:

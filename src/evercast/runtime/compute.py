@@ -22,11 +22,29 @@ from evercast.runtime.settings import read_settings
 from evercast.runtime.stage_calls import call_stage
 from evercast.spec.codec import from_json, to_json
 
-__all__ = ["ERROR_FILE", "RESULT_FILE", "TASK_FILE", "Computed", "compute", "measure"]
+__all__ = [
+    "END_FILE", "POLL_SECONDS", "Computed", "compute", "container_failure", "error_file", "measure", "result_file",
+    "task_file", "write_task",
+]  # fmt: skip
 
-TASK_FILE: Final = "task.json"
-RESULT_FILE: Final = "result.json"
-ERROR_FILE: Final = "error.json"
+END_FILE: Final = "end"
+"""Its presence tells a container that waits for tasks to end."""
+POLL_SECONDS: Final = 0.02
+
+
+def task_file(folder: Path, number: int | None = None) -> Path:
+    """Return the file of a task: of the only one, or of one of several."""
+    return folder / ("task.json" if number is None else f"task-{number}.json")
+
+
+def result_file(task: Path) -> Path:
+    """Return the file beside a task that says what computed it."""
+    return task.with_name(task.name.replace("task", "result", 1))
+
+
+def error_file(task: Path) -> Path:
+    """Return the file beside a task that says why it failed."""
+    return task.with_name(task.name.replace("task", "error", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,23 +100,24 @@ def compute(frozen: FrozenPlan, unit: Unit, task: Task[Any]) -> Computed:
 
 def _compute_inside(stage: StageName, task: Task[Any], *, container: Container, private: Private) -> Computed:
     """Compute a task in a container; its folder to work in holds the task, and gets what it says of itself."""
-    atomic_write_json(private.work / TASK_FILE, _task_to_json(stage, task))
+    file = task_file(private.work)
+    write_task(file, stage, task, compiled=task.checkpoint / ".compiled")
     sys.stderr.flush()
     ended = run_contained(
-        ["python", "-I", "-m", "evercast.runtime.inside", str(private.work / TASK_FILE)],
+        ["python", "-I", "-m", "evercast.runtime.inside", str(file)],
         container=container, private=private, inputs=task.inputs.values(), writable=(task.output, task.checkpoint),
         variables={}, log=sys.stderr.buffer,
     )  # fmt: skip
     if ended.code != 0:
-        raise _failure(ended, private.work / ERROR_FILE)
-    said = from_json(Computed, read_json(private.work / RESULT_FILE))
+        raise container_failure(ended, file)
+    said = from_json(Computed, read_json(result_file(file)))
     return replace(said, container=record_of(container))
 
 
-def _failure(ended: Ended, file: Path) -> EvercastError:
-    """Return the error that a stage wrote in its container; where it wrote none, what is known of its end."""
+def container_failure(ended: Ended, task: Path) -> EvercastError:
+    """Return the error that a stage wrote beside its task; where it wrote none, what is known of its end."""
     try:
-        body = read_json(file)
+        body = read_json(error_file(task))
     except IntegrityError:
         body = None
     if isinstance(body, Mapping):
@@ -112,14 +131,26 @@ def _failure(ended: Ended, file: Path) -> EvercastError:
     )
 
 
-def _task_to_json(stage: StageName, task: Task[Any]) -> dict[str, Any]:
-    return {
+def write_task(file: Path, stage: StageName, task: Task[Any], *, compiled: Path) -> None:
+    """Write a task for a container.
+
+    Args:
+        file: from `task_file`.
+        stage: of the task.
+        task: with the paths of the host, which are the same inside.
+        compiled: folder for compiled functions.
+
+    Raises:
+        EnvironmentUnfit: the disk refuses.
+    """
+    body = {
         "stage": stage,
         "recipe": to_json(task.recipe),
         "inputs": {name: str(path) for name, path in task.inputs.items()},
         "output": str(task.output),
         "checkpoint": str(task.checkpoint),
-        "compiled": str(task.checkpoint / ".compiled"),
+        "compiled": str(compiled),
         "threads": task.threads,
         "gpus": task.gpus,
     }
+    atomic_write_json(file, body)

@@ -120,6 +120,7 @@ def run_contained(
     writable: Iterable[Path],
     variables: Mapping[str, str],
     log: BinaryIO,
+    stop: Callable[[], bool] | None = None,
 ) -> Ended:
     """Run a command in a container and return how it ended.
 
@@ -131,6 +132,7 @@ def run_contained(
         writable: folders that it may write besides its private ones.
         variables: environment variables besides those that every container has.
         log: gets what it prints, up to a limit.
+        stop: is asked ten times a second whether to stop it.
 
     Raises:
         EnvironmentUnfit: it could not be started, or was stopped at a limit.
@@ -141,7 +143,7 @@ def run_contained(
     )
     ended = run_logged(
         arguments, folder=private.root, environment=host_environment(), log=log, leashed=True,
-        guard=_guard(container.site, private), limits=_limits(container.site),
+        guard=_guard(container.site, private, stop=stop), limits=_limits(container.site),
     )  # fmt: skip
     failure = why_it_failed(ended, image=container.image)
     if failure is not None:
@@ -232,13 +234,15 @@ def _variables(container: Container) -> dict[str, str]:
     return variables
 
 
-def _guard(site: Site, private: Private) -> Callable[[int], str | None]:
+def _guard(site: Site, private: Private, *, stop: Callable[[], bool] | None) -> Callable[[int], str | None]:
     """Return what looks after a running container: number of processes, size of its private folders."""
     looks = 0
 
     def ask(pid: int) -> str | None:
         nonlocal looks
         looks += 1
+        if stop is not None and stop():
+            return "it was not needed any more"
         count = len(process_tree(pid))
         if count > site.limits.processes:
             return f"it had {count} processes; a container may have {site.limits.processes}"

@@ -33,6 +33,7 @@ from evercast.runtime.memory_kills import naming_memory_kills
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.provenance import now_utc, seeds_of
 from evercast.runtime.receipts import Receipt, digest_files, is_finished, write_receipt
+from evercast.runtime.sessions import Session
 from evercast.runtime.slurm_jobs import own_job
 from evercast.runtime.stage_calls import as_error
 
@@ -41,8 +42,17 @@ __all__ = ["execute_unit"]
 _LOG = logging.getLogger(__name__)
 
 
-def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1, gpus: int = 0) -> bool:
+def execute_unit(
+    frozen: FrozenPlan, unit: Unit, *, threads: int = 1, gpus: int = 0, session: Session | None = None
+) -> bool:
     """Run one unit, unless it is finished; return whether it was run.
+
+    Args:
+        frozen: the plan.
+        unit: of the plan.
+        threads: cores it may use.
+        gpus: GPUs it was given.
+        session: container of its batch, which computes it if it can.
 
     Raises:
         EvercastError: what the stage or a check raised; it is recorded in the error file of the unit too.
@@ -55,7 +65,7 @@ def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1, gpus: int 
         note_execution(folder.unit_lock(unit))
         with _Recorder(frozen, unit, lease), _marked(frozen, unit, lease):
             try:
-                _run(frozen, unit, lease=lease, threads=threads, gpus=gpus)
+                _run(frozen, unit, lease=lease, threads=threads, gpus=gpus, session=session)
             except RunFailed:
                 lease.check(f"unit {unit.id}")
                 raise
@@ -64,10 +74,15 @@ def execute_unit(frozen: FrozenPlan, unit: Unit, *, threads: int = 1, gpus: int 
     return True
 
 
-def _run(frozen: FrozenPlan, unit: Unit, *, lease: Lease, threads: int, gpus: int) -> None:
+def _run(
+    frozen: FrozenPlan, unit: Unit, *, lease: Lease, threads: int, gpus: int, session: Session | None
+) -> None:  # fmt: skip
     folder = frozen.folder
     inputs = resolve_inputs(frozen, unit)
+    shared = session if session is not None and session.takes(unit) else None
     attempt, checkpoint = folder.attempt(unit.id).resolve(), folder.checkpoint(unit).resolve()
+    if shared is not None:
+        attempt = shared.root / attempt.name
     started, clock = now_utc(), time.monotonic()
     try:
         with disk_errors(attempt):
@@ -77,7 +92,7 @@ def _run(frozen: FrozenPlan, unit: Unit, *, lease: Lease, threads: int, gpus: in
             recipe=unit.recipe, inputs=inputs, output=attempt, checkpoint=checkpoint, threads=threads, gpus=gpus
         )  # fmt: skip
         with naming_memory_kills(unit.id):
-            computed = compute(frozen, unit, task)
+            computed = compute(frozen, unit, task) if shared is None else shared.compute(unit, task)
         files = digest_files(attempt)
         if not files:
             raise RunFailed("the stage ended without writing anything", code="stage.no-output", where=unit.id)

@@ -12,7 +12,19 @@ from evercast.runtime.image_store import known_sha256
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import check_files, is_finished, read_receipt
 
-__all__ = ["resolve_inputs"]
+__all__ = ["input_paths", "resolve_inputs"]
+
+
+def input_paths(frozen: FrozenPlan, unit: Unit) -> tuple[Path, ...]:
+    """Return where the inputs of a unit are, or will be, unchecked."""
+    paths = []
+    for reference in unit.inputs.values():
+        if reference.startswith(FILE_PREFIX):
+            paths.append(frozen.document_folder / reference.removeprefix(FILE_PREFIX))
+        elif not reference.startswith(IMAGE_PREFIX):
+            identity, _, inside = reference.partition(":")
+            paths.append(frozen.folder.unit(frozen.unit(identity)) / inside)
+    return tuple(path.resolve() for path in paths)
 
 
 def resolve_inputs(frozen: FrozenPlan, unit: Unit) -> dict[str, Path]:

@@ -1,13 +1,15 @@
 """What runs in a container: ``python -I -m evercast.runtime.inside TASK.json`` computes one task.
 
-Beside the task it writes ``result.json`` with what computed it, or ``error.json``; the log goes to stderr. What is read
-and written is as `evercast.runtime.compute` bound it.
+Beside ``task.json`` it writes ``result.json`` with what computed it, or ``error.json``; the log goes to stderr. What is
+read and written is as `evercast.runtime.compute` bound it. Given a folder instead, it computes ``task-0.json``,
+``task-1.json``, ... as they appear there, until there is a file ``end``.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,7 @@ from evercast.artifacts.files import atomic_write_json, read_json
 from evercast.errors import EnvironmentUnfit, EvercastError, InvalidInput, UsageError
 from evercast.plan import recipe_from_json
 from evercast.plan.recipes import StageName, Task
-from evercast.runtime.compute import ERROR_FILE, RESULT_FILE, measure
+from evercast.runtime.compute import END_FILE, POLL_SECONDS, error_file, measure, result_file, task_file
 from evercast.runtime.stage_calls import call_stage
 from evercast.spec.codec import to_json
 
@@ -26,17 +28,35 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> int:
-    """Compute the task in a file and return the exit code."""
+    """Compute the task in a file, or those of a folder, and return the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("evercast").setLevel(logging.INFO)
     if len(arguments) != 1:
-        raise UsageError("give the file of one task", code="inside.usage")
-    file = Path(arguments[0])
-    with _Recorder(file.parent / ERROR_FILE) as recorder:
+        raise UsageError("give the file of one task, or a folder", code="inside.usage")
+    place = Path(arguments[0])
+    if place.is_dir():
+        _serve(place)
+        return 0
+    return _compute(place)
+
+
+def _serve(folder: Path) -> None:
+    """Compute one task after the other; the error of one is written beside it and does not end the others."""
+    number = 0
+    while not (folder / END_FILE).exists():
+        if (file := task_file(folder, number)).exists():
+            _compute(file)
+            number += 1
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def _compute(file: Path) -> int:
+    with _Recorder(error_file(file)) as recorder:
         stage, task = _read_task(file)
         call_stage(stage, task)
-        atomic_write_json(file.parent / RESULT_FILE, to_json(measure()))
+        atomic_write_json(result_file(file), to_json(measure()))
     return recorder.code
 
 
