@@ -52,7 +52,7 @@ def _combine(logits: np.ndarray, combine: str) -> np.ndarray:
 
 @pytest.mark.parametrize("combine", ["mean_log_ratio", "mean_ratio"])
 @pytest.mark.parametrize("strategy", ["map", "vmap"])
-@pytest.mark.parametrize("chunk", [64, 4096])
+@pytest.mark.parametrize("chunk", [8, 64, 4096])
 def test_simulation_is_evaluated_out_of_fold(
     networks: Weights, values: np.ndarray, fold: np.ndarray, logits: np.ndarray, combine: str, strategy: str, chunk: int
 ) -> None:
