@@ -64,7 +64,9 @@ def test_every_mapping_is_closed(kind: str) -> None:
             assert schema.get("additionalProperties") is False or choice, path
 
 
-@pytest.mark.parametrize("kind", ["analysis", "common", "parametrisation", "combination", "site", "images", "accounting"])
+@pytest.mark.parametrize(
+    "kind", ["analysis", "common", "parametrisation", "combination", "site", "images", "accounting"]
+)
 def test_every_property_has_a_description_and_a_unit(kind: str) -> None:
     for path, schema in _subschemas(load_schema(kind)):
         for name, part in schema.get("properties", {}).items():
