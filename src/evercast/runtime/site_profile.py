@@ -28,6 +28,7 @@ _FIXED: Final = {
     "rerun-triggers": (["input"], "Names of files hold the hash of their recipe: existence decides, not time stamps."),
     "ignore-incomplete": (True, "A receipt appears by renaming; if it is there, its unit is complete."),
     "rerun-incomplete": (True, "The same, for a run that was killed."),
+    "keep-incomplete": (True, "The same, for a job that failed after its unit was finished."),
     "nolock": (True, "Evercast locks the run folder itself; Snakemake's lock outlives a killed process."),
     "latency-wait": (60, "Seconds until a file that a node wrote must be seen here."),
     "scheduler": ("greedy", "Starts what is ready in the order of the plan."),
