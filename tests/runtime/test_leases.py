@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from evercast.errors import EnvironmentUnfit, RunFailed
+from evercast.runtime import leases
 from evercast.runtime.leases import Lease, join_lease, lease_holder, take_lease
+from evercast.runtime.workers import Worker, has_ended, this_worker
 
 BEAT = 0.2
 
@@ -182,6 +184,29 @@ def test_a_removed_lease_is_lost(folder: Path) -> None:
     assert not lease.is_ours()
     lease.release()
     assert again.is_ours()
+
+
+def test_a_judgement_that_took_long_follows_nobody_when_the_numbers_began_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = take(folder)
+    (folder / "5.lease").write_bytes(first.path.read_bytes())
+    living: list[Lease] = []
+
+    def ended(worker: Worker, *, ask: bool = True) -> bool:
+        if living:
+            return has_ended(worker, ask=ask)
+        (folder / "5.lease").unlink()  # somebody else followed, has finished, and a third one began
+        first.path.unlink()
+        living.append(Lease(folder / "1.lease", this_worker(), beat=60))
+        assert living[0].create()
+        return True
+
+    monkeypatch.setattr(leases, "has_ended", ended)
+    with pytest.raises(EnvironmentUnfit, match="in use"):
+        take(folder)
+    assert living[0].is_ours()
+    assert [path.name for path in folder.iterdir()] == ["1.lease"]
 
 
 def test_a_half_written_lease_belongs_to_somebody_until_it_was_silent(folder: Path) -> None:

@@ -131,6 +131,13 @@ class Lease:
                 self.path.unlink()
                 self.path.parent.rmdir()
 
+    def withdraw(self) -> None:
+        """Remove the file of a lease that was created too late; it was nobody's."""
+        with suppress(OSError), self._guard:
+            self._lost = True
+            os.close(self._handle)
+            self.path.unlink()
+
     def open(self) -> None:
         """Open the file of a lease that is there.
 
@@ -197,9 +204,11 @@ def take_lease(
             if newest is None or watch.is_over(newest, beat=beat):
                 lease = Lease(folder / f"{_number(newest) + 1}{_SUFFIX}", this_worker(), beat=beat)
                 if lease.create():
-                    if newest is None or _follows(lease, newest, content=watch.content):
+                    if _newest(folder) == lease.path and (
+                        newest is None or _follows(lease, newest, content=watch.content)
+                    ):
                         return lease
-                    lease.release()
+                    lease.withdraw()
             elif watch.lives and time.monotonic() >= end:
                 raise _refusal(newest, what=what, code=code)
             time.sleep(min(_POLL_SECONDS, beat / 4))
@@ -256,8 +265,7 @@ class _Watch:
 
 def _follows(lease: Lease, former: Path, *, content: bytes | None) -> bool:
     """Remove the lease that was judged; return False where somebody else had got it meanwhile."""
-    now = _bytes(former)
-    if now is not None and now != content:
+    if _bytes(former) != content:  # it lives, or is gone: then numbers may have begun anew
         return False
     former.unlink(missing_ok=True)
     return lease.is_ours()

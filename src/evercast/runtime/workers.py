@@ -71,10 +71,22 @@ def has_ended(worker: Worker, *, ask: bool = True) -> bool:
         ask: whether SLURM may be asked, which takes a moment.
     """
     if (worker.host, worker.boot, worker.space) == (socket.gethostname(), _boot(), _space()):
-        return _born(worker.pid) != worker.born
+        born = _born(worker.pid)
+        return born != worker.born and not (born is None and _is_hidden(worker.pid))
     return (
         ask and worker.job is not None and worker.job != own_job() and job_is_over(worker.job, cluster=worker.cluster)
     )
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether a process lives that is of another user: where /proc hides those, nothing is known of it."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _boot() -> str:
