@@ -73,6 +73,7 @@ def test_reduce_gets_the_outputs_of_all_jobs_in_the_order_of_the_matrix(tmp_path
         ("exit 0", "stage.output-missing", "was not written, although the command ended with 0"),
         (": > {outputs.out}", "stage.output-missing", "is empty"),
         ("ln -s /etc/hostname {outputs.out}", "stage.output-link", "is a link"),
+        ("mkdir {outputs.out} && ln -s /etc/hostname {outputs.out}/x", "stage.output-link", "x -> /etc/hostname"),
         ("echo some words >&2; exit 7", "stage.command-failed", "exit code 7; its last words:\nsome words"),
         ("false; echo x > {outputs.out}", "stage.command-failed", "exit code 1"),
         ("false | cat > {outputs.out}; echo x > {outputs.out}", "stage.command-failed", "exit code 1"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evercast.artifacts.files import atomic_write_json, disk_errors, flush_to_disk, read_json, sha256_file
-from evercast.errors import IntegrityError, InvalidInput
+from evercast.errors import IntegrityError, InvalidInput, RunFailed
 from evercast.plan import Unit
 from evercast.runtime.folders import RECEIPT
 from evercast.spec.codec import from_json, to_json
@@ -91,11 +91,19 @@ def digest_files(folder: Path) -> dict[str, FileDigest]:
     """Return relative path -> digest of every file under `folder`, flushed to the disk.
 
     Raises:
+        RunFailed: ``stage.output-link``: a link, which may lead to what the unit could not see when it was computed.
         EnvironmentUnfit: the disk refuses.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = sorted(folder.rglob("*"))
+    link = next((path for path in paths if path.is_symlink()), None)
+    if link is not None:
+        raise RunFailed(
+            f"the stage left a link, {link.relative_to(folder)} -> {link.readlink()}; write the file itself",
+            code="stage.output-link",
+        )
+    files = [path for path in paths if path.is_file()]
     with disk_errors(folder):
-        for path in (*files, *(path for path in folder.rglob("*") if path.is_dir()), folder):
+        for path in (*files, *(path for path in paths if path.is_dir()), folder):
             flush_to_disk(path)
     return {
         path.relative_to(folder).as_posix(): FileDigest(sha256=sha256_file(path), size=path.stat().st_size)
