@@ -179,9 +179,10 @@ def process_tree(pid: int, *, limit: int | None = None) -> list[int]:
     for parent in tree:
         if limit is not None and len(tree) > limit:
             break
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):  # a thread may be the parent
-            with suppress(OSError, ValueError):
-                tree += [int(child) for child in children.read_text().split()]
+        with suppress(OSError):  # it ended while its threads were listed
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):  # a thread may be the parent
+                with suppress(OSError, ValueError):
+                    tree += [int(child) for child in children.read_text().split()]
     return tree
 
 

@@ -97,6 +97,14 @@ class Session:
         file = task_file(self._private.work, self._number)
         self._number += 1
         write_task(file, unit.stage, task, compiled=self._private.work / ".compiled")
+        try:
+            return self._answer(file)
+        finally:
+            if not result_file(file).exists() and not error_file(file).exists():
+                self.cancel()  # interrupted: nothing may work on the unit when its lease is given back
+
+    def _answer(self, file: Path) -> Computed:
+        """Wait for what the container says of a task."""
         while True:
             alive = self._thread is not None and self._thread.is_alive()  # asked before the files are looked for
             if result_file(file).exists():
