@@ -12,7 +12,7 @@ from evercast.errors import EnvironmentUnfit, UsageError
 from evercast.plan.jobs import Job
 from evercast.runtime.batches import receipt_of, settle_batches
 from evercast.runtime.folders import RunFolder, default_results
-from evercast.runtime.holding import hold_run_until_exit
+from evercast.runtime.holding import hold_run_until_exit, run_is_active
 from evercast.runtime.leftovers import begin_run
 from evercast.runtime.plans import freeze_plan, plan_document, read_jobs, read_plan
 from evercast.runtime.run_settings import freeze_settings, profile_of_command, uses_containers
@@ -68,7 +68,8 @@ def jobs_of_config(config: Mapping[str, object]) -> PlannedJobs:
     folder = RunFolder(Path(str(config["results"])) if "results" in config else default_results(analysis.name))
     frozen = freeze_plan(plan, analysis=analysis, document=document, folder=folder)
     jobs = read_jobs(frozen.file)
-    settle_batches(jobs, folder=folder)
+    if not run_is_active(folder):  # the Snakemake of a job, or a dry run meanwhile, leaves the run alone
+        settle_batches(jobs, folder=folder)
     return _planned(frozen.file, jobs)
 
 
