@@ -22,12 +22,25 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"evercast {__version__}\n"
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+PARTS = {"export": ["reana"], "image": ["build", "list", "verify"], "profile": ["init"]}
+"""Commands that are a group of commands."""
+
+
+@pytest.mark.parametrize(
+    "words", [[name, *part] for name in sorted(COMMANDS) for part in [[part] for part in PARTS.get(name, [])] or [[]]]
+)
+def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
     text = capsys.readouterr().out
-    assert "--json" in text or name == "schema"
+    assert "--json" in text
     assert "evercast " in text.split("Example", 1)[1]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_group_of_commands_names_its_parts(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    listed = capsys.readouterr().out.split("Commands:", 1)[1]
+    assert all(part in listed for part in PARTS[name])
 
 
 def test_help_and_plan_load_no_heavy_library() -> None:
