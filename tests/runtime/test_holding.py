@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,16 @@ def test_a_unit_that_is_held_is_worked_on_and_leaves_no_lease(tmp_path: Path) ->
         assert refused.value.code == "run.unit-locked"
     assert not unit_is_worked_on(frozen.folder, unit)
     assert not frozen.folder.unit_lease(unit).exists()
+
+
+def test_a_job_waits_for_a_unit_of_another_machine_that_is_given_back(tmp_path: Path) -> None:
+    frozen = freeze(tmp_path, {"hello": command("echo x > {outputs.out}")})
+    unit = named(frozen, "hello")
+    place = frozen.folder.unit_lease(unit)
+    elsewhere = Lease(place / "1.lease", replace(this_worker(), host="elsewhere"), beat=10.0)
+    assert elsewhere.create()
+    threading.Timer(1.0, elsewhere.release).start()
+    assert execute_unit(frozen, unit) is True
 
 
 def test_a_run_folder_that_is_held_is_active(tmp_path: Path) -> None:

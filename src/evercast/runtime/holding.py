@@ -7,12 +7,13 @@ import logging
 import math
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from evercast.plan import Unit
 from evercast.runtime.folders import RunFolder
-from evercast.runtime.leases import BEAT_SECONDS, Lease, join_lease, lease_holder, take_lease
+from evercast.runtime.leases import BEAT_SECONDS, SILENT_SECONDS, Lease, join_lease, lease_holder, take_lease
 from evercast.runtime.locks import acquire_run_lock, is_held, locked
 from evercast.runtime.slurm_jobs import own_job
 
@@ -72,14 +73,18 @@ def holding_unit(folder: RunFolder, unit: Unit) -> Iterator[Lease]:
     """Hold a unit in the block; gives the lease, to be checked before anything is published.
 
     A job of SLURM waits for another copy of itself, which may be at work on a node that was thought dead: when that has
-    finished, there is nothing left to do, and when it falls silent, this one goes on from its checkpoint.
+    finished, there is nothing left to do, and when it falls silent, this one goes on from its checkpoint. Elsewhere a
+    job waits as long as it takes to notice that a holder on another machine, such as a killed pod, is silent.
 
     Raises:
         EnvironmentUnfit: ``run.unit-locked``, or the disk refuses.
     """
     what, in_slurm = f"unit {unit.id}", own_job() is not None
+    holder = lease_holder(folder.unit_lease(unit))
+    elsewhere = holder is not None and holder.host != socket.gethostname()
     lease = take_lease(
-        folder.unit_lease(unit), what=what, code="run.unit-locked", patience=math.inf if in_slurm else 0.0
+        folder.unit_lease(unit), what=what, code="run.unit-locked",
+        patience=math.inf if in_slurm else SILENT_SECONDS + BEAT_SECONDS if elsewhere else 0.0,
     )  # fmt: skip
     patience = 3 * BEAT_SECONDS if in_slurm else None
     with (

@@ -26,12 +26,14 @@ from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
 from evercast.runtime.workers import Worker, has_ended, this_worker
 from evercast.spec.codec import from_json
 
-__all__ = ["BEAT_SECONDS", "Lease", "join_lease", "lease_holder", "take_lease"]
+__all__ = ["BEAT_SECONDS", "SILENT_SECONDS", "Lease", "join_lease", "lease_holder", "take_lease"]
 
 BEAT_SECONDS: Final = 10.0
 """How often a holder says that it lives."""
 _SILENT_BEATS: Final = 6
 """A holder that was silent for so many beats has lost its lease."""
+SILENT_SECONDS: Final = _SILENT_BEATS * BEAT_SECONDS
+"""After how long that is."""
 _WATCHED_BEATS: Final = 3
 """Where the time stamps call a lease old already, it is watched for so many beats: they may lie."""
 _POLL_SECONDS: Final = 0.2
