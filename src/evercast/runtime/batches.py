@@ -16,7 +16,7 @@ from evercast.artifacts.files import atomic_write_json, disk_errors
 from evercast.errors import EvercastError, UsageError
 from evercast.plan import Unit
 from evercast.plan.jobs import Job
-from evercast.runtime.execute import execute_unit
+from evercast.runtime.execute import execute_unit, interruptible
 from evercast.runtime.folders import RECEIPT, RunFolder
 from evercast.runtime.plans import FrozenPlan, read_jobs, read_plan
 from evercast.runtime.sessions import Session, batch_session
@@ -79,7 +79,7 @@ def execute_job(plan_file: Path, identity: str, *, stage: str, threads: int = 1,
         execute_unit(frozen, unit, threads=threads, gpus=gpus)
         return
     units = [_checked(frozen.unit(name), stage=stage) for name in job.units]
-    with batch_session(frozen, units, name=job.id, threads=threads, gpus=gpus) as session:
+    with interruptible(job.id), batch_session(frozen, units, name=job.id, threads=threads, gpus=gpus) as session:
         first = _run_all(frozen, units, threads=threads, gpus=gpus, session=session)
     if first is not None:
         raise first

@@ -37,7 +37,7 @@ from evercast.runtime.sessions import Session
 from evercast.runtime.slurm_jobs import own_job
 from evercast.runtime.stage_calls import as_error
 
-__all__ = ["execute_unit"]
+__all__ = ["execute_unit", "interruptible"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def execute_unit(
         EvercastError: what the stage or a check raised; it is recorded in the error file of the unit too.
     """
     folder = frozen.folder
-    with _interruptible(unit), holding_unit(folder, unit) as lease:
+    with interruptible(unit.id), holding_unit(folder, unit) as lease:
         if is_finished(unit, receipt_file=folder.receipt(unit)):
             _LOG.info("%s is finished already", unit.id)
             return False
@@ -155,14 +155,14 @@ def _marked(frozen: FrozenPlan, unit: Unit, lease: Lease) -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible(unit: Unit) -> Iterator[None]:
+def interruptible(where: str) -> Iterator[None]:
     """Turn SIGTERM and SIGINT in the block into an error, so that it is recorded and the checkpoint stays."""
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         raise RunFailed(
             f"interrupted by {signal.Signals(number).name}",
             code="stage.interrupted",
-            where=unit.id,
+            where=where,
             hint="run again; it goes on from its last checkpoint",
         )
 
