@@ -26,7 +26,7 @@ demo: $(VENV)/run.stamp  ## run the flagship analysis on real collisions and pri
 	$(BIN)/evercast run specs/h4l/analysis.yaml --pseudo-data if-unavailable
 
 test: $(VENV)/dev.stamp  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## formatting, lint, types, import order, workflow
 	$(BIN)/ruff format --check .
