@@ -76,7 +76,7 @@ def test_another_scan_trains_and_serializes_nothing(copied: Path) -> None:
     write_document(copied, changed(body(), "inference.scan_points", 11))
     ran = run(copied)["ran"]
     assert isinstance(ran, list)
-    assert sorted(unit.rsplit("-", 1)[0] for unit in ran) == ["binned", "diagnostics", "neural", "neural", "report"]
+    assert sorted(unit.rsplit("-", 1)[0] for unit in ran) == ["binned", "diagnostics", "neural", "report"]
     after = receipts(RunFolder(copied / "results" / "toy"))
     assert all(after[unit] == files for unit, files in before.items())
     fits = json.loads((copied / "results" / "toy" / "fit.json").read_text())["results"]
