@@ -16,7 +16,7 @@ from types import FrameType
 from evercast.artifacts.files import atomic_write_bytes, disk_errors, read_json
 from evercast.errors import EvercastError, RunFailed, error_from_json
 from evercast.plan import Unit
-from evercast.runtime.batches import settle_batches
+from evercast.runtime.batches import receipt_of, settle_batches
 from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.holding import HeldRun, holding_run
@@ -121,12 +121,26 @@ def run_plan(
         begin_run(frozen.plan, folder=folder)
         before = _receipts(frozen)
         damaged = set_aside_damaged(frozen, last=last) if repair else None
+        if damaged is not None and damaged.units:
+            _run_only(frozen, damaged.units, command, held=held, observe=observe)
+            set_aside_outdated(frozen, damaged)
         _run_all(frozen, command, held=held, observe=observe)
-        if damaged is not None and set_aside_outdated(frozen, damaged):
-            _run_all(frozen, command, held=held, observe=observe)
         after = _receipts(frozen)
         ran = tuple(unit for unit in frozen.plan.units if before.get(unit.id) != after[unit.id])
         return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
+
+
+def _run_only(
+    frozen: FrozenPlan, units: Sequence[Unit], command: Sequence[str], *, held: HeldRun, observe: Observer
+) -> None:
+    """Let Snakemake run some units alone: together with others it would run all that directly follow from them too."""
+    jobs, wanted = read_jobs(frozen.file), {unit.id for unit in units}
+    settle_batches(jobs, folder=frozen.folder)
+    targets = [str(receipt_of(job, folder=frozen.folder)) for job in jobs if wanted & set(job.units)]
+    place = command.index("snakemake") + 1
+    code = _run_snakemake(frozen, [*command[:place], *targets, *command[place:]], held=held, observe=observe)
+    if code != 0:
+        raise first_error(frozen, code=code)
 
 
 def _run_all(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: Observer) -> None:
