@@ -102,6 +102,8 @@ def receipts(folder: RunFolder) -> dict[str, dict[str, str]]:
     """unit -> file -> sha256 of everything finished in a run folder."""
     found = {}
     for path in sorted(folder.work.glob("*/*/receipt.json")):
+        if path.is_relative_to(folder.damaged):  # put aside, not finished
+            continue
         content = json.loads(path.read_text())
         found[content["unit"]] = {name: file["sha256"] for name, file in content["files"].items()}
     return found
