@@ -1,0 +1,72 @@
+"""Makes the published bundle of a likelihood: the core files of the run, and what contributors add to them.
+
+A contributor writes files of its own into the folder and returns what the manifest says of them; this stands in the
+manifest under ``publication.NAME``. Contributors are called in order: a later one finds the files of earlier ones.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from evercast.artifacts.files import atomic_write_bytes, disk_errors, sha256_file
+from evercast.artifacts.neural_bundle import write_manifest
+from evercast.errors import IntegrityError
+from evercast.publication.bundle_context import BundleContext
+
+__all__ = ["CONTRIBUTORS", "SUMS_FILE", "Contributor", "assemble_bundle"]
+
+SUMS_FILE: Final = "manifest-sha256.txt"
+
+Contributor = Callable[[Path, BundleContext], Mapping[str, object]]
+"""Writes its files into the folder of the bundle; returns what the manifest says of them."""
+
+CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = ()
+"""Name in the manifest -> contributor, in the order in which they are called. Each has a line of its own."""
+
+
+def assemble_bundle(folder: Path, context: BundleContext) -> None:
+    """Write the complete bundle of a likelihood into `folder`.
+
+    Args:
+        folder: an existing empty folder.
+        context: the likelihood and its run.
+
+    Raises:
+        IntegrityError: a file of the core bundle is missing, or not what its manifest says.
+        EvercastError: as each contributor says.
+    """
+    _copy_core(folder, context)
+    said = {name: dict(contribute(folder, context)) for name, contribute in CONTRIBUTORS}
+    kept = {key: value for key, value in context.manifest.items() if key not in {"schema", "ensembles", "files"}}
+    ensembles = context.manifest.get("ensembles")
+    write_manifest(folder, {**kept, "publication": said}, ensembles=ensembles if isinstance(ensembles, dict) else {})
+    _write_sums(folder)
+
+
+def _copy_core(folder: Path, context: BundleContext) -> None:
+    """Copy the files that the manifest of the core bundle names, and compare each with its digest."""
+    files = context.manifest.get("files")
+    for name, entry in files.items() if isinstance(files, Mapping) else ():
+        target = folder / name
+        if Path(name).name != name:
+            raise IntegrityError(f"{name!r} is no name of a file", code="bundle.name", where=str(context.core))
+        with disk_errors(target):
+            shutil.copyfile(context.core / name, target, follow_symlinks=False)
+        found, expected = sha256_file(target), entry["sha256"]
+        if found != expected:
+            raise IntegrityError(
+                f"{name} has sha256 {found}; the manifest says {expected}",
+                code="bundle.digest",
+                where=str(context.core / name),
+                hint="evercast run DOCUMENT --repair makes it anew",
+            )
+
+
+def _write_sums(folder: Path) -> None:
+    """Write the digests of all files, the manifest too, as ``sha256sum -c`` reads them."""
+    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS_FILE)
+    lines = [f"{sha256_file(folder / name)}  {name}\n" for name in names]
+    atomic_write_bytes(folder / SUMS_FILE, "".join(lines).encode())

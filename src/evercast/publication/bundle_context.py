@@ -1,0 +1,77 @@
+"""What those who write a part of a published bundle are given: the run, its document, its results, the likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from evercast.artifacts.files import read_json
+from evercast.artifacts.likelihood_file import read_likelihood
+from evercast.artifacts.neural_bundle import MANIFEST_FILE
+from evercast.errors import IntegrityError
+from evercast.likelihood.model import LikelihoodModel
+from evercast.plan.recipes import StageName
+from evercast.runtime.plans import FrozenPlan
+from evercast.spec.model import Analysis
+
+__all__ = ["BundleContext"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BundleContext:
+    """One likelihood of a finished run, about to be published.
+
+    Args:
+        frozen: the plan that was run, with its run folder.
+        analysis: the document.
+        likelihood: name of the likelihood in the document.
+        core: the folder of its core bundle in the run, ``results/NAME/likelihood/LIKELIHOOD``.
+        results: content of the run's ``fit.json``.
+        diagnostics: content of the run's ``diagnostics.json``.
+    """
+
+    frozen: FrozenPlan
+    analysis: Analysis
+    likelihood: str
+    core: Path
+    results: Mapping[str, object]
+    diagnostics: Mapping[str, object]
+
+    @cached_property
+    def manifest(self) -> Mapping[str, object]:
+        """The manifest of the core bundle.
+
+        Raises:
+            IntegrityError: it is missing or damaged.
+        """
+        body = read_json(self.core / MANIFEST_FILE)
+        if not isinstance(body, dict):
+            raise IntegrityError("the manifest is no object", code="bundle.manifest", where=str(self.core))
+        return body
+
+    @cached_property
+    def model(self) -> LikelihoodModel:
+        """The likelihood with its observed data, opened from the core bundle when it is first asked for.
+
+        Raises:
+            IntegrityError: a file of the core bundle is missing or damaged.
+        """
+        return read_likelihood(self.core)
+
+    @property
+    def result(self) -> Mapping[str, object]:
+        """The fit result of this likelihood, as in ``fit.json``; empty where the run has none."""
+        results = self.results.get("results")
+        found = results.get(self.likelihood) if isinstance(results, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
+    def outputs(self, stage: StageName) -> Mapping[str, Path]:
+        """Return unit name -> folder with its output, for every unit of a stage of the run.
+
+        Args:
+            stage: such as ``selection``; names of its units are those of samples, likelihoods...
+        """
+        units = self.frozen.plan.of_stage(stage)
+        return {unit.name: self.frozen.folder.unit(unit) for unit in units}
