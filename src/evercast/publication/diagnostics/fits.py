@@ -174,7 +174,7 @@ def _ensemble_noise(run: RunContents, likelihood: str) -> Iterator[Check]:
 def _declared(key: str, declared: Expected, run: RunContents) -> Check:
     """Return the comparison with a number of the document; what was not computed is to be looked at."""
     about = _plain(f"{key}, as declared in the document", key.partition(".")[0], "declared", key)
-    tolerance = declared.abs if declared.abs is not None else abs((declared.rel or 0.0) * declared.value)
+    tolerance = declared.tolerance()
     found = declared_quantity(run, key)
     if found is None:
         text = f"{declared.value:g} ± {tolerance:g} wanted, not computed"

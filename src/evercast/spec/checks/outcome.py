@@ -34,6 +34,10 @@ def _check_expected(context: Context, report: Report) -> None:
         check_reference(report, path, likelihood, "likelihood", context.declared("likelihoods"))
         if pois:
             check_reference(report, path, quantity, "quantity", known)
+        declared = analysis.expected.get(name)
+        if declared is not None and declared.sigma is not None and declared.uncertainty is None:
+            message = "'sigma' is in units of the stated uncertainty, which is not given"
+            report.add((*path, "sigma"), "spec.missing-key", message, expected="'uncertainty' beside it", key=True)
 
 
 def _check_scan(context: Context, report: Report) -> None:

@@ -20,10 +20,16 @@ from evercast.spec.model.inputs import (
     Source,
 )
 from evercast.spec.model.learning import Bootstrap, Device, Ensemble, Mlp, Morphing, Training
+from evercast.spec.model.replay import (
+    Expected,
+    NumericTolerance,
+    ResultTolerance,
+    RetrainingTolerance,
+    Tolerances,
+)
 from evercast.spec.model.statistics import (
     BinnedChannel,
     Effect,
-    Expected,
     Inference,
     KinematicSystematic,
     LikelihoodSpec,
@@ -75,6 +81,7 @@ __all__ = [
     "MorphingBasis",
     "Normalisation",
     "NormalisationSystematic",
+    "NumericTolerance",
     "Objects",
     "Observable",
     "Parameter",
@@ -85,11 +92,14 @@ __all__ = [
     "Reference",
     "Region",
     "Resources",
+    "ResultTolerance",
+    "RetrainingTolerance",
     "Sample",
     "SampleSystematic",
     "Selection",
     "Source",
     "Systematic",
+    "Tolerances",
     "ToyStudy",
     "Training",
     "TwoPointSystematic",

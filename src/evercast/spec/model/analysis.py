@@ -9,8 +9,8 @@ from typing import Literal
 from evercast.spec.model.events import Selection
 from evercast.spec.model.inputs import Generator, Histogram, PseudoData, Sample, Source
 from evercast.spec.model.learning import Ensemble
+from evercast.spec.model.replay import Expected, Tolerances
 from evercast.spec.model.statistics import (
-    Expected,
     Inference,
     LikelihoodSpec,
     MorphingBasis,
@@ -71,3 +71,4 @@ class Analysis:
     publish: Publish = field(default_factory=Publish)
     pseudo_data: PseudoData | None = None
     expected: Mapping[str, Expected] = field(default_factory=dict)
+    tolerances: Tolerances = field(default_factory=Tolerances, metadata={"key": "never"})

@@ -9,7 +9,6 @@ from typing import Literal
 __all__ = [
     "BinnedChannel",
     "Effect",
-    "Expected",
     "Inference",
     "KinematicSystematic",
     "LikelihoodSpec",
@@ -265,12 +264,3 @@ class Inference:
     contours: tuple[tuple[str, str], ...] = ()
     toys: Mapping[str, ToyStudy] = field(default_factory=dict)
     unblind: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """A number that a replay must give, within `abs` or `rel`; keys are ``likelihood.quantity``: ``binned.mu_hat``."""
-
-    value: float
-    abs: float | None = None
-    rel: float | None = None
