@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, str]] = {
     "toys": "Throw and fit pseudo-experiments.",
     "impacts": "Impacts of nuisance parameters, pulls, constraints, and their ranking plot.",
     "gof": "Goodness of fit.",
+    "publish": "Publish a finished run: bundle, workspace, HEPData submission, archive.",
     "image": "Build, verify and list container images.",
     "export": "Write an analysis in the form of another system.",
     "stage": "Run one unit of a plan (called by the workflow).",

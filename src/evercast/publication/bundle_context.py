@@ -16,7 +16,7 @@ from evercast.plan.recipes import StageName
 from evercast.runtime.plans import FrozenPlan
 from evercast.spec.model import Analysis
 
-__all__ = ["BundleContext"]
+__all__ = ["BundleContext", "PublicationContext"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,3 +75,30 @@ class BundleContext:
         """
         units = self.frozen.plan.of_stage(stage)
         return {unit.name: self.frozen.folder.unit(unit) for unit in units}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PublicationContext:
+    """A finished run about to be published.
+
+    Args:
+        frozen: the plan that was run, with its run folder.
+        document: the analysis document that the user named.
+        analysis: its content.
+        likelihood: folder ``likelihood/`` of the serialization, its files compared with their receipt.
+        results: content of ``fit.json``.
+        diagnostics: content of ``diagnostics.json``.
+        bundles: name -> context of every likelihood that is published as a neural bundle.
+        workspace: the likelihood that is published as a pyhf workspace; None where none is.
+        key: PEM file of the private Ed25519 key to sign with; None signs nothing.
+    """
+
+    frozen: FrozenPlan
+    document: Path
+    analysis: Analysis
+    likelihood: Path
+    results: Mapping[str, object]
+    diagnostics: Mapping[str, object]
+    bundles: Mapping[str, BundleContext]
+    workspace: str | None
+    key: Path | None = None

@@ -1,0 +1,153 @@
+"""``evercast publish``: everything that a finished run gives to the public, made whole or not at all.
+
+A part writes below its own folder of the publication; parts are made in order, so that a later one finds what earlier
+ones wrote. The whole is made in a temporary folder beside the target and renamed. What stands there already is never
+changed: equal content is left alone, other content refused.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evercast.artifacts.files import disk_errors, flush_to_disk, make_folder, sha256_file
+from evercast.errors import InvalidInput, UsageError
+from evercast.publication.bundle import assemble_bundle
+from evercast.publication.bundle_context import PublicationContext
+from evercast.publication.publication_source import open_run
+from evercast.publication.secrets_scan import refuse_secrets
+
+__all__ = ["PARTS", "Part", "Publication", "PublicationRequest", "publish"]
+
+Part = Callable[[Path, PublicationContext], None]
+"""Writes its files; the first argument is the folder of the whole publication, which holds what earlier parts wrote."""
+
+
+def write_bundles(root: Path, context: PublicationContext) -> None:
+    """Write the bundle of every neural likelihood as ``bundles/NAME``."""
+    for name, bundle in context.bundles.items():
+        folder = root / "bundles" / name
+        make_folder(folder)
+        assemble_bundle(folder, bundle)
+
+
+PARTS: Final[tuple[tuple[str, Part], ...]] = (("bundles", write_bundles),)
+"""Name of the part and of its folder -> who writes it, in order. Each has a line of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicationRequest:
+    """What is to be published.
+
+    Args:
+        document: the analysis document.
+        results: the run folder; None: ``results/NAME`` under the current folder.
+        output: the folder to make; None: ``publication`` in the run folder.
+        likelihoods: only these; empty: all that the document publishes.
+        parts: only these of `PARTS`; empty: all.
+        key: PEM file of a private Ed25519 key to sign with.
+    """
+
+    document: Path
+    results: Path | None = None
+    output: Path | None = None
+    likelihoods: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What was published.
+
+    Args:
+        folder: where it is.
+        written: False where the same stood there already.
+        files: path below `folder` -> sha256.
+        size_bytes: of all files together.
+    """
+
+    folder: Path
+    written: bool
+    files: dict[str, str]
+    size_bytes: int
+
+
+def publish(request: PublicationRequest) -> Publication:
+    """Publish a finished run.
+
+    Raises:
+        UsageError: ``publication.part``: there is no such part.
+        RunFailed: ``run.incomplete``: a unit of the plan has not been run.
+        InvalidInput: the document is not valid; it may not be published (`open_run`); ``publication.exists``: other
+            content stands at the output.
+        IntegrityError: a file of the run is not what its receipt says; ``publication.secret``.
+        EnvironmentUnfit: the disk refuses; nothing is left of the attempt.
+        EvercastError: as each part says.
+    """
+    parts = _parts(request.parts)
+    context = open_run(request.document, results=request.results, likelihoods=request.likelihoods, key=request.key)
+    output = request.output if request.output is not None else context.frozen.folder.root / "publication"
+    make_folder(output.parent)
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    make_folder(temporary)
+    try:
+        for _, write in parts:
+            write(temporary, context)
+        refuse_secrets(temporary)
+        files = tree_digests(temporary)
+        written = _put(temporary, output, files)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    size = sum((output / name).stat().st_size for name in files)
+    return Publication(folder=output, written=written, files=files, size_bytes=size)
+
+
+def _parts(names: Sequence[str]) -> tuple[tuple[str, Part], ...]:
+    known = [name for name, _ in PARTS]
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        message = f"there is no part {wrong[0]!r} of a publication; there are: {', '.join(known)}"
+        raise UsageError(message, code="publication.part")
+    return tuple((name, write) for name, write in PARTS if not names or name in names)
+
+
+def tree_digests(folder: Path) -> dict[str, str]:
+    """Return relative path -> sha256 of every file under a folder; a link counts as what it points to in words."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_dir():
+            name = path.relative_to(folder).as_posix()
+            found[name] = f"link to {path.readlink()}" if path.is_symlink() else sha256_file(path)
+    return found
+
+
+def _put(made: Path, target: Path, files: dict[str, str]) -> bool:
+    """Give what was made its final name; return False where the same stands there already.
+
+    Raises:
+        InvalidInput: ``publication.exists``.
+    """
+    if os.path.lexists(target):
+        there = tree_digests(target) if target.is_dir() and not target.is_symlink() else {}
+        if there == files:
+            return False
+        different = sorted(name for name in files.keys() | there.keys() if files.get(name) != there.get(name))
+        shown = ", ".join(different[:5]) + (", …" if len(different) > 5 else "")
+        raise InvalidInput(
+            f"something else is published there already: {len(different)} files differ ({shown})",
+            code="publication.exists",
+            where=str(target),
+            hint="what is published is never changed: give another folder with --output",
+        )
+    with disk_errors(target):
+        for path in (*made.rglob("*"), made):
+            flush_to_disk(path)
+        made.rename(target)
+        flush_to_disk(target.parent)
+    return True
