@@ -28,7 +28,7 @@ from evercast.likelihood.model import (
     UnbinnedChannelModel,
 )
 
-__all__ = ["Discriminant", "binned_model"]
+__all__ = ["Discriminant", "binned_model", "histogram_channel", "scores"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,25 +59,52 @@ def binned_model(likelihood: Likelihood, discriminant: Discriminant, *, bins: in
 def _binned(
     likelihood: Likelihood, channel: UnbinnedChannelModel, discriminant: Discriminant, bins: int
 ) -> BinnedChannelModel:
-    simulation = channel.simulation
-    if simulation is None:
-        raise InvalidInput(f"channel '{channel.name}' holds no simulated events", code="diagnostics.no-simulation")
-    score = _score(likelihood, channel, simulation, discriminant)
+    simulation = _simulation(channel)
+    score = scores(likelihood, channel, simulation, discriminant)
     edges = _quantiles(score, np.asarray(simulation.weight, dtype=np.float64), bins)
-    place = np.searchsorted(edges, score, side="right")
+    return histogram_channel(likelihood, channel, discriminant, edges=edges)
+
+
+def histogram_channel(
+    likelihood: Likelihood,
+    channel: UnbinnedChannelModel,
+    discriminant: Discriminant,
+    *,
+    edges: Float64[np.ndarray, " edges"],
+) -> BinnedChannelModel:
+    """Return an unbinned channel as a histogram of the log likelihood ratio between given inner edges.
+
+    Args:
+        likelihood: whose channel it is.
+        channel: with simulated events.
+        discriminant: the two hypotheses.
+        edges: (bins - 1,) increasing; the first and the last bin are open.
+
+    Raises:
+        InvalidInput: the channel has no simulated events.
+    """
+    simulation = _simulation(channel)
+    place = np.searchsorted(edges, scores(likelihood, channel, simulation, discriminant), side="right")
     weight = _component_weights(likelihood, channel, simulation)
     samples = tuple(
         _sample(channel, simulation, number, weight[:, number], place, len(edges) + 1)
         for number in range(len(channel.components))
     )
-    seen = np.searchsorted(edges, _score(likelihood, channel, channel.events, discriminant), side="right")
+    seen = np.searchsorted(edges, scores(likelihood, channel, channel.events, discriminant), side="right")
     counts = np.bincount(seen, np.asarray(channel.events.weight, dtype=np.float64), minlength=len(edges) + 1)
     return BinnedChannelModel(name=channel.name, samples=samples, observed=counts, blind=channel.blind)
 
 
-def _score(
+def _simulation(channel: UnbinnedChannelModel) -> EventSet:
+    if channel.simulation is None:
+        raise InvalidInput(f"channel '{channel.name}' holds no simulated events", code="diagnostics.no-simulation")
+    return channel.simulation
+
+
+def scores(
     likelihood: Likelihood, channel: UnbinnedChannelModel, events: EventSet, discriminant: Discriminant
 ) -> Float64[np.ndarray, " events"]:
+    """Return ln lambda(x | high) / lambda(x | low) of each event, both intensities as expected, not as densities."""
     values: Mapping[str, float] = dict(zip(likelihood.names, likelihood.initial.tolist(), strict=True))
     logs = []
     for poi in (discriminant.high, discriminant.low):
