@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from evercast.artifacts.files import disk_errors, flush_to_disk, make_folder, sha256_file
+from evercast.artifacts.files import disk_errors, flush_to_disk, sha256_file
 from evercast.errors import InvalidInput, UsageError
 from evercast.publication.bundle import assemble_bundle
 from evercast.publication.bundle_context import PublicationContext
@@ -31,7 +31,8 @@ def write_bundles(root: Path, context: PublicationContext) -> None:
     """Write the bundle of every neural likelihood as ``bundles/NAME``."""
     for name, bundle in context.bundles.items():
         folder = root / "bundles" / name
-        make_folder(folder)
+        with disk_errors(folder):
+            folder.mkdir(parents=True)
         assemble_bundle(folder, bundle)
 
 
@@ -92,10 +93,10 @@ def publish(request: PublicationRequest) -> Publication:
     parts = _parts(request.parts)
     context = open_run(request.document, results=request.results, likelihoods=request.likelihoods, key=request.key)
     output = request.output if request.output is not None else context.frozen.folder.root / "publication"
-    make_folder(output.parent)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    make_folder(temporary)
+    with disk_errors(temporary):
+        temporary.mkdir(parents=True)
     try:
         for _, write in parts:
             write(temporary, context)
