@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from evercast.networks.architecture import Activation, Architecture, Precision, Weights
 
-__all__ = ["Layers", "Mlp", "initial_layers"]
+__all__ = ["Layers", "Mlp", "activation_function", "initial_layers"]
 
 
 class Layers(eqx.Module):
@@ -148,3 +148,8 @@ _ACTIVATIONS: Final[dict[Activation, Callable[[Float[Array, "*shape"]], Float[Ar
     "gelu": _gelu,
     "tanh": jnp.tanh,
 }
+
+
+def activation_function(name: Activation) -> Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]:
+    """Return an activation as a function of arrays; the formulas are those of `evercast.networks.architecture`."""
+    return _ACTIVATIONS[name]
