@@ -23,13 +23,14 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    start_run(PLANNED, config, workflow)
+    with told_plainly():
+        start_run(PLANNED, config, workflow)
 
 
 rule all:
     default_target: True
     input:
-        ancient(PLANNED.receipts()),
+        ancient(PLANNED.markers()),
     localrule: True
     params:
         plan=PLAN,

@@ -207,7 +207,7 @@ def test_the_networks_of_h4l_are_trained_in_blocks_with_the_same_bits(
     assert 1 < len(trained) < 4 * 2 * len(content["ensembles"]["ratios"]["processes"])
 
     def train(folder: Path, profile: str, *words: str) -> dict[str, dict[str, str]]:
-        targets = [f"results/h4l/work/training/{unit}/receipt.json" for unit in trained]
+        targets = [f"results/h4l/work/jobs/training/{unit}.json" for unit in trained]
         line = ["snakemake", *targets, "--snakefile", ROOT / "Snakefile", "--profile", PROFILES / profile, *words]
         variables = {"EVERCAST_IMAGES": str(image_store), "EVERCAST_DATA": str(real_data)}
         done = ordinary_user.run([*line, "--config", "analysis=analysis.yaml"], cwd=folder, **variables)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from evercast.errors import InvalidInput, UsageError
+from evercast.errors import EvercastError, InvalidInput, UsageError
 from evercast.plan.jobs import Job
-from evercast.runtime.batches import execute_job, receipt_of, settle_batches
+from evercast.runtime import stage_calls
+from evercast.runtime.batches import execute_job
 from evercast.runtime.folders import RunFolder
+from evercast.runtime.job_markers import marker_of, settle_jobs
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_jobs, read_plan
 from evercast.runtime.status import run_status
 from workflow_documents import small_body, write_document
@@ -72,19 +74,19 @@ def test_a_batch_finishes_every_unit_with_a_receipt_of_its_own(finished: FrozenP
     batch = batch_of(finished)
     found = contents(finished, batch)
     assert {json.loads(text)["unit"] for text in found.values()} == set(batch.units)
-    assert json.loads(receipt_of(batch, folder=finished.folder).read_text())["units"] == list(batch.units)
+    assert json.loads(marker_of(batch, folder=finished.folder).read_text())["units"] == list(batch.units)
 
 
 def test_a_batch_makes_again_what_is_missing_and_nothing_else(finished: FrozenPlan) -> None:
     batch, before = batch_of(finished), contents(finished, batch_of(finished))
     lost = batch.units[7]
     shutil.rmtree(finished.folder.work / "selection" / lost)
-    settle_batches([batch], folder=finished.folder)
-    assert not receipt_of(batch, folder=finished.folder).exists()
+    settle_jobs([batch], folder=finished.folder)
+    assert not marker_of(batch, folder=finished.folder).exists()
     execute_job(finished.file, batch.id, stage="selection")
     after = contents(finished, batch)
     assert {unit for unit in batch.units if before[unit] != after[unit]} == {lost}
-    assert receipt_of(batch, folder=finished.folder).exists()
+    assert marker_of(batch, folder=finished.folder).exists()
 
 
 def test_a_batch_whose_units_are_there_from_an_earlier_plan_needs_no_job(finished: FrozenPlan, tmp_path: Path) -> None:
@@ -93,9 +95,9 @@ def test_a_batch_whose_units_are_there_from_an_earlier_plan_needs_no_job(finishe
     fewer = freeze(folder, systematics=MANY - 1)
     batch = batch_of(fewer)
     assert batch.id != batch_of(finished).id
-    assert not receipt_of(batch, folder=fewer.folder).exists()
-    settle_batches([batch], folder=fewer.folder)
-    assert receipt_of(batch, folder=fewer.folder).exists()
+    assert not marker_of(batch, folder=fewer.folder).exists()
+    settle_jobs([batch], folder=fewer.folder)
+    assert marker_of(batch, folder=fewer.folder).exists()
 
 
 def test_a_unit_that_fails_keeps_no_other_of_its_batch_from_being_run(tmp_path: Path) -> None:
@@ -109,7 +111,31 @@ def test_a_unit_that_fails_keeps_no_other_of_its_batch_from_being_run(tmp_path: 
     failed = [one for one in run_status(frozen.plan, folder=frozen.folder) if one.state == "failed"]
     assert sorted(one.unit.name for one in failed) == ["background-s3-up", "signal-s3-up"]
     assert len(contents(frozen, batch)) == len(batch.units) - 2
-    assert not receipt_of(batch, folder=frozen.folder).exists()
+    assert not marker_of(batch, folder=frozen.folder).exists()
+
+
+def test_a_defect_in_one_unit_ends_that_unit_and_the_batch_tells_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "selection_with_a_defect.py").write_text(
+        "from evercast.stages import selection\n\n"
+        "def run(task):\n"
+        "    name = task.recipe.variation.name if task.recipe.variation else ''\n"
+        "    return 1 / 0 if name == 's3 up' else selection.run(task)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    frozen = freeze(tmp_path / "analysis")
+    batch = batch_of(frozen)
+    run(frozen, "command", "selection")
+    monkeypatch.setitem(stage_calls._MODULES, "selection", "selection_with_a_defect")  # type: ignore[index]
+    with pytest.raises(EvercastError, match="ZeroDivisionError") as caught:
+        execute_job(frozen.file, batch.id, stage="selection")
+    assert (caught.value.code, caught.value.exit_code) == ("internal", 70)
+    failed = [one for one in run_status(frozen.plan, folder=frozen.folder) if one.state == "failed"]
+    assert sorted(one.unit.name for one in failed) == ["background-s3-up", "signal-s3-up"]
+    assert all(one.error is not None and one.error.exit_code == 70 for one in failed)
+    assert len(contents(frozen, batch)) == len(batch.units) - 2
+    assert not marker_of(batch, folder=frozen.folder).exists()
 
 
 def test_a_batch_of_another_stage_is_refused(finished: FrozenPlan) -> None:

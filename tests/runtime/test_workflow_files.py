@@ -31,7 +31,8 @@ def test_every_stage_has_a_rule_that_calls_it(stage: str) -> None:
     rule = (ROOT / "workflow" / "rules" / f"{stage}.smk").read_text(encoding="utf-8")
     assert f"rule {stage}:" in rule
     assert f"evercast stage {stage} --plan" in rule
-    assert f'f"{{WORK}}/{stage}/{{{{unit}}}}/receipt.json"' in rule
+    assert f'f"{{WORK}}/jobs/{stage}/{{{{unit}}}}.json"' in rule
+    assert "log:" not in rule, "Snakemake removes a log when a second copy of its job starts"
     assert f'include: "workflow/rules/{stage}.smk"' in snakefile().read_text(encoding="utf-8")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from evercast.runtime.folders import RunFolder
+from evercast.runtime.locks import read_executions
 from workflow_documents import ROOT, environment, evercast, receipts, small_body, snakemake, write_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
@@ -184,10 +186,12 @@ def test_a_job_that_outlived_its_run_is_stopped_before_the_next(
     check_resumed(folder, clean)
 
 
-def start_snakemake(folder: Path, *config: str) -> subprocess.Popen[str]:
+def start_snakemake(
+    folder: Path, *config: str, part: tuple[str, str] = ("--until", "command")
+) -> subprocess.Popen[str]:
     """Start Snakemake without `evercast run`, in a process group of its own, which is killed at the end of the test."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    command += ["--profile", str(ROOT / "workflow" / "profiles" / "default"), "--until", "command"]
+    command += ["--profile", str(ROOT / "workflow" / "profiles" / "default"), *part]
     run = subprocess.Popen(
         [*command, "--config", "analysis=analysis.yaml", *config], cwd=folder, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -320,6 +324,67 @@ def test_a_damaged_intermediate_file_ends_the_run_with_5(tmp_path: Path) -> None
     assert done.returncode == 5
     assert error_of(done)["code"] == "unit.file-changed"
     assert "events.csv" in error_of(done)["where"]
+
+
+def executions(folder: Path) -> dict[str, int]:
+    """unit without its key -> how often work on it was begun."""
+    locks = (folder / "results" / "toy" / "work" / "locks").glob("*-*.lock")
+    return {lock.stem.rpartition("-")[0]: len(read_executions(lock)) for lock in locks}
+
+
+def test_what_would_fail_again_is_tried_once_and_what_may_pass_as_often_as_the_profile_says(tmp_path: Path) -> None:
+    document(
+        tmp_path,
+        made={"run": "echo x > {outputs.out}", "outputs": {"out": "out.txt"}},
+        flaky={"run": "echo y > {outputs.out}; exit 9", "outputs": {"out": "out.txt"}},
+        certain={"run": "cp {inputs.x} {outputs.out}", "inputs": {"x": "stage:made.out"}, "outputs": {"out": "o.txt"}},
+    )
+    work = tmp_path / "results" / "toy" / "work"
+    line = ("run", "analysis.yaml", "--cores", "2", "--json", "--", "--omit-from", "serialization")
+    assert error_of(evercast(*line, cwd=tmp_path))["code"] == "stage.command-failed"
+    shutil.rmtree(next(work.glob("command/certain-*")))
+    next(work.glob("command/made-*/out.txt")).write_text("z\n")
+    before = executions(tmp_path)
+    assert evercast(*line, "--retries", "2", cwd=tmp_path).returncode in (1, 5)
+    begun = {name: count - before.get(name, 0) for name, count in executions(tmp_path).items()}
+    assert begun.pop("certain") == 1
+    assert begun.pop("flaky") == 3
+    assert not any(begun.values())
+    log = next(work.glob("logs/command/certain-*.log")).read_text()
+    assert log.count("unit.file-changed") == 3, "each try says the same"
+    assert log.count("is not computed once more") == 2
+    status = json.loads(evercast("status", "analysis.yaml", "--json", cwd=tmp_path).stdout)
+    said = {unit["id"].rpartition("-")[0]: unit["error"]["exit_code"] for unit in status["units"] if unit["error"]}
+    assert said == {"certain": 5, "flaky": 1}
+
+
+@pytest.mark.parametrize("edit", ["another key", "not valid", "another name", "gone"])
+def test_jobs_of_snakemake_alone_follow_the_plan_of_their_run_whatever_becomes_of_the_document(
+    tmp_path: Path, flag: Path, edit: str
+) -> None:
+    after = {"run": "cat {inputs.x} {inputs.x} > {outputs.out}", "inputs": {"x": "stage:held.out"}}
+    written = document(tmp_path, held=waits_for(flag), after={**after, "outputs": {"out": "out.txt"}})
+    first = start_snakemake(tmp_path, part=("--omit-from", "serialization"))
+    wait_for(Path(f"{flag}.begun").exists)
+    text = written.read_text()
+    if edit == "gone":
+        written.unlink()
+    else:
+        changes = {
+            "another key": ("cat {inputs.x}", "cat {inputs.x} {inputs.x}"),
+            "not valid": ("schema:", "scheme:"),
+            "another name": ("name: toy", "name: other"),
+        }
+        assert changes[edit][0] in text
+        written.write_text(text.replace(*changes[edit], 1))
+    flag.touch()
+    words = finish(first)
+    assert first.returncode == 0, words
+    (made,) = (tmp_path / "results" / "toy" / "work" / "command").glob("after-*")
+    assert (made / "out.txt").read_text() == "x\nx\n"
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["toy"]
+    (plan,) = (tmp_path / "results" / "toy" / "work" / "plans").iterdir()
+    assert made.name in {unit["id"] for unit in json.loads((plan / "plan.json").read_text())["units"]}
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)

@@ -99,7 +99,7 @@ def test_a_wrong_configuration_is_named(tmp_path: Path, config: list[str], words
 
 def test_names_cannot_carry_commands_into_the_shell(tmp_path: Path) -> None:
     write_document(tmp_path, body())
-    target = "results/toy/work/command/x;touch canary;-000000000000/receipt.json"
+    target = "results/toy/work/jobs/command/x;touch canary;-000000000000.json"
     done = snakemake(target, "--config", "analysis=analysis.yaml", cwd=tmp_path)
     assert done.returncode == 1
     assert not (tmp_path / "canary").exists()

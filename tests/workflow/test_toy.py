@@ -99,10 +99,8 @@ def test_a_block_that_was_lost_is_trained_again_bit_for_bit(copied: Path) -> Non
     shutil.rmtree(block)
     ran = run(copied)["ran"]
     assert isinstance(ran, list)
-    names = ["ratios-S-0", "ratios", "likelihood", "neural", "diagnostics", "report"]
-    assert [unit.rsplit("-", 1)[0] for unit in ran] == names
-    after = receipts(RunFolder(copied / "results" / "toy"))
-    assert {unit for unit in after if after[unit] != before[unit]} == {ran[-1]}  # the report tells the times of its run
+    assert [unit.rsplit("-", 1)[0] for unit in ran] == ["ratios-S-0"], "what follows was made from the same bits"
+    assert receipts(RunFolder(copied / "results" / "toy")) == before
 
 
 def test_published_files_that_were_damaged_are_put_right(copied: Path) -> None:

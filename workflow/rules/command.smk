@@ -3,9 +3,7 @@ rule command:
     input:
         inputs_of,
     output:
-        f"{WORK}/command/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/command/{{unit}}.log",
+        f"{WORK}/jobs/command/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule command:
         plan=PLAN,
     shell:
         "evercast stage command --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

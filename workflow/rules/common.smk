@@ -1,14 +1,19 @@
 # What all rules share: the plan, and per job its inputs, threads and resources.
+from evercast.runtime.refusals import told_plainly
+from evercast.runtime.run_settings import refuse_conda
 from evercast.runtime.workflow import (
     grown,
     jobs_of_config,
-    receipts_needed,
+    markers_needed,
     start_run,
     use_own_programs,
 )
 
 use_own_programs()
-PLANNED = jobs_of_config(config)
+# The Snakemake of a job takes the plan of its run: the document may have been edited since.
+with told_plainly():
+    refuse_conda(workflow)
+    PLANNED = jobs_of_config(config, in_job=not workflow.is_main_process)
 PLAN = str(PLANNED.file)
 WORK = str(PLANNED.folder.work)
 JOBS = PLANNED.jobs
@@ -22,8 +27,8 @@ wildcard_constraints:
 
 
 def inputs_of(wildcards):
-    # Receipts are ancient: their names carry the content key, so their time stamps say nothing.
-    return [ancient(path) for path in receipts_needed(PLANNED, wildcards.unit)]
+    # Markers are ancient: their names carry the content key, so their time stamps say nothing.
+    return [ancient(path) for path in markers_needed(PLANNED, wildcards.unit)]
 
 
 def threads_of(wildcards):

@@ -3,9 +3,7 @@ rule diagnostics:
     input:
         inputs_of,
     output:
-        f"{WORK}/diagnostics/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/diagnostics/{{unit}}.log",
+        f"{WORK}/jobs/diagnostics/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule diagnostics:
         plan=PLAN,
     shell:
         "evercast stage diagnostics --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule evaluation:
     input:
         inputs_of,
     output:
-        f"{WORK}/evaluation/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/evaluation/{{unit}}.log",
+        f"{WORK}/jobs/evaluation/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule evaluation:
         plan=PLAN,
     shell:
         "evercast stage evaluation --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

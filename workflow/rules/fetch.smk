@@ -3,9 +3,7 @@ rule fetch:
     input:
         inputs_of,
     output:
-        f"{WORK}/fetch/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/fetch/{{unit}}.log",
+        f"{WORK}/jobs/fetch/{{unit}}.json",
     priority: 100
     localrule: True
     threads: threads_of
@@ -18,4 +16,4 @@ rule fetch:
         plan=PLAN,
     shell:
         "evercast stage fetch --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule fit:
     input:
         inputs_of,
     output:
-        f"{WORK}/fit/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/fit/{{unit}}.log",
+        f"{WORK}/jobs/fit/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule fit:
         plan=PLAN,
     shell:
         "evercast stage fit --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule generation:
     input:
         inputs_of,
     output:
-        f"{WORK}/generation/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/generation/{{unit}}.log",
+        f"{WORK}/jobs/generation/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule generation:
         plan=PLAN,
     shell:
         "evercast stage generation --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule report:
     input:
         inputs_of,
     output:
-        f"{WORK}/report/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/report/{{unit}}.log",
+        f"{WORK}/jobs/report/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule report:
         plan=PLAN,
     shell:
         "evercast stage report --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule selection:
     input:
         inputs_of,
     output:
-        f"{WORK}/selection/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/selection/{{unit}}.log",
+        f"{WORK}/jobs/selection/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule selection:
         plan=PLAN,
     shell:
         "evercast stage selection --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

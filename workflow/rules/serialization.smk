@@ -3,9 +3,7 @@ rule serialization:
     input:
         inputs_of,
     output:
-        f"{WORK}/serialization/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/serialization/{{unit}}.log",
+        f"{WORK}/jobs/serialization/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule serialization:
         plan=PLAN,
     shell:
         "evercast stage serialization --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule study:
     input:
         inputs_of,
     output:
-        f"{WORK}/study/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/study/{{unit}}.log",
+        f"{WORK}/jobs/study/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule study:
         plan=PLAN,
     shell:
         "evercast stage study --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

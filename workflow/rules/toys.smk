@@ -3,9 +3,7 @@ rule toys:
     input:
         inputs_of,
     output:
-        f"{WORK}/toys/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/toys/{{unit}}.log",
+        f"{WORK}/jobs/toys/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule toys:
         plan=PLAN,
     shell:
         "evercast stage toys --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule training:
     input:
         inputs_of,
     output:
-        f"{WORK}/training/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/training/{{unit}}.log",
+        f"{WORK}/jobs/training/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule training:
         plan=PLAN,
     shell:
         "evercast stage training --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

@@ -3,9 +3,7 @@ rule training_statistics:
     input:
         inputs_of,
     output:
-        f"{WORK}/training_statistics/{{unit}}/receipt.json",
-    log:
-        f"{WORK}/logs/training_statistics/{{unit}}.log",
+        f"{WORK}/jobs/training_statistics/{{unit}}.json",
     threads: threads_of
     resources:
         mem_mb=memory_of,
@@ -16,4 +14,4 @@ rule training_statistics:
         plan=PLAN,
     shell:
         "evercast stage training_statistics --plan {params.plan:q} --unit {wildcards.unit:q}"
-        " --threads {threads:q} --gpus {resources.gpu:q} 2> {log:q}"
+        " --threads {threads:q} --gpus {resources.gpu:q} --log"

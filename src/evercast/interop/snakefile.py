@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from evercast.plan.jobs import Job
 from evercast.runtime.folders import RunFolder
+from evercast.runtime.job_markers import marker_of
 
 __all__ = ["reana_snakefile"]
 
@@ -25,26 +26,26 @@ def reana_snakefile(jobs: Sequence[Job], *, plan: str, folder: RunFolder, image:
         image: registry reference of the image of every rule.
         name: of the analysis.
     """
-    receipts = {job.id: str(folder.work / job.stage / job.id / "receipt.json") for job in jobs}
+    markers = {job.id: str(marker_of(job, folder=folder)) for job in jobs}
     done = str(folder.work / "published.txt")
     parts = [
         f"# The analysis {name} for REANA, written by `evercast export reana`; not to be edited.",
         f"rule all:\n    input:\n        {_quoted(done)},",
     ]
-    parts += [_rule(job, receipts=receipts, plan=plan, image=image) for job in jobs]
+    parts += [_rule(job, markers=markers, plan=plan, image=image) for job in jobs]
     publish = f"mkdir -p {folder.work} && evercast stage export --plan {plan} > {done}"
-    parts.append(_block("publish", [plan, *receipts.values()], done, publish, image=image, threads=1, memory_mb=1000))
+    parts.append(_block("publish", [plan, *markers.values()], done, publish, image=image, threads=1, memory_mb=1000))
     return "\n\n\n".join(parts) + "\n"
 
 
-def _rule(job: Job, *, receipts: dict[str, str], plan: str, image: str) -> str:
-    receipt = receipts[job.id]
-    above = receipt.rsplit("/", 2)[0]
+def _rule(job: Job, *, markers: dict[str, str], plan: str, image: str) -> str:
+    marker = markers[job.id]
+    above = marker.rpartition("/")[0]
     command = f"evercast stage {job.stage} --plan {plan} --unit {job.id} --threads {job.resources.cores}"
     return _block(
         re.sub(r"[^A-Za-z0-9_]", "_", f"{job.stage}_{job.id}"),
-        [plan, *(receipts[need] for need in job.needs)],
-        receipt,
+        [plan, *(markers[need] for need in job.needs)],
+        marker,
         f"mkdir -p {above} && {command}",
         image=image,
         threads=job.resources.cores,

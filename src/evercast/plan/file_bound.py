@@ -17,7 +17,7 @@ _RUN: Final = 600
 """Frozen plan, settings, compiled functions, what is published beside the likelihood."""
 
 _OF_A_JOB: Final = 3
-"""Log, receipt of a batch, error."""
+"""Log, marker, error."""
 
 _OF_A_UNIT: Final = 3
 """Lock, lease and marker while it runs; the lock stays."""
@@ -28,7 +28,7 @@ def file_bound(plan: Plan, *, shards: int = 1) -> int:
 
     A selection leaves 8 + 4 s files (four arrays of s shards of 131,072 events, their descriptions, summary, receipt),
     a block of networks 3 whatever their number (weights, history, receipt), an evaluation 2 + n (5 + 3 s) for n
-    samples (three arrays each). Every unit has a lock, a lease and a marker, every job a log.
+    samples (three arrays each). Every unit has a lock, a lease and a marker, every job a log and a marker.
 
     Args:
         plan: the plan.

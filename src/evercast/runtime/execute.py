@@ -27,6 +27,7 @@ from evercast.runtime.compute import compute
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.holding import holding_unit
 from evercast.runtime.inputs import resolve_inputs
+from evercast.runtime.known_failures import current_run, raise_known_failure
 from evercast.runtime.leases import Lease
 from evercast.runtime.locks import note_execution
 from evercast.runtime.memory_kills import naming_memory_kills
@@ -36,6 +37,7 @@ from evercast.runtime.receipts import Receipt, digest_files, is_finished, write_
 from evercast.runtime.sessions import Session
 from evercast.runtime.slurm_jobs import own_job
 from evercast.runtime.stage_calls import as_error
+from evercast.runtime.up_to_date import is_up_to_date, made_from, put_outdated_aside
 
 __all__ = ["execute_unit", "interruptible"]
 
@@ -59,9 +61,12 @@ def execute_unit(
     """
     folder = frozen.folder
     with interruptible(unit.id), holding_unit(folder, unit) as lease:
-        if is_finished(unit, receipt_file=folder.receipt(unit)):
+        if is_up_to_date(frozen, unit):
             _LOG.info("%s is finished already", unit.id)
             return False
+        raise_known_failure(unit, folder=folder)
+        if put_outdated_aside(frozen, unit):
+            _LOG.warning("%s was made from files that have changed since: it is made again", unit.id)
         note_execution(folder.unit_lock(unit))
         with _Recorder(frozen, unit, lease), _marked(frozen, unit, lease):
             try:
@@ -79,6 +84,7 @@ def _run(
 ) -> None:  # fmt: skip
     folder = frozen.folder
     inputs = resolve_inputs(frozen, unit)
+    taken = made_from(frozen, unit)
     shared = session if session is not None and session.takes(unit) else None
     attempt, checkpoint = folder.attempt(unit.id).resolve(), folder.checkpoint(unit).resolve()
     if shared is not None:
@@ -99,7 +105,8 @@ def _run(
         receipt = Receipt(
             stage=unit.stage, unit=unit.id, key=unit.key, versions=computed.versions, seeds=seeds_of(unit.recipe),
             started=started, ended=now_utc(), seconds=round(time.monotonic() - clock, 3),
-            max_rss_mb=computed.max_rss_mb, files=files, inputs=_input_keys(frozen, unit), host=socket.gethostname(),
+            max_rss_mb=computed.max_rss_mb, files=files, inputs=_input_keys(frozen, unit),
+            made_from=taken, host=socket.gethostname(),
             slurm_job=own_job(), container=computed.container, device=computed.device,
         )  # fmt: skip
         write_receipt(receipt, folder=attempt)
@@ -194,6 +201,7 @@ class _Recorder:
             "stage": self._unit.stage,
             "unit": self._unit.id,
             "time": now_utc(),
+            "run": current_run(self._frozen.folder),
             "slurm_job": own_job(),
         }
         with suppress(OSError, EvercastError):  # a full disk: the exit code and the log remain

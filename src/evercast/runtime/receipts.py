@@ -63,6 +63,7 @@ class Receipt:
         max_rss_mb: largest resident memory of the job and its children, MB.
         files: relative path -> digest and size.
         inputs: name -> key of the unit it came from, or digest of the file.
+        made_from: id of each unit that it needed -> digest of the names and digests of that one's files.
         container: None where the unit was computed in the environment of the host.
         host: name of the machine.
         device: what computed, e.g. ``platform: cpu``; empty for a stage without arrays.
@@ -80,6 +81,7 @@ class Receipt:
     max_rss_mb: float
     files: Mapping[str, FileDigest]
     inputs: Mapping[str, str] = field(default_factory=dict)
+    made_from: Mapping[str, str] = field(default_factory=dict)
     container: ContainerRecord | None = None
     host: str = ""
     device: Mapping[str, str] = field(default_factory=dict)

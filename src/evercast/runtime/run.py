@@ -16,11 +16,11 @@ from types import FrameType
 from evercast.artifacts.files import atomic_write_bytes, disk_errors, read_json
 from evercast.errors import EvercastError, RunFailed, error_from_json
 from evercast.plan import Unit
-from evercast.runtime.batches import receipt_of, settle_batches
 from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.holding import HeldRun, holding_run
 from evercast.runtime.job_ends import explain_ends, record_ends
+from evercast.runtime.job_markers import marker_of, settle_jobs
 from evercast.runtime.leases import Lease
 from evercast.runtime.leftovers import begin_run, cancel_slurm_jobs, stop_jobs
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_jobs
@@ -135,8 +135,8 @@ def _run_only(
 ) -> None:
     """Let Snakemake run some units alone: together with others it would run all that directly follow from them too."""
     jobs, wanted = read_jobs(frozen.file), {unit.id for unit in units}
-    settle_batches(jobs, folder=frozen.folder)
-    targets = [str(receipt_of(job, folder=frozen.folder)) for job in jobs if wanted & set(job.units)]
+    settle_jobs(jobs, folder=frozen.folder)
+    targets = [str(marker_of(job, folder=frozen.folder)) for job in jobs if wanted & set(job.units)]
     place = command.index("snakemake") + 1
     code = _run_snakemake(frozen, [*command[:place], *targets, *command[place:]], held=held, observe=observe)
     if code != 0:
@@ -145,7 +145,7 @@ def _run_only(
 
 def _run_all(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: Observer) -> None:
     """Let Snakemake run all that is not finished."""
-    settle_batches(read_jobs(frozen.file), folder=frozen.folder)
+    settle_jobs(read_jobs(frozen.file), folder=frozen.folder)
     code = _run_snakemake(frozen, command, held=held, observe=observe)
     if code != 0:
         raise first_error(frozen, code=code)

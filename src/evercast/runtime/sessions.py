@@ -37,8 +37,8 @@ from evercast.runtime.image_choice import container_of
 from evercast.runtime.inputs import input_paths
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.processes import Ended
-from evercast.runtime.receipts import is_finished
 from evercast.runtime.settings import read_settings
+from evercast.runtime.up_to_date import is_up_to_date
 from evercast.spec.codec import from_json
 
 __all__ = ["Session", "batch_session"]
@@ -159,7 +159,7 @@ def batch_session(
         EvercastError: there is no container to be had, or the disk refuses.
     """
     folder = frozen.folder
-    todo = [unit for unit in units if not is_finished(unit, receipt_file=folder.receipt(unit))]
+    todo = [unit for unit in units if not is_up_to_date(frozen, unit)]
     reads = {unit.id: input_paths(frozen, unit) for unit in todo}
     ready = [unit for unit in todo if all(path.exists() for path in reads[unit.id])]
     container = None

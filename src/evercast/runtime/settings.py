@@ -38,6 +38,8 @@ class RunSettings:
     Args:
         plan: digest of the plan; empty where nothing was run yet.
         pseudo: whether the observed events are simulated.
+        document: absolute path of the document, where Snakemake was called without `evercast run`: its jobs find the
+            plan of the run by it.
         started: UTC, ISO 8601.
         containers: whether every stage runs in a container; where not, only extra stages that declare one do.
         images: what the document calls an image, or ``evercast`` and ``evercast-gpu`` -> the file.
@@ -51,6 +53,7 @@ class RunSettings:
 
     plan: str = ""
     pseudo: bool = False
+    document: str = ""
     started: str = ""
     containers: bool = False
     images: Mapping[str, ImageFile] = field(default_factory=dict)

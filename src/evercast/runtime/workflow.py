@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evercast.errors import EnvironmentUnfit, UsageError
+from evercast.errors import EnvironmentUnfit, IntegrityError, UsageError
 from evercast.plan.jobs import Job
-from evercast.runtime.batches import receipt_of, settle_batches
 from evercast.runtime.folders import RunFolder, default_results
 from evercast.runtime.holding import hold_run_until_exit, run_is_active
+from evercast.runtime.job_markers import marker_of, settle_jobs
 from evercast.runtime.leftovers import begin_run
 from evercast.runtime.plans import freeze_plan, plan_document, read_jobs, read_plan
 from evercast.runtime.run_settings import freeze_settings, profile_of_command, uses_containers
 from evercast.runtime.settings import change_settings, read_settings
 from evercast.runtime.workflow_files import workflow_root
 
-__all__ = ["PlannedJobs", "grown", "jobs_of_config", "receipts_needed", "slurm_run", "start_run", "use_own_programs"]
+__all__ = ["PlannedJobs", "grown", "jobs_of_config", "markers_needed", "slurm_run", "start_run", "use_own_programs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +36,19 @@ class PlannedJobs:
     folder: RunFolder
     jobs: Mapping[str, Job]
 
-    def receipts(self) -> list[str]:
+    def markers(self) -> list[str]:
         """Return what says that everything is finished."""
-        return [str(receipt_of(job, folder=self.folder)) for job in self.jobs.values()]
+        return [str(marker_of(job, folder=self.folder)) for job in self.jobs.values()]
 
 
-def jobs_of_config(config: Mapping[str, object]) -> PlannedJobs:
+def jobs_of_config(config: Mapping[str, object], *, in_job: bool = False) -> PlannedJobs:
     """Return the jobs that a Snakemake configuration asks for.
 
     Args:
         config: ``analysis`` the document; ``results`` the run folder; ``pseudo_data`` never (default) or always;
             ``plan`` a frozen plan, which settles everything else.
+        in_job: whether this is the Snakemake of a job. It belongs to the plan of its run, whatever has become of the
+            document since that began.
 
     Raises:
         UsageError: a key is missing or wrong.
@@ -64,23 +67,42 @@ def jobs_of_config(config: Mapping[str, object]) -> PlannedJobs:
             hint="evercast run DOCUMENT --pseudo-data if-unavailable finds out by itself",
         )
     document = Path(str(config["analysis"]))
+    if in_job and (of_run := _plan_of_run(config, document, pseudo=mode == "always")) is not None:
+        return _planned(of_run, read_jobs(of_run))
     analysis, plan = plan_document(document, pseudo=mode == "always")
     folder = RunFolder(Path(str(config["results"])) if "results" in config else default_results(analysis.name))
     frozen = freeze_plan(plan, analysis=analysis, document=document, folder=folder)
     jobs = read_jobs(frozen.file)
     if not run_is_active(folder):  # the Snakemake of a job, or a dry run meanwhile, leaves the run alone
-        settle_batches(jobs, folder=folder)
+        settle_jobs(jobs, folder=folder)
     return _planned(frozen.file, jobs)
+
+
+def _plan_of_run(config: Mapping[str, object], document: Path, *, pseudo: bool) -> Path | None:
+    """Return the frozen plan of the run that a job belongs to; None where no run of its document is found.
+
+    The run folder is the declared one, or one below ``results``: the name of the analysis stands in the document only,
+    which may not even be valid any more. Where several tell of this document, it had another name once: the run that
+    is under way counts, else the youngest.
+    """
+    folders = [Path(str(config["results"]))] if "results" in config else sorted(default_results("x").parent.glob("*"))
+    found = []
+    for folder in map(RunFolder, folders):
+        with suppress(IntegrityError):  # of another analysis: its own run says what is wrong
+            settings = read_settings(folder)
+            if (settings.document, settings.pseudo) == (str(document.absolute()), pseudo):
+                found.append((run_is_active(folder), settings.started, folder.plan(settings.plan) / "plan.json"))
+    return max(found)[2] if found else None
 
 
 def _planned(file: Path, jobs: tuple[Job, ...]) -> PlannedJobs:
     return PlannedJobs(file=file, folder=RunFolder.of_plan(file), jobs={job.id: job for job in jobs})
 
 
-def receipts_needed(planned: PlannedJobs, job: str) -> list[str]:
-    """Return the receipts that a job waits for."""
+def markers_needed(planned: PlannedJobs, job: str) -> list[str]:
+    """Return the markers of the jobs that a job waits for."""
     needs = planned.jobs[job].needs
-    return [str(receipt_of(planned.jobs[identity], folder=planned.folder)) for identity in needs]
+    return [str(marker_of(planned.jobs[identity], folder=planned.folder)) for identity in needs]
 
 
 def grown(amount: int, *, attempt: int) -> int:
@@ -124,6 +146,8 @@ def start_run(planned: PlannedJobs, config: Mapping[str, object], workflow: obje
     hold_run_until_exit(planned.folder, held=held)
     if not held:
         begin_run(read_plan(planned.file).plan, folder=planned.folder)
+        if "analysis" in config:
+            change_settings(planned.folder, document=str(Path(str(config["analysis"])).absolute()))
     freeze_settings(planned.file, containers=uses_containers(workflow), profile=profile_of_command(sys.argv))
     if (name := slurm_run(workflow)) is not None:
         change_settings(planned.folder, slurm_runs=(*read_settings(planned.folder).slurm_runs, name))
