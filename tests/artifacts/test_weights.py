@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -215,3 +216,59 @@ def test_a_large_file_is_mapped_and_read_alike(tmp_path, monkeypatch):
     with pytest.raises(IntegrityError) as caught:
         read_tensors(tmp_path / "t.safetensors")
     assert caught.value.code == "tensors.damaged"
+
+
+def _pad(path: Path, count: int) -> None:
+    """Give the file `count` further tensors without numbers."""
+
+    def change(header: dict[str, dict[str, object]]) -> None:
+        end = max(record["data_offsets"][1] for name, record in header.items() if name != "__metadata__")
+        for number in range(count):
+            header[f"t{number}"] = {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}
+
+    _header(path, change)
+
+
+HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "100 000 tensors": (lambda p: _pad(p, 100_000), "more than"),
+    "a hundred axes": (lambda p: _header(p, lambda h: h["layers.0.bias"].update(shape=[1] * 100)), "has shape"),
+    "a zip archive": (lambda p: p.write_bytes(b"PK\x03\x04" + bytes(60)), "zip archive"),
+    "a numpy array": (lambda p: p.write_bytes(b"\x93NUMPY\x01\0" + bytes(60)), "numpy array"),
+    "an HDF5 file": (lambda p: p.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(60)), "HDF5"),
+    "a pickle of protocol 4": (lambda p: p.write_bytes(pickle.dumps({"layers": 1}, protocol=4)), "pickle"),
+    "NaN in the metadata": (
+        lambda p: _header(p, lambda h: h.update(__metadata__={"evercast": '{"folds": NaN}'})),
+        "NaN is no JSON",
+    ),
+    "deep metadata": (
+        lambda p: _header(p, lambda h: h.update(__metadata__={"evercast": "[" * 200_000 + "]" * 200_000})),
+        "not a safetensors file",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_made_to_hurt_is_refused(path: Path, name: str) -> None:
+    damage, message = HEADERS[name]
+    damage(path)
+    with pytest.raises(IntegrityError, match=message) as caught:
+        read_weights(path)
+    assert (caught.value.code, caught.value.exit_code) == ("tensors.damaged", 5)
+
+
+def test_a_fifo_in_the_place_of_weights_does_not_make_the_reader_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weights.safetensors")
+    with pytest.raises(IntegrityError, match="no regular file"):
+        read_weights(tmp_path / "weights.safetensors")
+
+
+def test_networks_whose_weights_are_all_zero_are_refused(path: Path) -> None:
+    def silence(arrays: dict[str, np.ndarray], metadata: dict[str, object]) -> None:
+        for name, array in arrays.items():
+            if name.endswith("weight"):
+                array.fill(0.0)
+
+    _rewrite(path, silence)
+    with pytest.raises(IntegrityError, match="all weights") as caught:
+        read_weights(path)
+    assert caught.value.code == "weights.zero"

@@ -12,7 +12,7 @@ from evercast.artifacts.weights import EnsembleWeights
 from evercast.networks.calibration import HistogramCalibration
 from evercast.networks.numpy_evaluate import numpy_logits, numpy_outputs
 
-__all__ = ["PolynomialNetworks", "RatioNetworks", "reference_coefficients", "reference_log_ratio"]
+__all__ = ["PolynomialNetworks", "RatioNetworks", "reference_coefficients", "reference_log_ratio", "reference_outputs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,3 +90,25 @@ def reference_coefficients(
     ]
     coefficients: Float64[np.ndarray, "events terms"] = np.mean(outputs, axis=0) - polynomial.constants
     return coefficients
+
+
+def reference_outputs(
+    networks: EnsembleWeights, observables: Float[np.ndarray, "events observables"]
+) -> Float64[np.ndarray, "members folds events outputs"]:
+    """Return the outputs of every single network, before anything is combined.
+
+    Args:
+        networks: of a process.
+        observables: in the order of the ensemble.
+    """
+    members, folds = networks.weights.axes()
+    outputs: Float64[np.ndarray, "members folds events outputs"] = np.array(
+        [
+            [
+                numpy_outputs(networks.architecture, networks.weights.at(member, fold), observables)
+                for fold in range(folds)
+            ]
+            for member in range(members)
+        ]
+    )
+    return outputs

@@ -33,6 +33,7 @@ from evercast.artifacts.bundle_networks import (
     RatioNetworks,
     reference_coefficients,
     reference_log_ratio,
+    reference_outputs,
 )
 from evercast.artifacts.bundle_texts import FORMULAS, README
 from evercast.artifacts.bundle_vectors import likelihood_vectors
@@ -60,6 +61,8 @@ _SCHEMA: Final = "neural-likelihood/1.0.0"
 _VECTORS_SCHEMA: Final = "reference-vectors/1.0.0"
 _RATIO_TOLERANCE: Final = {"abs": 1e-5, "rel": 1e-5}
 """Of a log ratio evaluated in float32; in float64 the reference is met to 1e-12."""
+_BY_NETWORK: Final = 4
+"""Inputs at which the output of every single network is given: combined ones do not tell two members apart."""
 _NLL_TOLERANCE: Final = {"abs": 1e-6, "rel": 1e-9}
 
 
@@ -229,5 +232,9 @@ def _ratio_vectors(ensemble: BundleEnsemble) -> dict[str, object]:
         },
         "polynomials": {
             process: reference_coefficients(one, inputs).tolist() for process, one in ensemble.polynomials.items()
+        },
+        "networks": {
+            label: reference_outputs(networks, inputs[:_BY_NETWORK]).tolist()
+            for label, networks in ensemble.networks().items()
         },
     }

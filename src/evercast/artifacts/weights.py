@@ -11,11 +11,12 @@ import json
 import math
 import mmap
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 from jaxtyping import Float32
@@ -31,8 +32,20 @@ __all__ = ["EnsembleWeights", "Tensors", "read_tensors", "read_weights", "write_
 _FORMAT: Final = "network-weights/1.0.0"
 _METADATA: Final = "evercast"
 _MAX_HEADER: Final = 16 << 20
+_MAX_TENSORS: Final = 20_000
+_MAX_AXES: Final = 8
 _MAPPED: Final = 64 << 20
 """Files from this size on are mapped: events of a large likelihood need not all be in memory."""
+_OTHERS: Final = {
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"PK\x03\x04": "a zip archive (also of torch or numpy)",
+    b"\x93NUMPY": "a numpy array",
+    b"\x89HDF": "an HDF5 file",
+}
+"""First bytes of what is given the name of a safetensors file; looked at where they are absurd as a length."""
 _DTYPES: Final = {"F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U64": "<u8", "BOOL": "|b1"}
 
 
@@ -91,20 +104,30 @@ def read_tensors(path: Path) -> Tensors:
     try:
         return _parse(content)
     except (ValueError, RecursionError) as err:
-        raise IntegrityError(
-            f"not a safetensors file of this project: {err}",
-            code="tensors.damaged",
-            where=str(path),
-            hint="remove it and run again, or get it anew from where it was published",
-        ) from err
+        raise _damaged(path, str(err)) from err
 
 
 def _content(path: Path) -> memoryview:
     """Return the bytes of a file; of a large one they are read where and when they are used."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size < _MAPPED:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a fifo must not make the reader wait
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(file.fileno())
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise _damaged(path, "it is no regular file")
+        if found.st_size < _MAPPED:
             return memoryview(file.read())
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _damaged(path: Path, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"not a safetensors file of this project: {problem}",
+        code="tensors.damaged",
+        where=str(path),
+        hint="remove it and run again, or get it anew from where it was published",
+    )
 
 
 def _parse(content: memoryview) -> Tensors:
@@ -112,13 +135,17 @@ def _parse(content: memoryview) -> Tensors:
         raise ValueError(f"it has {len(content)} bytes, fewer than the 8 of its length field")
     length = int.from_bytes(content[:8], "little")
     if length > min(_MAX_HEADER, len(content) - 8):
-        raise ValueError(f"the header has {length} bytes in a file of {len(content)}")
-    header = json.loads(bytes(content[8 : 8 + length]).decode(), object_pairs_hook=_unique)
+        kind = next((kind for start, kind in _OTHERS.items() if bytes(content[: len(start)]) == start), None)
+        other = "" if kind is None else f"; it begins as {kind} does"
+        raise ValueError(f"the header has {length} bytes in a file of {len(content)}{other}")
+    header = _json(bytes(content[8 : 8 + length]))
     if not isinstance(header, dict):
         raise ValueError("the header is not an object")  # noqa: TRY004 - every problem of the file is one kind of error
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or set(metadata) != {_METADATA} or not isinstance(metadata[_METADATA], str):
         raise ValueError(f"the metadata are not one text under {_METADATA!r}")
+    if len(header) > _MAX_TENSORS:
+        raise ValueError(f"it has {len(header)} tensors, more than the {_MAX_TENSORS} this reader takes")
     records = {name: _record(name, body) for name, body in header.items()}
     body = content[8 + length :]
     ends = [0, *sorted(end for _, _, _, end in records.values())]
@@ -129,7 +156,16 @@ def _parse(content: memoryview) -> Tensors:
         name: np.frombuffer(body[begin:end], dtype=dtype).reshape(shape)
         for name, (dtype, shape, begin, end) in records.items()
     }
-    return Tensors(arrays=arrays, metadata=json.loads(metadata[_METADATA], object_pairs_hook=_unique))
+    return Tensors(arrays=arrays, metadata=_json(metadata[_METADATA].encode()))
+
+
+def _json(text: bytes) -> Any:
+    """Return the JSON value of a text: UTF-8, no name twice, no NaN, no deep nesting."""
+    return json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -141,13 +177,14 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _record(name: str, body: object) -> tuple[str, tuple[int, ...], int, int]:
     if not isinstance(body, dict) or set(body) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"the record of {name!r} is {body!r}")
+        raise ValueError(f"the record of {name[:80]!r} is {body!r:.200}")
     dtype, shape, offsets = _DTYPES.get(str(body["dtype"])), body["shape"], body["data_offsets"]
     if dtype is None:
         raise ValueError(f"{name!r} has the type {body['dtype']!r}; allowed: {', '.join(_DTYPES)}")
     for numbers in (shape, offsets):
-        if not isinstance(numbers, list) or not all(type(item) is int and 0 <= item < 1 << 48 for item in numbers):
-            raise ValueError(f"{name!r} has shape {shape!r} at {offsets!r}")
+        few = isinstance(numbers, list) and len(numbers) <= _MAX_AXES
+        if not few or not all(type(item) is int and 0 <= item < 1 << 48 for item in numbers):
+            raise ValueError(f"{name[:80]!r} has shape {shape!r:.200} at {offsets!r:.200}")
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if len(offsets) != 2 or offsets[1] - offsets[0] != size:
         raise ValueError(f"{name!r} of shape {shape} needs {size} bytes; found the offsets {offsets}")
@@ -235,6 +272,13 @@ def _check_arrays(
                 where=where,
                 hint="the weights and the architecture do not belong together",
             )
+        if found.size and not found.any() and _is_dead(arrays, architecture):
+            raise IntegrityError(
+                "all weights of the networks are zero",
+                code="weights.zero",
+                where=where,
+                hint="get the file again from where it was published, or train this block again",
+            )
         bad = int(np.sum(~np.isfinite(found.astype(np.float32))))
         if bad or (name == "standardise.scale" and not bool(np.all(found.astype(np.float32) > 0.0))):
             problem = f"{bad} values are NaN or infinite" if bad else "a scale is not positive"
@@ -244,3 +288,9 @@ def _check_arrays(
                 where=where,
                 hint="train this block again",
             )
+
+
+def _is_dead(arrays: Mapping[str, NDArray[np.generic]], architecture: Architecture) -> bool:
+    """Return whether no weight matrix of any layer holds a number other than zero."""
+    names = [f"layers.{layer}.weight" for layer in range(architecture.depth + 1)]
+    return all(name in arrays and not arrays[name].any() for name in names)

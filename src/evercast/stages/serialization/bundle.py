@@ -24,7 +24,7 @@ from evercast.stages.serialization.workspace import WORKSPACE_FILE
 __all__ = ["write_bundle_manifest", "write_neural"]
 
 _LOG = logging.getLogger(__name__)
-_N_VECTORS: Final = 16
+_N_VECTORS: Final = 64
 
 
 def _disclosure(recipe: SerializationRecipe) -> str:
@@ -128,7 +128,15 @@ def _blocks(tables: Tables, prefix: str) -> list[Path]:
 
 
 def _vector_inputs(observables: Float64[np.ndarray, "events observables"]) -> Float64[np.ndarray, "chosen observables"]:
-    """Return simulated events spread over the sample, and its corners: all minima, all maxima, the middle."""
+    """Return simulated events spread over the sample, its edges, and two points outside of it.
+
+    Edges: all minima, all maxima, the middle; the middle with one observable at its minimum or maximum. Outside: all
+    observables a tenth of their range below the minimum, above the maximum.
+    """
     rows = np.linspace(0, len(observables) - 1, _N_VECTORS).astype(int)
-    corners = [observables.min(axis=0), observables.max(axis=0), np.median(observables, axis=0)]
-    return np.concatenate([observables[rows], corners])
+    low, high, middle = observables.min(axis=0), observables.max(axis=0), np.median(observables, axis=0)
+    edges = np.tile(middle, (2 * len(middle), 1))
+    for column in range(len(middle)):
+        edges[2 * column, column], edges[2 * column + 1, column] = low[column], high[column]
+    step = 0.1 * (high - low)
+    return np.concatenate([observables[rows], [low, high, middle], edges, [low - step, high + step]])
