@@ -9,6 +9,7 @@ from evercast.artifacts.files import (
     atomic_write_json,
     canonical_json,
     disk_errors,
+    make_folder,
     read_json,
     sha256_file,
 )
@@ -103,3 +104,30 @@ def test_disk_errors_have_stable_codes(number: int, code: str) -> None:
 def test_other_errors_pass_through() -> None:
     with pytest.raises(ConnectionResetError), disk_errors(Path("place")):
         raise OSError(errno.ECONNRESET, "reset")
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "file/far/below"])
+def test_a_folder_is_not_made_where_a_file_is_in_its_way(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(EnvironmentUnfit, match="file is no folder") as caught:
+        make_folder(tmp_path / name)
+    assert (caught.value.code, caught.value.where) == ("disk.in-the-way", str(tmp_path / "file"))
+
+
+def test_a_folder_that_no_file_system_takes_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    with pytest.raises(EnvironmentUnfit, match="(?i)name too long") as caught:
+        make_folder(tmp_path / ("x" * 300))
+    assert caught.value.code == "disk.refuses"
+
+
+def test_a_file_is_not_written_over_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(EnvironmentUnfit, match="is a folder") as caught:
+        atomic_write_bytes(tmp_path / "folder", b"x")
+    assert caught.value.code == "disk.in-the-way"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(EnvironmentUnfit, match="file is no folder"):
+        atomic_write_bytes(tmp_path / "file" / "below", b"x")

@@ -98,11 +98,11 @@ def test_what_is_changed_missing_or_too_much_is_named(finished: Path) -> None:
         ("changed", "events.csv"), ("missing", "report.html"), ("extra", "more.txt"), ("receipt", "receipt.json")
     }  # fmt: skip
     assert body["wrong"] == sorted({events.parent.name, report.parent.name, damaged.parent.name})
-    assert body["next"] == "evercast run analysis.yaml --repair"
+    assert body["next"] == "evercast run analysis.yaml --cores 2 --repair"
     done = evercast("status", "analysis.yaml", "--verify", cwd=finished)
     assert done.returncode == 5
     assert "events.csv: changed: sha256 " in done.stdout
-    assert "to make them anew: evercast run analysis.yaml --repair" in done.stdout
+    assert "to make them anew: evercast run analysis.yaml --cores 2 --repair" in done.stdout
 
 
 def test_units_of_other_versions_and_images_are_named(finished: Path) -> None:
@@ -123,6 +123,74 @@ def test_units_of_other_versions_and_images_are_named(finished: Path) -> None:
         ("versions", older["unit"], "numpy 1.0.0"),
         ("image", inside["unit"], f"evercast sha256 {'b' * 64}"),
     }
+
+
+def test_results_are_verified_and_written_anew(finished: Path) -> None:
+    root = finished / "results" / "toy"
+    change(root / "fit.json")
+    change(root / "report.html")
+    change(root / "accounting.json")
+    (root / "diagnostics.json").unlink()
+    (root / "likelihood" / "more.txt").write_text("x")
+    (root / "provenance.json").unlink()
+    (root / "provenance.json").symlink_to(next((root / "work" / "report").glob("*/provenance.json")))
+    code, body = verify(finished)
+    assert code == 5
+    assert {finding["stage"] for finding in body["findings"]} == {"results"}
+    kinds = {(finding["kind"], Path(finding["path"]).name) for finding in body["findings"]}
+    assert kinds == {
+        ("changed", "fit.json"), ("changed", "report.html"), ("changed", "accounting.json"),
+        ("missing", "diagnostics.json"), ("extra", "more.txt"), ("changed", "provenance.json"),
+    }  # fmt: skip
+    assert (body["wrong"], body["next"]) == ([], "evercast run analysis.yaml --cores 2")
+    done = evercast("run", "analysis.yaml", "--json", cwd=finished)
+    assert json.loads(done.stdout)["ran"] == []
+    assert verify(finished)[0] == 0
+
+
+def test_a_damaged_receipt_ends_with_5_and_names_the_repair(finished: Path) -> None:
+    next((finished / "results" / "toy" / "work" / "fit").glob("binned-*/receipt.json")).write_text("{")
+    for words in ((), ("--dry-run",)):
+        done = evercast("run", "analysis.yaml", "--results", "results/toy", *words, "--json", cwd=finished)
+        assert done.returncode == 5, words
+        error = json.loads(done.stdout)["error"]
+        assert error["code"] == "unit.receipt-damaged"
+        assert "evercast run analysis.yaml --results results/toy --repair" in error["hint"]
+    told = json.loads(evercast("status", "analysis.yaml", "--json", cwd=finished).stdout)
+    assert told["stages"]["fit"]["failed"] == 1
+    assert not told["complete"]
+
+
+def test_a_repair_says_what_it_would_do_and_counts_what_it_does(finished: Path) -> None:
+    (damaged,) = (finished / "results" / "toy" / "work" / "fit").glob("binned-*/receipt.json")
+    damaged.write_text("{")
+    dry = evercast("run", "analysis.yaml", "--repair", "--dry-run", cwd=finished).stdout
+    assert f"fit           {damaged.parent.name}  anew: " in dry
+    assert "1 of 11 units would be run, 1 of them anew because they are damaged" in dry
+    assert "2 units that follow from these would be made anew too" in dry
+    assert damaged.read_text() == "{"
+    done = evercast("run", "analysis.yaml", "--cores", "2", "--repair", cwd=finished)
+    counts = [line.split("]")[0] for line in done.stderr.splitlines() if line.startswith("[")]
+    assert counts == ["[11/11", "[10/11", "[11/11"]
+    assert f"damaged, to be made anew: fit {damaged.parent.name}" in done.stderr
+
+
+def test_results_that_cannot_be_written_are_said_as_such(finished: Path) -> None:
+    root = finished / "results" / "toy"
+    (root / "fit.json").unlink()
+    (root / "fit.json").mkdir()
+    done = evercast("run", "analysis.yaml", "--json", cwd=finished)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (6, "disk.in-the-way")
+    assert "writing the results" in error["where"]
+    told = json.loads(evercast("status", "analysis.yaml", "--json", cwd=finished).stdout)
+    assert told["export_error"]["code"] == "disk.in-the-way"
+    (root / "fit.json").rmdir()
+    change(next((root / "work" / "report").glob("*/fit.json")))
+    done = evercast("run", "analysis.yaml", "--json", cwd=finished)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (5, "unit.file-changed")
+    assert "evercast run analysis.yaml --repair" in error["hint"]
 
 
 def test_a_run_leaves_a_changed_file_alone_until_something_needs_it(finished: Path) -> None:

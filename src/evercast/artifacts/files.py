@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ __all__ = [
     "canonical_json",
     "disk_errors",
     "flush_to_disk",
+    "make_folder",
     "read_json",
     "sha256_file",
 ]
@@ -61,6 +62,41 @@ def disk_errors(path: Path) -> Iterator[None]:
                 hint="raise the limit of open files (ulimit -n)",
             ) from err
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it; one that is there already stays as it is.
+
+    Raises:
+        EnvironmentUnfit: ``disk.in-the-way``: something that is no folder has its name or that of one above it; or the
+            disk refuses: as `disk_errors`, and ``disk.refuses`` for every other reason.
+    """
+    with disk_errors(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as err:
+            raise _in_the_way(path, "is no folder") from err
+        except OSError as err:
+            if err.errno in (*_FULL, *_READ_ONLY, errno.EMFILE, errno.ENFILE):
+                raise
+            raise EnvironmentUnfit(
+                f"cannot make the folder {path}: {err.strerror}",
+                code="disk.refuses",
+                where=str(path),
+                hint="name another folder",
+            ) from err
+
+
+def _in_the_way(path: Path, reason: str) -> EnvironmentUnfit:
+    """Return the error about what stands where `path`, or a folder above it, must be."""
+    above = (place for place in (path, *path.parents) if os.path.lexists(place) and not place.is_dir())
+    found = next(above, path)
+    return EnvironmentUnfit(
+        f"cannot write {path}: {found} {reason}",
+        code="disk.in-the-way",
+        where=str(found),
+        hint="move it away, or name another place",
+    )
 
 
 def sha256_file(path: Path) -> str:
@@ -157,7 +193,8 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
     A temporary file in the same folder is written, flushed to the disk and renamed.
 
     Raises:
-        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``; the earlier content of `path` is untouched.
+        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``, or ``disk.in-the-way`` where `path` is a folder or one
+            above it is none; the earlier content of `path` is untouched.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     with disk_errors(path):
@@ -167,6 +204,10 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
+        except (IsADirectoryError, NotADirectoryError) as err:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise _in_the_way(path, "is a folder" if path.is_dir() else "is no folder") from err
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

@@ -6,6 +6,7 @@ sees one common folder. It takes plain shell commands with fixed names of files;
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Final
 
 import yaml
 
-from evercast.artifacts.files import disk_errors
+from evercast.artifacts.files import disk_errors, make_folder
 from evercast.errors import InvalidInput
 from evercast.interop.snakefile import reana_snakefile
 from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe
@@ -59,16 +60,22 @@ def export_reana(document: Path, *, folder: Path, image: str | None = None, pseu
         InvalidInput: ``export.exists``; ``reana.image``: no image, or not one from a registry with its digest;
             ``reana.own-image``: a stage runs in an image of its own, which has no evercast in it.
         InvalidDocument: the document is not valid.
-        EnvironmentUnfit: the disk refuses.
+        EnvironmentUnfit: the folder cannot be made, or the disk refuses.
     """
-    if folder.exists() or folder.is_symlink():
-        raise InvalidInput("the folder to write exists already", code="export.exists", where=str(folder))
+    if os.path.lexists(folder):
+        what = "a folder" if folder.is_dir() else "a file"
+        raise InvalidInput(
+            f"{what} of this name exists already, and nothing is overwritten; expected a new name",
+            code="export.exists",
+            where=str(folder),
+            hint="name another folder with --output, or move this one away",
+        )
     analysis, plan = plan_document(document, pseudo=pseudo)
     reference = _image(image, analysis)
     attempt = folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
     try:
+        make_folder(attempt)
         with disk_errors(folder):
-            attempt.mkdir(parents=True)
             copy = attempt / document.name
             shutil.copyfile(document, copy)
             for name in plan.files:

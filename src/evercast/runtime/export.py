@@ -6,6 +6,7 @@ publication, which nobody knew when the likelihoods were written.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,13 +20,13 @@ from evercast.artifacts.files import (
     sha256_file,
 )
 from evercast.errors import IntegrityError, RunFailed
-from evercast.plan import Unit
+from evercast.plan import Plan, Unit
 from evercast.runtime.plans import FrozenPlan
-from evercast.runtime.receipts import Receipt, check_files, is_finished, read_receipt
+from evercast.runtime.receipts import Receipt, check_files, finished_receipt, read_receipt
 
-__all__ = ["Completion", "export_results", "require_all"]
+__all__ = ["Completion", "export_results", "published_units", "require_all"]
 
-_PUBLISHED = ("serialization", "diagnostics", "report")
+_STAGES = ("serialization", "diagnostics", "report")
 _INDEX = "likelihood/index.json"
 _CHECKS = "diagnostics.json"
 
@@ -45,16 +46,20 @@ def export_results(frozen: FrozenPlan, *, completed: Mapping[str, Completion] | 
 
     Raises:
         RunFailed: ``run.incomplete``: a unit of the plan has no receipt.
-        IntegrityError: a file to be published is not what its receipt says.
+        IntegrityError: a receipt is damaged, or a file to be published is not what its receipt says.
         EnvironmentUnfit: the disk refuses; what was published before is untouched.
     """
     require_all(frozen)
     publication = _publication(frozen)
     written: list[Path] = []
-    for unit in frozen.plan.units:
-        if unit.stage in _PUBLISHED:
-            written += _export_unit(frozen, unit, publication=publication, completed=completed or {})
+    for unit in published_units(frozen.plan):
+        written += _export_unit(frozen, unit, publication=publication, completed=completed or {})
     return tuple(written)
+
+
+def published_units(plan: Plan) -> tuple[Unit, ...]:
+    """Return the units whose files are published."""
+    return tuple(unit for unit in plan.units if unit.stage in _STAGES)
 
 
 def _publication(frozen: FrozenPlan) -> object:
@@ -70,8 +75,10 @@ def require_all(frozen: FrozenPlan) -> None:
 
     Raises:
         RunFailed: ``run.incomplete``.
+        IntegrityError: ``unit.receipt-damaged``.
     """
-    missing = [unit for unit in frozen.plan.units if not is_finished(unit, receipt_file=frozen.folder.receipt(unit))]
+    folder = frozen.folder
+    missing = [unit for unit in frozen.plan.units if finished_receipt(unit, receipt_file=folder.receipt(unit)) is None]
     if missing:
         raise RunFailed(
             f"{len(missing)} of {len(frozen.plan.units)} units have not been run, first {missing[0].id} of stage "
@@ -94,7 +101,7 @@ def _export_unit(
         target = frozen.folder.root / top
         if top in completed:
             content = completed[top]((source / top).read_bytes())
-            if not target.is_file() or target.read_bytes() != content:
+            if target.is_symlink() or not target.is_file() or target.read_bytes() != content:
                 atomic_write_bytes(target, content)
                 written.append(target)
             continue
@@ -118,8 +125,10 @@ def _index(source: Path, receipt: Receipt, *, publication: object) -> Mapping[st
 
 def _agrees(target: Path, top: str, receipt: Receipt, *, index: Mapping[str, object] | None) -> bool:
     """Return whether exactly the files of `receipt` under `top` stand at `target`, and the index that is published."""
+    present = list(target.rglob("*")) if target.is_dir() else [target]
+    if any(path.is_symlink() for path in (target, *present)):
+        return False
     expected = {name: file.sha256 for name, file in receipt.files.items() if name.split("/", 1)[0] == top}
-    present = [path for path in target.rglob("*") if path.is_file()] if target.is_dir() else [target]
     found = {(Path(top) / path.relative_to(target)).as_posix(): sha256_file(path) for path in present if path.is_file()}
     if index is not None and _INDEX in expected and _INDEX in found:
         del expected[_INDEX], found[_INDEX]
@@ -144,7 +153,7 @@ def _replace_folder(frozen: FrozenPlan, source: Path, target: Path, *, index: Ma
                 atomic_write_json(new / Path(_INDEX).name, index)
             for path in (*new.rglob("*"), new):
                 flush_to_disk(path)
-            if target.exists():
+            if os.path.lexists(target):
                 target.rename(old)
             new.rename(target)
             flush_to_disk(target.parent)

@@ -54,6 +54,16 @@ class RunFolder:
         """Why the last run could not begin."""
         return self.work / "errors" / "run.json"
 
+    @property
+    def publish_error(self) -> Path:
+        """Why the last run could not publish its results."""
+        return self.work / "errors" / "publish.json"
+
+    @property
+    def published(self) -> Path:
+        """What was published last, digest by digest."""
+        return self.work / "published.json"
+
     def plan(self, digest: str) -> Path:
         """Return the folder of a frozen plan."""
         return self.work / "plans" / digest[:16]

@@ -10,7 +10,7 @@ from evercast.plan.files import local_digest
 from evercast.plan.recipes import IMAGE_INPUT
 from evercast.runtime.image_store import known_sha256
 from evercast.runtime.plans import FrozenPlan
-from evercast.runtime.receipts import check_files, is_finished, read_receipt
+from evercast.runtime.receipts import check_files, finished_receipt
 
 __all__ = ["input_paths", "resolve_inputs"]
 
@@ -56,14 +56,14 @@ def resolve_inputs(frozen: FrozenPlan, unit: Unit) -> dict[str, Path]:
 
 def _check_unit(frozen: FrozenPlan, needed: Unit, *, needed_by: Unit, only: list[str] | None) -> None:
     file = frozen.folder.receipt(needed)
-    if not is_finished(needed, receipt_file=file):
+    receipt = finished_receipt(needed, receipt_file=file)
+    if receipt is None:
         raise RunFailed(
             f"it needs unit {needed.id} of stage {needed.stage}, which has no receipt",
             code="run.input-missing",
             where=needed_by.id,
             hint="run the whole analysis: evercast run DOCUMENT",
         )
-    receipt = read_receipt(file)
     absent = [path for path in only or () if not _holds(receipt.files, path)]
     if absent:
         raise IntegrityError(

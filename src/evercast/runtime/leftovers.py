@@ -28,10 +28,15 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 10.0
 
 
-def begin_run(plan: Plan, *, folder: RunFolder) -> None:
+def begin_run(plan: Plan, *, folder: RunFolder, options: tuple[str, ...] = ()) -> None:
     """Cancel and clear what a killed run left, and note which plan is run now.
 
     To be called by the holder of the run folder only, once a run.
+
+    Args:
+        plan: the plan.
+        folder: of the run.
+        options: of ``evercast run``.
 
     Raises:
         EnvironmentUnfit: ``run.unit-locked``, ``slurm.missing``, ``slurm.unreachable``, ``slurm.jobs-stay``, or the
@@ -40,7 +45,10 @@ def begin_run(plan: Plan, *, folder: RunFolder) -> None:
     cancel_slurm_jobs(folder)
     clear_leftovers(plan, folder=folder)
     folder.run_error.unlink(missing_ok=True)
-    settings = RunSettings(plan=plan.digest, pseudo=plan.pseudo, started=now_utc(), versions=versions())
+    folder.publish_error.unlink(missing_ok=True)
+    settings = RunSettings(
+        plan=plan.digest, pseudo=plan.pseudo, started=now_utc(), versions=versions(), options=options
+    )  # fmt: skip
     write_settings(settings, folder=folder)
 
 

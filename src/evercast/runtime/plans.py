@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, disk_errors, read_json
+from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, disk_errors, make_folder, read_json
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.plan import Plan, Unit, make_plan, plan_from_json, plan_to_json
 from evercast.plan.jobs import Job, jobs_of
@@ -109,8 +109,8 @@ def freeze_plan(plan: Plan, *, analysis: Analysis, document: Path, folder: RunFo
     """
     target = folder.plan(plan.digest)
     place = {"document_folder": os.path.relpath(document.parent.resolve(), target.resolve())}
+    make_folder(target)
     with disk_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
         if not (target / "analysis.yaml").exists():
             atomic_write_bytes(target / "analysis.yaml", document.read_bytes())
             atomic_write_json(target / "analysis.json", to_json(analysis))

@@ -18,6 +18,7 @@ __all__ = [
     "Receipt",
     "check_files",
     "digest_files",
+    "finished_receipt",
     "is_finished",
     "read_receipt",
     "write_receipt",
@@ -127,15 +128,34 @@ def read_receipt(path: Path) -> Receipt:
     """Return the receipt in `path`.
 
     Raises:
-        IntegrityError: it is missing, damaged or of another format.
+        IntegrityError: ``artifact.missing``, or ``unit.receipt-damaged`` where it is damaged or of another format.
     """
-    body = read_json(path)
+    try:
+        body = read_json(path)
+    except IntegrityError as err:
+        if err.code == "artifact.missing":
+            raise
+        raise _damaged(path, f"it {err.message.removeprefix(f'{path} ')}") from err
     try:
         receipt = from_json(Receipt, body)
     except InvalidInput as err:
         raise _damaged(path, str(err)) from err
     if receipt.format != FORMAT:
         raise _damaged(path, f"its format is {receipt.format!r}; expected {FORMAT!r}")
+    return receipt
+
+
+def finished_receipt(unit: Unit, *, receipt_file: Path) -> Receipt | None:
+    """Return the receipt of a unit; None where it has none, so that it is not finished. The files are not read.
+
+    Raises:
+        IntegrityError: ``unit.receipt-damaged``: there is one, and it cannot be read or is that of another unit.
+    """
+    if not receipt_file.exists():
+        return None
+    receipt = read_receipt(receipt_file)
+    if (receipt.key, receipt.stage) != (unit.key, unit.stage):
+        raise _damaged(receipt_file, f"it is that of unit {receipt.unit} of stage {receipt.stage}")
     return receipt
 
 

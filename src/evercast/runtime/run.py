@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
-from evercast.artifacts.files import atomic_write_bytes, disk_errors, read_json
-from evercast.errors import EvercastError, RunFailed, error_from_json
+from evercast.artifacts.files import atomic_write_bytes, disk_errors
+from evercast.errors import EvercastError, RunFailed
 from evercast.plan import Unit
 from evercast.runtime.export import require_all
 from evercast.runtime.folders import RunFolder, default_results
@@ -25,9 +26,9 @@ from evercast.runtime.leases import Lease
 from evercast.runtime.leftovers import begin_run, cancel_slurm_jobs, stop_jobs
 from evercast.runtime.plans import FrozenPlan, freeze_plan, plan_document, read_jobs
 from evercast.runtime.receipts import is_finished
-from evercast.runtime.repair import set_aside_damaged, set_aside_outdated
+from evercast.runtime.repair import refuse_damaged_receipts, set_aside_damaged, set_aside_outdated
 from evercast.runtime.settings import read_settings
-from evercast.runtime.status import UnitStatus, run_status
+from evercast.runtime.status import UnitStatus, read_error_file, run_status
 from evercast.runtime.workflow_files import profile_folder, snakefile
 
 __all__ = ["Observer", "Outcome", "prepare_run", "run_plan", "snakemake_command"]
@@ -53,8 +54,17 @@ class Outcome:
     seconds: float
 
 
-Observer = Callable[[Unit], None]
-"""Is called with each unit when it is finished."""
+class Observer(Protocol):
+    """Is told how a run goes on."""
+
+    def finished(self, unit: Unit) -> None:
+        """A unit is finished that was not before."""
+
+    def put_aside(self, units: Sequence[Unit], reason: str) -> None:
+        """Units that were finished are no more; they are made anew."""
+
+
+_Observe = Callable[[Unit], None]
 
 
 def prepare_run(document: Path, *, results: Path | None, pseudo: bool) -> FrozenPlan:
@@ -100,17 +110,20 @@ def snakemake_command(
 
 
 def run_plan(
-    frozen: FrozenPlan, command: Sequence[str], *, observe: Observer, repair: bool = False
+    frozen: FrozenPlan, command: Sequence[str], *, observer: Observer, repair: bool = False,
+    options: tuple[str, ...] = (),
 ) -> Outcome:  # fmt: skip
     """Run the command of Snakemake on a plan until everything is finished.
 
     Args:
         frozen: the plan.
         command: from `snakemake_command`.
-        observe: called for each unit that this run finishes.
+        observer: is told what this run finishes and puts aside.
         repair: whether to verify all that is finished and make anew what is not as it must be.
+        options: of ``evercast run``, for whoever goes on with it.
 
     Raises:
+        IntegrityError: ``unit.receipt-damaged``: something finished has no readable receipt, and is not to be repaired.
         EnvironmentUnfit: ``run.locked``: another run works in this folder.
         EvercastError: the first error of a unit, with its exit code.
         RunFailed: ``run.interrupted``, ``run.workflow-failed``, or ``run.incomplete`` where only a part was run.
@@ -118,20 +131,23 @@ def run_plan(
     folder, clock = frozen.folder, time.monotonic()
     with holding_run(folder) as held:
         last = read_settings(folder)
-        begin_run(frozen.plan, folder=folder)
-        before = _receipts(frozen)
+        begin_run(frozen.plan, folder=folder, options=options)
         damaged = set_aside_damaged(frozen, last=last) if repair else None
+        refuse_damaged_receipts(frozen)
+        before = _receipts(frozen)
         if damaged is not None and damaged.units:
-            _run_only(frozen, damaged.units, command, held=held, observe=observe)
-            set_aside_outdated(frozen, damaged)
-        _run_all(frozen, command, held=held, observe=observe)
+            observer.put_aside(damaged.units, "damaged")
+            _run_only(frozen, damaged.units, command, held=held, observe=observer.finished)
+            if follow := set_aside_outdated(frozen, damaged):
+                observer.put_aside(follow, "made from what was damaged")
+        _run_all(frozen, command, held=held, observe=observer.finished)
         after = _receipts(frozen)
         ran = tuple(unit for unit in frozen.plan.units if before.get(unit.id) != after[unit.id])
         return Outcome(frozen=frozen, ran=ran, seconds=time.monotonic() - clock)
 
 
 def _run_only(
-    frozen: FrozenPlan, units: Sequence[Unit], command: Sequence[str], *, held: HeldRun, observe: Observer
+    frozen: FrozenPlan, units: Sequence[Unit], command: Sequence[str], *, held: HeldRun, observe: _Observe
 ) -> None:
     """Let Snakemake run some units alone: together with others it would run all that directly follow from them too."""
     jobs, wanted = read_jobs(frozen.file), {unit.id for unit in units}
@@ -143,7 +159,7 @@ def _run_only(
         raise first_error(frozen, code=code)
 
 
-def _run_all(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: Observer) -> None:
+def _run_all(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: _Observe) -> None:
     """Let Snakemake run all that is not finished."""
     settle_jobs(read_jobs(frozen.file), folder=frozen.folder)
     code = _run_snakemake(frozen, command, held=held, observe=observe)
@@ -162,7 +178,7 @@ def _receipts(frozen: FrozenPlan) -> dict[str, bytes]:
     }
 
 
-def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: Observer) -> int:
+def _run_snakemake(frozen: FrozenPlan, command: Sequence[str], *, held: HeldRun, observe: _Observe) -> int:
     """Run Snakemake with its output in its log; it inherits the lock, which thus outlives this process if it must."""
     log = frozen.folder.snakemake_log
     with disk_errors(log):
@@ -190,7 +206,7 @@ def _environment(frozen: FrozenPlan) -> dict[str, str]:
 
 
 @contextmanager
-def _watching(frozen: FrozenPlan, observe: Observer) -> Iterator[Callable[[], None]]:
+def _watching(frozen: FrozenPlan, observe: _Observe) -> Iterator[Callable[[], None]]:
     """Give a function that reports the units finished since it was last called; it is called once more at the end."""
     waiting = {unit.id: unit for unit in frozen.plan.units if not frozen.folder.receipt(unit).exists()}
 
@@ -266,7 +282,7 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
         frozen: the plan that was run.
         code: exit code of Snakemake, for the case that no unit says why.
     """
-    if (err := _begun_wrongly(frozen.folder)) is not None:
+    if (err := read_error_file(frozen.folder.run_error)) is not None:
         return err
     status = explain_ends(
         run_status(frozen.plan, folder=frozen.folder), folder=frozen.folder, jobs=read_jobs(frozen.file)
@@ -283,6 +299,9 @@ def first_error(frozen: FrozenPlan, *, code: int) -> EvercastError:
             log = f"log: {item.log}" if item.log else None
             err.hint = "; ".join(filter(None, (err.hint, log, _failed_later(failed[1:]))))
             return err
+    if (err := read_error_file(frozen.folder.publish_error)) is not None:
+        err.where = f"writing the results ({err.where})" if err.where else "writing the results"
+        return err
     words = frozen.folder.snakemake_log.read_text(errors="replace")[-_LAST_WORDS:].strip()
     return RunFailed(
         f"Snakemake ended with exit code {code}; its last words:\n{words}",
@@ -300,14 +319,6 @@ def _refusal_of_disk(folder: RunFolder) -> EvercastError | None:
     except EvercastError as err:
         return err
     return None
-
-
-def _begun_wrongly(folder: RunFolder) -> EvercastError | None:
-    """Return why the run could not begin; None where it could."""
-    if not folder.run_error.exists():
-        return None
-    body = read_json(folder.run_error)
-    return error_from_json(body) if isinstance(body, Mapping) else None
 
 
 def _ended(unit: Unit, *, folder: RunFolder) -> int:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.files import atomic_write_json, disk_errors
-from evercast.errors import EvercastError
+from evercast.errors import EvercastError, UsageError
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.image_choice import declared_environment, images_of_run, names_images
 from evercast.runtime.plans import read_plan
 from evercast.runtime.settings import RunSettings, change_settings
 from evercast.runtime.site import read_site
 
-__all__ = ["freeze_settings", "profile_of_command", "uses_containers"]
+__all__ = ["freeze_settings", "profile_of_command", "refuse_conda", "uses_containers"]
 
 _PROFILE: Final = "--profile"
 
@@ -65,8 +65,30 @@ def uses_containers(workflow: object) -> bool:
     Args:
         workflow: Snakemake's own object, which knows profile and command line; None where there is none.
     """
-    methods = getattr(getattr(workflow, "deployment_settings", None), "deployment_method", ())
-    return any(str(method) == "apptainer" for method in methods)
+    return "apptainer" in _deployment(workflow)
+
+
+def refuse_conda(workflow: object) -> None:
+    """Refuse a Snakemake that would deploy software by conda: no stage declares what it would have to install.
+
+    Args:
+        workflow: as for `uses_containers`.
+
+    Raises:
+        UsageError: ``run.no-conda``.
+    """
+    if "conda" in _deployment(workflow):
+        raise UsageError(
+            "stages run in containers or in the environment of evercast, never in one of conda; found "
+            "software-deployment-method conda",
+            code="run.no-conda",
+            hint="--sdm apptainer for containers, or leave --sdm out; a profile says software-deployment-method",
+        )
+
+
+def _deployment(workflow: object) -> frozenset[str]:
+    methods = getattr(getattr(workflow, "deployment_settings", None), "deployment_method", None)
+    return frozenset(map(str, methods or ()))
 
 
 def profile_of_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Path | None:

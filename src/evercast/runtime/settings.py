@@ -48,6 +48,7 @@ class RunSettings:
         site: what the profile's ``site.yaml`` said.
         slurm_runs: names of the SLURM jobs of this run, for a later run to cancel what is left of them.
         profile: folder of the profile; None where there was none.
+        options: of ``evercast run``, for whoever goes on with it: profile, cores, arguments of Snakemake behind ``--``.
         versions: package -> version of what computes where no container does.
     """
 
@@ -61,6 +62,7 @@ class RunSettings:
     site: Site = field(default_factory=Site)
     slurm_runs: tuple[str, ...] = ()
     profile: str | None = None
+    options: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ from evercast.errors import UsageError
 from evercast.runtime.profile_lines import comment, commented_out, setting
 from evercast.runtime.site_survey import Partition, Survey
 
-__all__ = ["Choices", "choose_partition", "profile_text", "site_text"]
+__all__ = ["Choices", "choose_partition", "most_gpus", "profile_text", "site_text"]
 
 _MOST_JOBS: Final = 200
 _FIRST_QUESTION_SECONDS: Final = 10
@@ -60,13 +60,23 @@ class Choices:
         return self.gpus > 0 or self.gpu_partition is not None
 
 
-def choose_partition(survey: Survey, name: str | None, *, with_gpus: bool = False) -> Partition | None:
+def choose_partition(
+    survey: Survey, name: str | None, *, with_gpus: bool = False, gpus: int = 0
+) -> Partition | None:  # fmt: skip
     """Return the partition of this name, or the one to be used where none is named; None where there is none.
 
-    Without GPUs that is the cluster's default, or the largest one that is up; with GPUs the largest that has any.
+    Without GPUs that is the cluster's default, or the largest one that is up; with GPUs the largest that has nodes with
+    as many as a job asks for.
+
+    Args:
+        survey: what SLURM said.
+        name: as the user gave it.
+        with_gpus: whether jobs with GPUs go there.
+        gpus: how many each of them asks for.
 
     Raises:
-        UsageError: ``profile.no-partition``: the cluster has none of this name, or it has no GPU.
+        UsageError: ``profile.no-partition``: the cluster has none of this name, or it has no GPU; ``profile.no-gpus``:
+            no node of it has so many.
     """
     if name is not None:
         found = survey.partition(name)
@@ -78,19 +88,38 @@ def choose_partition(survey: Survey, name: str | None, *, with_gpus: bool = Fals
                 code="profile.no-partition",
                 hint=f"name {what} that sinfo lists",
             )
+        if with_gpus and gpus > most_gpus(found):
+            raise _too_many_gpus(gpus, [found])
         return found
     usable = [item for item in survey.partitions if item.is_up and (item.gpus or not with_gpus)]
-    return max(usable, key=lambda item: (item.is_default and not with_gpus, item.nodes), default=None)
+    enough = [item for item in usable if not with_gpus or most_gpus(item) >= gpus]
+    if usable and not enough:
+        raise _too_many_gpus(gpus, usable)
+    return max(enough, key=lambda item: (item.is_default and not with_gpus, item.nodes), default=None)
+
+
+def most_gpus(partition: Partition) -> int:
+    """Return how many GPUs of one kind a node of the partition has at most."""
+    return max(partition.gpus.values(), default=0)
+
+
+def _too_many_gpus(gpus: int, partitions: Sequence[Partition]) -> UsageError:
+    has = "; ".join(f"{item.name} has {_gpus_of(item)} in a node" for item in partitions)
+    return UsageError(
+        f"a job asks for {gpus} GPUs, and no node has so many: {has}",
+        code="profile.no-gpus",
+        hint="ask for fewer with --gpus; a job runs on one node",
+    )
 
 
 def profile_text(survey: Survey, choices: Choices) -> str:
     """Return the content of ``config.yaml``.
 
     Raises:
-        UsageError: ``profile.no-partition`` or ``profile.no-account``.
+        UsageError: ``profile.no-partition``, ``profile.no-gpus`` or ``profile.no-account``.
     """
     partition = choose_partition(survey, choices.partition)
-    gpu_partition = choose_partition(survey, choices.gpu_partition, with_gpus=True)
+    gpu_partition = choose_partition(survey, choices.gpu_partition, with_gpus=True, gpus=choices.gpus)
     if choices.wants_gpus and gpu_partition is None:
         raise UsageError("no partition of this cluster has GPUs", code="profile.no-partition")
     account = _account(survey, choices.account)
@@ -228,11 +257,18 @@ def _status(survey: Survey) -> Iterable[str]:
 
 
 def _described(partition: Partition) -> str:
-    gpus = ", ".join(f"{count} GPUs {kind}".rstrip() for kind, count in partition.gpus.items())
     parts = [
-        f"{partition.name}{' (default)' if partition.is_default else ''}: {partition.nodes} nodes",
-        f"of {partition.cores} cores and {partition.memory_mb} MB",
-        *([f"with {gpus}"] if gpus else []),
+        f"{partition.name}{' (default)' if partition.is_default else ''}: {_count(partition.nodes, 'node')}",
+        f"of {_count(partition.cores, 'core')} and {partition.memory_mb} MB",
+        *([f"with {_gpus_of(partition)}"] if partition.gpus else []),
     ]
     limit = f"at most {partition.longest_min} min" if partition.longest_min is not None else "no time limit"
     return f"{' '.join(parts)}, {limit}{'' if partition.is_up else ', not up'}"
+
+
+def _gpus_of(partition: Partition) -> str:
+    return ", ".join(f"{_count(count, 'GPU')} {kind}".rstrip() for kind, count in partition.gpus.items())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

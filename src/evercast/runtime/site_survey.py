@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,8 @@ from evercast.runtime.slurm import ask_slurm, minutes_of, parse_pairs, parse_row
 
 __all__ = ["Partition", "Survey", "survey_site"]
 
+_PATIENCE_SECONDS: Final = 20
+"""For each answer: a controller that lives says these things at once."""
 _GPU: Final = re.compile(r"gpu(?::(?P<type>[A-Za-z0-9_.-]+))?:(?P<count>\d+)")
 _SHARED: Final = ("cvmfs", "gpfs", "lustre", "beegfs", "ceph", "panfs")
 """Kinds of mounted file systems, as far as their name or their type tells, that a stage may want to read."""
@@ -74,20 +76,28 @@ class Survey:
         return next((item for item in self.partitions if item.name == name), None)
 
 
-def survey_site() -> Survey:
+def survey_site(*, observe: Callable[[str], None]) -> Survey:
     """Return what this site's SLURM says; the user's accounts are left out where only the administrator may ask.
+
+    Args:
+        observe: is told each question before it is asked.
 
     Raises:
         EnvironmentUnfit: ``slurm.missing``, ``slurm.silent``, or ``slurm.no-partition``.
     """
-    config = _configuration(ask_slurm("scontrol", "show", "config"))
-    nodes = parse_rows(ask_slurm("sinfo", "--noheader", "--all", "--format=%R|%D|%c|%m|%G"), columns=5)
-    lines = ask_slurm("scontrol", "--oneliner", "--all", "show", "partition").splitlines()
+
+    def ask(what: str, program: str, *arguments: str) -> str:
+        observe(f"asking SLURM for {what} ({program}, at most {_PATIENCE_SECONDS} s)")
+        return ask_slurm(program, *arguments, patience=_PATIENCE_SECONDS)
+
+    config = _configuration(ask("its configuration", "scontrol", "show", "config"))
+    nodes = parse_rows(ask("its nodes", "sinfo", "--noheader", "--all", "--format=%R|%D|%c|%m|%G"), columns=5)
+    lines = ask("its partitions", "scontrol", "--oneliner", "--all", "show", "partition").splitlines()
     partitions = tuple(_partition(parse_pairs(line), nodes) for line in lines if line.startswith("PartitionName="))
     if not partitions:
         raise EnvironmentUnfit("SLURM names no partition", code="slurm.no-partition", hint="ask the administrators")
     has_accounting = config.get("AccountingStorageType", "").endswith("slurmdbd")
-    default, accounts, most_jobs = _user_limits() if has_accounting else (None, (), None)
+    default, accounts, most_jobs = _user_limits(ask) if has_accounting else (None, (), None)
     return Survey(
         cluster=config.get("ClusterName", "cluster"),
         version=config.get("SLURM_VERSION", "unknown"),
@@ -133,11 +143,11 @@ def _partition(pairs: Mapping[str, str], nodes: tuple[tuple[str, ...], ...]) -> 
     )
 
 
-def _user_limits() -> tuple[str | None, tuple[str, ...], int | None]:
+def _user_limits(ask: Callable[..., str]) -> tuple[str | None, tuple[str, ...], int | None]:
     """Return the default account, all accounts and the most jobs of this user, as far as SLURM tells."""
     try:
-        answer = ask_slurm(
-            "sacctmgr", "--noheader", "--parsable2", "show", "user", getpass.getuser(), "withassoc",
+        answer = ask(
+            "your accounts", "sacctmgr", "--noheader", "--parsable2", "show", "user", getpass.getuser(), "withassoc",
             "format=defaultaccount,account,maxsubmitjobs",
         )  # fmt: skip
     except EnvironmentUnfit:

@@ -20,12 +20,17 @@ def has_slurm() -> bool:
     return shutil.which("scontrol") is not None
 
 
-def ask_slurm(program: str, *arguments: str) -> str:
+def ask_slurm(program: str, *arguments: str, patience: float = _PATIENCE_SECONDS) -> str:
     """Return what a program of SLURM says.
+
+    Args:
+        program: its name.
+        arguments: of its command line.
+        patience: how long to wait for the answer, s.
 
     Raises:
         EnvironmentUnfit: ``slurm.missing`` where there is no such program, ``slurm.silent`` where it fails or SLURM
-            does not answer in a minute.
+            does not answer in time.
     """
     path = shutil.which(program)
     if path is None:
@@ -37,21 +42,23 @@ def ask_slurm(program: str, *arguments: str) -> str:
     environment = os.environ | {"LC_ALL": "C", "SLURM_TIME_FORMAT": "%Y-%m-%dT%H:%M:%S"}
     try:
         answer = subprocess.run(  # noqa: S603 - a program of the site, with arguments of our own
-            [path, *arguments], capture_output=True, text=True, errors="replace", timeout=_PATIENCE_SECONDS,
+            [path, *arguments], capture_output=True, text=True, errors="replace", timeout=patience,
             check=False, env=environment, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired as err:
-        raise _silent(program, f"does not answer within {_PATIENCE_SECONDS:.0f} s") from err
+        raise _silent(program, f"does not answer within {patience:.0f} s") from err
     if answer.returncode != 0:
         raise _silent(program, f"ended with exit code {answer.returncode}: {answer.stderr.strip() or 'no message'}")
     return answer.stdout
 
 
 def _silent(program: str, reason: str) -> EnvironmentUnfit:
+    named = os.environ.get("SLURM_CONF")
+    place = "SLURM_CONF is not set, so /etc/slurm counts" if named is None else f"SLURM_CONF is {named}"
     return EnvironmentUnfit(
         f"{program} {reason}",
         code="slurm.silent",
-        hint="ask SLURM with `scontrol ping`; SLURM_CONF must name its configuration where that is not /etc/slurm",
+        hint=f"see with `scontrol ping` whether the controller answers; {place}, which must name the configuration",
     )
 
 

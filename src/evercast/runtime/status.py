@@ -14,9 +14,9 @@ from evercast.plan import Plan, Unit
 from evercast.plan.jobs import jobs_of
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.holding import unit_is_worked_on
-from evercast.runtime.receipts import is_finished
+from evercast.runtime.receipts import is_finished, read_receipt
 
-__all__ = ["State", "UnitStatus", "count_states", "read_error", "run_status", "unit_status"]
+__all__ = ["State", "UnitStatus", "count_states", "read_error", "read_error_file", "run_status", "unit_status"]
 
 State = Literal["done", "running", "failed", "waiting"]
 
@@ -56,9 +56,10 @@ def unit_status(unit: Unit, *, folder: RunFolder, batch: str | None = None) -> U
     log = file if file.exists() else None
     if is_finished(unit, receipt_file=folder.receipt(unit)):
         return UnitStatus(unit=unit, state="done", log=log)
+    damage = _damage(folder.receipt(unit))
     if unit_is_worked_on(folder, unit):
         return UnitStatus(unit=unit, state="running", log=log)
-    error = read_error(unit, folder=folder)
+    error = damage or read_error(unit, folder=folder)
     if error is None and folder.running(unit).exists():
         error = RunFailed(
             "its job was killed, by a signal or for want of memory",
@@ -69,9 +70,22 @@ def unit_status(unit: Unit, *, folder: RunFolder, batch: str | None = None) -> U
     return UnitStatus(unit=unit, state="waiting" if error is None else "failed", log=log, error=error)
 
 
+def _damage(receipt_file: Path) -> EvercastError | None:
+    """Return why a receipt cannot be read; None where there is none, or it is readable and that of something else."""
+    try:
+        read_receipt(receipt_file)
+    except IntegrityError as err:
+        return err if receipt_file.exists() else None
+    return None
+
+
 def read_error(unit: Unit, *, folder: RunFolder) -> EvercastError | None:
     """Return the error that the last job of a unit recorded; None where there is none."""
-    path = folder.error(unit)
+    return read_error_file(folder.error(unit))
+
+
+def read_error_file(path: Path) -> EvercastError | None:
+    """Return the error that a part of a run recorded in a file; None where there is no such file."""
     if not path.exists():
         return None
     try:

@@ -21,9 +21,10 @@ _NOT_COMPUTING: Final = frozenset({"snakemake"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing about a finished unit that is not as it must be.
+    """One thing about a finished unit, or about what was published, that is not as it must be.
 
     Args:
+        unit: None for a published file.
         kind: a file was changed, is missing or is none of the unit's; the receipt cannot be read; the unit was made
             with another image or other versions than the run declares.
         path: the file; of image and versions, the receipt.
@@ -31,7 +32,7 @@ class Finding:
         expected: what must be there.
     """
 
-    unit: Unit
+    unit: Unit | None
     kind: Literal["changed", "missing", "extra", "receipt", "image", "versions"]
     path: str
     found: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -34,4 +35,5 @@ def reana(*, document: Path, output: Path, image: str | None, pseudo_data: str, 
         click.echo(json.dumps(body, indent=1))
         return
     click.echo(f"{made.folder}: {made.jobs} jobs in {made.image}, {len(made.files)} files")
-    click.echo(f"to run it: cd {made.folder} && reana-client run -w {output.name}")
+    name = shlex.quote(output.resolve().name)
+    click.echo(f"to run it: cd {shlex.quote(str(made.folder))} && reana-client run -w {name}")

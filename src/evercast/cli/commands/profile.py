@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
 
-from evercast.artifacts.files import atomic_write_bytes, disk_errors
+from evercast.artifacts.files import atomic_write_bytes, make_folder
 from evercast.errors import UsageError
 from evercast.runtime.site_profile import Choices, profile_text, site_text
 from evercast.runtime.site_survey import survey_site
@@ -37,7 +38,7 @@ def init(
     containers: bool, force: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Ask this machine's SLURM what it offers, and write a profile for it: config.yaml and site.yaml."""
-    survey = survey_site()
+    survey = survey_site(observe=_silent if as_json else _on_stderr)
     choices = Choices(
         partition=partition, gpu_partition=gpu_partition, gpus=gpus, account=account, containers=containers
     )
@@ -51,8 +52,7 @@ def init(
             where=str(folder),
             hint="name another folder with --output, or replace it with --force",
         )
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, text in texts.items():
         atomic_write_bytes(folder / name, text.encode())
     if as_json:
@@ -60,4 +60,12 @@ def init(
         return
     for name in texts:
         click.echo(str(folder / name))
-    click.echo(f"try it: evercast run DOCUMENT --profile {folder}", err=True)
+    click.echo(f"try it: evercast run DOCUMENT --profile {shlex.quote(str(folder))}", err=True)
+
+
+def _on_stderr(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _silent(text: str) -> None:
+    """Say nothing: stdout is JSON, and stderr is for errors."""

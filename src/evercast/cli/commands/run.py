@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from evercast.artifacts.files import read_json
-from evercast.errors import RunFailed
-from evercast.plan import Unit
-from evercast.runtime.plans import FrozenPlan
+from evercast.cli.again import NextCommand
+from evercast.cli.dry_run import ask_snakemake, find_todo
+from evercast.cli.progress import observer_of
 from evercast.runtime.pseudo import bring_sources, decide_pseudo_data
-from evercast.runtime.receipts import read_receipt
 from evercast.runtime.run import Outcome, prepare_run, run_plan, snakemake_command
-from evercast.runtime.status import run_status
 
 __all__ = ["command"]
 
@@ -48,19 +43,36 @@ def command(  # noqa: PLR0913 - one argument an option
 ) -> None:  # fmt: skip
     """Run the analysis in DOCUMENT; what is finished and unchanged is not run again. Words after -- go to Snakemake."""
     pseudo, reason = decide_pseudo_data(document, mode=pseudo_data)
-    frozen = prepare_run(document, results=results, pseudo=pseudo)
-    call = snakemake_command(frozen, document=document, profile=profile, cores=cores, extra=snakemake_arguments)
-    if dry_run:
-        _dry_run(frozen, call, as_json=as_json)
-        return
-    say = _silent if as_json else _on_stderr
-    say(f"{frozen.plan.name}: {len(frozen.plan.units)} units in {frozen.folder.root}; {reason}")
-    bring_sources(frozen)
-    outcome = run_plan(frozen, call, observe=_progress(frozen, say=say), repair=repair)
+    options = _options(profile, cores, snakemake_arguments)
+    command_again = NextCommand(document=document, results=results, options=options, pseudo=pseudo)
+    with command_again.in_hints():
+        frozen = prepare_run(document, results=results, pseudo=pseudo)
+        call = snakemake_command(frozen, document=document, profile=profile, cores=cores, extra=snakemake_arguments)
+        if dry_run:
+            dry = find_todo(frozen, repair=repair)
+            ask_snakemake(call)
+            click.echo(json.dumps(dry.to_json(), indent=1) if as_json else dry.text())
+            return
+        say = _silent if as_json else _on_stderr
+        say(f"{frozen.plan.name}: {len(frozen.plan.units)} units in {frozen.folder.root}; {reason}")
+        bring_sources(frozen)
+        observer = observer_of(frozen, say=say, quiet=as_json)
+        outcome = run_plan(frozen, call, observer=observer, repair=repair, options=options)
     if as_json:
         click.echo(json.dumps(_body(outcome), indent=1))
     else:
         _conclude(outcome)
+
+
+def _options(profile: str, cores: int | None, snakemake_arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the options of a run that whoever goes on with it gives again."""
+    place = Path(profile)
+    named = str(place.resolve()) if (place / "config.yaml").is_file() else profile
+    return (
+        *(() if profile == "default" else ("--profile", named)),
+        *(() if cores is None else ("--cores", str(cores))),
+        *(("--", *snakemake_arguments) if snakemake_arguments else ()),
+    )
 
 
 def _silent(text: str) -> None:
@@ -69,40 +81,6 @@ def _silent(text: str) -> None:
 
 def _on_stderr(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _progress(frozen: FrozenPlan, *, say: Callable[[str], None]) -> Callable[[Unit], None]:
-    """Return what to call with each finished unit: bars on a terminal, lines elsewhere."""
-    if say is _on_stderr and sys.stderr.isatty():
-        from evercast.cli.progress import StageBars  # noqa: PLC0415 - only a terminal needs tqdm
-
-        return StageBars(frozen).finished
-
-    total = len(frozen.plan.units)
-    done = sum(frozen.folder.receipt(unit).exists() for unit in frozen.plan.units)
-
-    def finished(unit: Unit) -> None:
-        nonlocal done
-        done += 1
-        seconds = read_receipt(frozen.folder.receipt(unit)).seconds
-        say(f"[{done:>{len(str(total))}}/{total}] {unit.stage:<19} {unit.name}  {seconds:.1f} s")
-
-    return finished
-
-
-def _dry_run(frozen: FrozenPlan, call: list[str], *, as_json: bool) -> None:
-
-    todo = [item.unit for item in run_status(frozen.plan, folder=frozen.folder) if item.state != "done"]
-    checked = subprocess.run([*call, "--dry-run", "--quiet"], capture_output=True, text=True, check=False)  # noqa: S603
-    if checked.returncode != 0:
-        raise RunFailed(f"Snakemake refuses the plan:\n{checked.stderr[-3000:]}", code="run.workflow-failed")
-    if as_json:
-        units = [{"id": unit.id, "stage": unit.stage} for unit in todo]
-        click.echo(json.dumps({"plan": frozen.plan.digest, "units": units}, indent=1))
-        return
-    for unit in todo:
-        click.echo(f"{unit.stage:<14}{unit.id}")
-    click.echo(f"{len(todo)} of {len(frozen.plan.units)} units would be run")
 
 
 def _body(outcome: Outcome) -> dict[str, Any]:
