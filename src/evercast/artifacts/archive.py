@@ -119,7 +119,8 @@ def read_record(bag: Bag) -> ArchiveRecord:
         record = from_json(ArchiveRecord, body)
     except InvalidInput as err:
         raise IntegrityError(err.message, code="archive.record", where=str(place)) from err
-    named = [*(entry.file for entry in (*record.inputs, *record.images)), record.document, record.code.file]
+    named = [*(entry.file for entry in record.inputs), *(entry.file for entry in record.images)]
+    named += [record.document, record.code.file]
     missing = [name for name in named if name is not None and not _holds(bag, name)]
     if record.schema != FORMAT or missing:
         what = f"it names {missing[0]!r}, which is not in the bag" if missing else "it has no format"

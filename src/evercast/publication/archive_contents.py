@@ -25,8 +25,7 @@ from evercast.spec.model import Analysis
 __all__ = ["Contents", "Item", "gather_contents"]
 
 _WORKFLOW: Final = ("Snakefile", "workflow/", "containers/", "requirements/")
-_LEFT_OUT_RESULTS: Final = frozenset({"accounting.json"})
-"""Names the machines that computed."""
+_INDEX: Final = "likelihood/index.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,23 +195,31 @@ def _anonymous(receipt: Receipt, hosts: dict[str, str]) -> bytes:
 
 
 def _add_results(contents: Contents, frozen: FrozenPlan) -> None:
-    """Add what stands published at the top of the run folder."""
-    tops: set[str] = set()
+    """Add what stands published, as the units made it: the copies that are published tell of machines and jobs too."""
     for unit in published_units(frozen.plan):
-        tops |= {name.split("/", 1)[0] for name in read_receipt(frozen.folder.receipt(unit)).files}
-    for top in sorted(tops - _LEFT_OUT_RESULTS):
-        place = frozen.folder.root / top
-        if not place.exists():
-            raise InvalidInput(
-                f"the result {top} is not there",
-                code="archive.unpublished",
-                where=str(place),
-                hint="evercast run DOCUMENT publishes the results of a finished run",
-            )
-        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file() and not path.is_symlink():
-                name = path.relative_to(frozen.folder.root).as_posix()
-                contents.items.append(Item(name=f"data/results/{name}", source=path))
+        folder = frozen.folder.unit(unit)
+        for name, file in read_receipt(frozen.folder.receipt(unit)).files.items():
+            item = Item(name=f"data/results/{name}", source=folder / name, sha256=file.sha256)
+            if name == _INDEX:
+                item = Item(name=item.name, source=_published(frozen, name))
+            contents.items.append(item)
+
+
+def _published(frozen: FrozenPlan, name: str) -> Path:
+    """Return the index of the likelihoods, which says whether they may be published; that is known after a run only.
+
+    Raises:
+        InvalidInput: ``archive.unpublished``.
+    """
+    place = frozen.folder.root / name
+    if not place.is_file():
+        raise InvalidInput(
+            f"the result {name} is not there",
+            code="archive.unpublished",
+            where=str(place),
+            hint="evercast run DOCUMENT publishes the results of a finished run",
+        )
+    return place
 
 
 def _add_images(contents: Contents, frozen: FrozenPlan, *, with_images: bool) -> None:
