@@ -5,7 +5,7 @@ from __future__ import annotations
 from evercast.spec.checks.bases import basis_of
 from evercast.spec.checks.context import Context, check_reference
 from evercast.spec.expressions import Binary, ExpressionError, Name, Node, Number, names, parse_coefficient
-from evercast.spec.model import BinnedChannel, LikelihoodSpec, NormalisationSystematic, UnbinnedChannel
+from evercast.spec.model import BinnedChannel, LikelihoodSpec, NormalisationSystematic, SignalPoints, UnbinnedChannel
 from evercast.spec.quantities import declared_quantities
 from evercast.spec.report import Path, Report
 from evercast.spec.systematics import acts_in, processes_of
@@ -62,6 +62,8 @@ def _check_publish(context: Context, report: Report) -> None:
             likelihood = context.analysis.likelihoods.get(binned.likelihood)
             if likelihood is not None:
                 _check_histfactory(context, report, path, likelihood)
+        if binned.signal_points is not None:
+            _check_points(context, report, binned.signal_points)
     unbinned = publish.neural_likelihood
     if unbinned is not None:
         path = ("publish", "neural_likelihood", "likelihood")
@@ -70,6 +72,20 @@ def _check_publish(context: Context, report: Report) -> None:
             if likelihood and not any(isinstance(one, UnbinnedChannel) for one in likelihood.channels.values()):
                 message = f"the likelihood '{unbinned.likelihood}' has no unbinned channel"
                 report.add(path, "spec.publication", message, expected="one with an ensemble of networks")
+
+
+def _check_points(context: Context, report: Report, signal: SignalPoints) -> None:
+    """Check that every signal point has a binned likelihood and a value for each label."""
+    for name, point in signal.points.items():
+        place: Path = ("publish", "pyhf", "signal_points", "points", name)
+        if len(point.values) != len(signal.labels):
+            message = f"the signal point has {len(point.values)} values for the labels {', '.join(signal.labels)}"
+            report.add((*place, "values"), "spec.publication", message, expected=f"{len(signal.labels)} values")
+        path = (*place, "likelihood")
+        if check_reference(report, path, point.likelihood, "likelihood", context.declared("likelihoods")):
+            likelihood = context.analysis.likelihoods.get(point.likelihood)
+            if likelihood is not None:
+                _check_histfactory(context, report, path, likelihood)
 
 
 def _check_histfactory(context: Context, report: Report, path: Path, likelihood: LikelihoodSpec) -> None:

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["BinnedPublication", "CommandStage", "Environment", "Publish", "Reduce", "Resources", "UnbinnedPublication"]
+__all__ = [
+    "BinnedPublication",
+    "CommandStage",
+    "Environment",
+    "HepdataRecord",
+    "Publish",
+    "Reduce",
+    "Resources",
+    "SignalPoint",
+    "SignalPoints",
+    "UnbinnedPublication",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +64,54 @@ class CommandStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalPoint:
+    """One signal hypothesis of a patchset: a binned likelihood that has its signal beside the common background.
+
+    Args:
+        values: one per label of the patchset, e.g. masses.
+    """
+
+    likelihood: str
+    values: tuple[str | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalPoints:
+    """Likelihoods that differ in their signal only: a workspace of what they share, and one patch for each.
+
+    Args:
+        labels: names of the values.
+        points: name of the patch -> its likelihood.
+    """
+
+    labels: tuple[str, ...]
+    points: Mapping[str, SignalPoint]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BinnedPublication:
-    """Write this likelihood as ``likelihood/workspace.json``; it must be expressible as HistFactory."""
+    """Write this likelihood as ``likelihood/workspace.json``; it must be expressible as HistFactory.
+
+    Args:
+        signal_points: published as a workspace of what they share and a patchset.
+    """
 
     likelihood: str
     measurement: str
+    signal_points: SignalPoints | None = field(default=None, metadata={"key": "unless default"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HepdataRecord:
+    """The record of the publication that the result belongs to.
+
+    Args:
+        inspire_id: number of the publication on INSPIRE.
+        url: where the published folder can be had.
+    """
+
+    inspire_id: int
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,4 +132,5 @@ class Publish:
 
     pyhf: BinnedPublication | None = None
     neural_likelihood: UnbinnedPublication | None = None
+    hepdata: HepdataRecord | None = field(default=None, metadata={"key": "never"})
     overrides: Mapping[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from evercast.stages.serialization.built import Built
 from evercast.stages.serialization.bundle import write_bundle_manifest, write_neural
 from evercast.stages.serialization.tables import Tables, physics_of
 from evercast.stages.serialization.unbinned import unbinned_input
-from evercast.stages.serialization.workspace import hidden_channels, run_id_of, write_workspace
+from evercast.stages.serialization.workspace import hidden_channels, run_id_of, write_signal_points, write_workspace
 
 __all__ = ["run"]
 
@@ -43,6 +43,7 @@ def run(task: Task[SerializationRecipe]) -> None:
         hidden = hidden_channels(recipe, built[published.likelihood])
         if not hidden:  # otherwise the data are in the folder of the likelihood, which says that it is blind
             entries[published.likelihood] = entry
+    write_signal_points(task, root, built)
     neural = recipe.publish.neural_likelihood
     ensembles: dict[str, object] = {}
     for name, one in built.items():

@@ -21,11 +21,13 @@ from evercast.plan.recipes import SerializationRecipe, Task
 from evercast.stages.serialization.built import Built
 from evercast.stages.serialization.tables import physics_of
 
-__all__ = ["WORKSPACE_FILE", "hidden_channels", "run_id_of", "write_workspace"]
+__all__ = ["WORKSPACE_FILE", "hidden_channels", "run_id_of", "write_signal_points", "write_workspace"]
 
 _LOG = logging.getLogger(__name__)
 
 WORKSPACE_FILE: Final = "workspace.json"
+SIGNAL_POINTS_FOLDER: Final = "signal-points"
+"""With a hyphen, which no name of a likelihood has."""
 
 
 def hidden_channels(recipe: SerializationRecipe, built: Built) -> tuple[str, ...]:
@@ -49,7 +51,34 @@ def write_workspace(task: Task[SerializationRecipe], root: Path, built: Built) -
             where="$.publish.pyhf.likelihood",
             hint="publish it as neural_likelihood",
         )
-    workspace = to_workspace(_exported(task.recipe, built), physics_of(task.recipe), measurement=published.measurement)
+    path = root / WORKSPACE_FILE
+    _write(task, path, built, measurement=published.measurement)
+    return IndexEntry(
+        kind="workspace",
+        path=WORKSPACE_FILE,
+        sha256=sha256_file(path),
+        measurement=published.measurement,
+        blind=tuple(channel.name for channel in built.model.channels if channel.blind),
+    )
+
+
+def write_signal_points(task: Task[SerializationRecipe], root: Path, built: Mapping[str, Built]) -> None:
+    """Write the workspace of every signal point that the document publishes as ``signal-points/NAME.json``.
+
+    Raises:
+        InvalidInput: ``likelihood.not-histfactory``, ``likelihood.not-pyhf``.
+    """
+    published = task.recipe.publish.pyhf
+    if published is None or published.signal_points is None:
+        return
+    folder = root / SIGNAL_POINTS_FOLDER
+    folder.mkdir()
+    for name, point in published.signal_points.points.items():
+        _write(task, folder / f"{name}.json", built[point.likelihood], measurement=published.measurement)
+
+
+def _write(task: Task[SerializationRecipe], path: Path, built: Built, *, measurement: str) -> None:
+    workspace = to_workspace(_exported(task.recipe, built), physics_of(task.recipe), measurement=measurement)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="jsonschema.RefResolver", category=DeprecationWarning)  # pyhf's
@@ -58,15 +87,7 @@ def write_workspace(task: Task[SerializationRecipe], root: Path, built: Built) -
         raise InvalidInput(
             f"pyhf does not accept the workspace: {err}", code="likelihood.not-pyhf", where="$.publish.pyhf"
         ) from err
-    path = root / WORKSPACE_FILE
     atomic_write_json(path, workspace)
-    return IndexEntry(
-        kind="workspace",
-        path=WORKSPACE_FILE,
-        sha256=sha256_file(path),
-        measurement=published.measurement,
-        blind=tuple(channel.name for channel in built.model.channels if channel.blind),
-    )
 
 
 def _exported(recipe: SerializationRecipe, built: Built) -> tuple[BinnedInput, ...]:
