@@ -12,7 +12,7 @@ from evercast.artifacts.files import disk_errors
 from evercast.runtime.image_index import bind_index
 from evercast.runtime.image_labels import image_labels, labels_of
 from evercast.runtime.image_programs import apptainer_for_images, debian_address, program, run_step
-from evercast.runtime.image_signatures import sign_image
+from evercast.runtime.image_signatures import check_signing_key, sign_image
 from evercast.runtime.image_sources import BuildSources, gather_sources
 from evercast.runtime.image_store import ImageStore, cache_folder
 from evercast.runtime.image_tree import clean_tree
@@ -77,9 +77,11 @@ def build_image(request: BuildRequest, *, store: ImageStore, observe: Callable[[
         observe: is told each step before it begins.
 
     Raises:
-        EvercastError: of `gather_sources`, `sign_image` and the programs: ``container.no-runtime``,
+        EvercastError: of `check_signing_key`, `gather_sources` and the programs: ``container.no-runtime``,
             ``container.too-old``, ``image.no-program``, ``image.no-mirror``, ``image.build-failed``, ``disk.full``.
     """
+    if request.key is not None:
+        check_signing_key(request.key)
     programs = _Programs(
         install=apptainer_for_images(),
         unpack=program("unsquashfs", package="squashfs-tools"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from evercast.artifacts.files import sha256_file
 from evercast.errors import IntegrityError, UsageError
 from evercast.runtime.image_labels import labels_of
-from evercast.runtime.image_signatures import check_signature, signers
+from evercast.runtime.image_signatures import check_public_key, check_signature, signers
 from evercast.runtime.image_store import ImageStore
 from evercast.runtime.images import ImageLabels, ImageRecord, check_architecture, find_record
 from evercast.runtime.sif import read_sif
@@ -57,6 +57,8 @@ def check_image(text: str, *, folder: Path | None, store: ImageStore, key: Path 
             code="image.registry",
             hint="the digest in the reference is compared by the container runtime when it brings the image",
         )
+    if key is not None:
+        check_public_key(key)
     expected = find_record(text, folder, store=store) if is_image_name(text) else None
     file = store.file(expected.sha256) if expected is not None else ((folder or Path()) / text).absolute()
     sif = read_sif(file)

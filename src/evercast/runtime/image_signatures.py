@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,10 +15,71 @@ from evercast.runtime.image_programs import apptainer_for_images, scrubbed_envir
 from evercast.runtime.sif import SIGNATURE, Sif, read_sif
 from evercast.runtime.sif_writer import forget_times
 
-__all__ = ["check_signature", "sign_image", "signers"]
+__all__ = ["check_public_key", "check_signature", "check_signing_key", "sign_image", "signers"]
 
+_ED25519_PRIVATE = bytes.fromhex("302e020100300506032b657004220420")
+"""How a private ed25519 key begins in the form that PEM frames (PKCS #8, RFC 8410); its 32 bytes follow."""
+_LONGEST_KEY = 65_536
 _PGP_KEY = slice(4, 24)
 """Where the extra bytes of a signature hold the fingerprint of a PGP key; zero for other keys."""
+
+
+def check_signing_key(key: Path) -> None:
+    """Refuse a key that cannot sign, before something is built that it is to sign.
+
+    Raises:
+        InvalidInput: ``image.key``: it cannot be read, or is no private ed25519 key in PEM form without a passphrase.
+    """
+    pem = _read_key(key)
+    found = re.search(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END", pem, re.DOTALL)
+    if found is None:
+        raise _no_signing_key(key, "no key in PEM form")
+    if found[1] != b"PRIVATE KEY":
+        raise _no_signing_key(key, f"a {found[1].decode().lower()}")
+    try:
+        body = base64.b64decode(b"".join(found[2].split()), validate=True)
+    except ValueError as err:
+        raise _no_signing_key(key, "a damaged private key") from err
+    if not body.startswith(_ED25519_PRIVATE) or len(body) < len(_ED25519_PRIVATE) + 32:
+        raise _no_signing_key(key, "a private key of another kind")
+
+
+def _no_signing_key(key: Path, found: str) -> InvalidInput:
+    return InvalidInput(
+        f"images are signed with a private ed25519 key in PEM form, without a passphrase; found {found}",
+        code="image.key",
+        where=str(key),
+        hint="make one: openssl genpkey -algorithm ed25519 -out key.pem",
+    )
+
+
+def _read_key(key: Path) -> bytes:
+    """Return the content of a file with a key.
+
+    Raises:
+        InvalidInput: ``image.key``.
+    """
+    try:
+        with key.open("rb") as stream:
+            return stream.read(_LONGEST_KEY)
+    except OSError as err:
+        reason = (err.strerror or "unreadable").lower()
+        raise InvalidInput(f"the key cannot be read: {reason}", code="image.key", where=str(key)) from err
+
+
+def check_public_key(key: Path) -> None:
+    """Refuse a file that is no public key in PEM form.
+
+    Raises:
+        InvalidInput: ``image.key``.
+    """
+    if b"BEGIN PUBLIC KEY" not in _read_key(key):
+        raise InvalidInput(
+            "this is no public key in PEM form",
+            code="image.key",
+            where=str(key),
+            hint="openssl pkey -in key.pem -pubout -out key.pub",
+        )
 
 
 def sign_image(file: Path, *, key: Path, epoch: int) -> str:
@@ -30,9 +91,7 @@ def sign_image(file: Path, *, key: Path, epoch: int) -> str:
         InvalidInput: ``image.key``: the key cannot be used.
         EnvironmentUnfit: ``container.no-runtime`` or ``container.too-old``.
     """
-    if not key.is_file() or not os.access(key, os.R_OK):
-        reason = "cannot be read" if key.exists() else "does not exist"
-        raise InvalidInput(f"the key to sign with {reason}", code="image.key", where=str(key))
+    check_signing_key(key)
     answer = _apptainer("sign", "--key", str(key.absolute()), str(file))
     if answer.returncode != 0:
         raise InvalidInput(
@@ -56,19 +115,13 @@ def check_signature(file: Path, *, key: Path) -> str:
         IntegrityError: ``image.unsigned`` or ``image.signature``.
         InvalidInput: ``image.key``: no public key.
     """
+    check_public_key(key)
     if not signers(read_sif(file)):
-        raise IntegrityError("nobody signed the image", code="image.unsigned", where=str(file))
-    try:
-        pem = key.read_bytes()
-    except OSError as err:
-        reason = (err.strerror or "unreadable").lower()
-        raise InvalidInput(f"the key cannot be read: {reason}", code="image.key", where=str(key)) from err
-    if b"BEGIN PUBLIC KEY" not in pem:
-        raise InvalidInput(
-            "this is no public key in PEM form",
-            code="image.key",
-            where=str(key),
-            hint="openssl pkey -in key.pem -pubout -out key.pub",
+        raise IntegrityError(
+            f"nobody signed the image; expected a signature by the owner of {key.name}",
+            code="image.unsigned",
+            where=str(file),
+            hint="ask who built it for a signed image, or verify without --key: the digest alone is compared then",
         )
     answer = _apptainer("verify", "--key", str(key.absolute()), str(file))
     if answer.returncode != 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from evercast.runtime.workflow_files import workflow_root
 from evercast.spec.codec import to_json
 from evercast.spec.containers import is_image_name, is_registry_reference, registry_reference
 from evercast.spec.documents import load_document
+from evercast.spec.report import did_you_mean
 
 __all__ = [
     "ImageLabels",
@@ -165,8 +166,19 @@ def find_record(name: str, folder: Path | None, *, store: ImageStore | None = No
     raise InvalidInput(
         f"no image is named {name!r}; there are: {', '.join(sorted(known)) or 'none'}",
         code="image.unknown-name",
-        hint=f"build it: evercast image build {name}; or name it in images.yaml beside the document",
+        hint=_where_names_come_from(name, known),
     )
+
+
+def _where_names_come_from(name: str, known: Collection[str]) -> str:
+    """Return the next step for a name that no file knows."""
+    if (workflow_root() / "containers" / f"{name}.def").is_file():
+        return f"build it: evercast image build {name}; or name it in images.yaml beside the document"
+    if Path(name).is_file():
+        return f"a file is named with its folder: ./{name}"
+    guess = did_you_mean(name, known)
+    names = "evercast image list shows the names; a file is named with its folder or its ending .sif"
+    return f"{guess}; {names}" if guess else names
 
 
 def record_image(file: Path, name: str, record: ImageRecord) -> None:

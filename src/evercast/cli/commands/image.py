@@ -101,7 +101,10 @@ def verify(*, image: str, key: Path | None, document: Path | None, store: Path |
 @_STORE
 @_JSON
 def list_images(*, document: Path | None, store: Path | None, as_json: bool) -> None:
-    """List the names of images, what each is locked to, and whether it is in the store."""
+    """List the names of images, what each is locked to, and whether it is in the store, with the right size.
+
+    The content is not read: that is what `evercast image verify NAME` does.
+    """
     where = _store(store)
     rows: dict[str, tuple[ImageRecord, Path]] = {}
     for file in name_files(None if document is None else document.parent, store=where):
@@ -118,13 +121,18 @@ def list_images(*, document: Path | None, store: Path | None, as_json: bool) -> 
     titles = f"{'name':<16}{'sha256':<15}{'present':<9}{'size':>9}  {'architecture':<14}{'version':<10}"
     click.echo(f"{titles}{'revision':<14}locked in")
     for name, (record, file) in rows.items():
-        present = "yes" if where.file(record.sha256).is_file() else "no"
+        present = _presence(where, record)
         size = f"{record.size_bytes / 1e6:.0f} MB"
         labels = record.labels
         click.echo(
             f"{name:<16}{record.sha256[:12]:<15}{present:<9}{size:>9}  {record.architecture:<14}"
             f"{labels.version or '-':<10}{(labels.revision or '-')[:12]:<14}{file}"
         )
+    for name, (record, _) in rows.items():
+        file = where.file(record.sha256)
+        if _presence(where, record) == "damaged":
+            sizes = f"{_size(file)} bytes, expected {record.size_bytes}"
+            click.echo(f"{name}: {file} has {sizes}; copy or build it again: evercast image verify {name}", err=True)
 
 
 def _store(folder: Path | None) -> ImageStore:
@@ -134,7 +142,22 @@ def _store(folder: Path | None) -> ImageStore:
 def _row(store: ImageStore, name: str, found: tuple[ImageRecord, Path]) -> dict[str, Any]:
     record, file = found
     place = store.file(record.sha256)
-    return {"name": name, **to_json(record), "present": place.is_file(), "file": str(place), "locked_in": str(file)}
+    return {
+        "name": name, **to_json(record), "present": place.is_file(), "found_bytes": _size(place), "file": str(place),
+        "locked_in": str(file),
+    }  # fmt: skip
+
+
+def _size(file: Path) -> int | None:
+    return file.stat().st_size if file.is_file() else None
+
+
+def _presence(store: ImageStore, record: ImageRecord) -> str:
+    """Return whether the store has the image, as far as its size tells; its content is not read."""
+    found = _size(store.file(record.sha256))
+    if found is None:
+        return "no"
+    return "yes" if found == record.size_bytes else "damaged"
 
 
 def _print_record(record: ImageRecord) -> None:
