@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "UpperLimit",
     "observed_text",
+    "quantity_of",
     "read_result",
     "with_errors",
     "with_interval",
@@ -126,6 +127,33 @@ def read_result(name: str, body: JsonView) -> LikelihoodResult:
         blinded=tuple(text for entry in body.entries("blinded") if (text := entry.text()))
         or (("?",) if status == BLINDED else ()),
     )
+
+
+def quantity_of(result: JsonView, quantity: str) -> float | None:
+    """Return a number of a fit result by its name in `evercast.spec.quantities`; None where it was not computed.
+
+    Args:
+        result: content of ``result.json``, or the entry of a likelihood in ``fit.json``.
+        quantity: such as ``mu_hat`` or ``expected_significance``.
+
+    Example:
+        >>> quantity_of(JsonView({"expected": {"interval": {"low": 0.4}}}), "expected_interval_low")
+        0.4
+    """
+    outcome = result.at("expected" if quantity.startswith("expected_") else "observed")
+    name = quantity.removeprefix("expected_")
+    if name in _PLACES:
+        return outcome.number(*_PLACES[name])
+    parameter, _, kind = name.rpartition("_")
+    return outcome.number("fit", "parameters", parameter, "value" if kind == "hat" else "uncertainty")
+
+
+_PLACES = {
+    "significance": ("significance", "z"),
+    "interval_low": ("interval", "low"),
+    "interval_high": ("interval", "high"),
+    "limit": ("limit", "observed"),
+}
 
 
 def _guard_messages(guard: JsonView) -> list[str]:

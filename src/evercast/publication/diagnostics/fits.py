@@ -21,7 +21,7 @@ from evercast.publication.diagnostics.check import (
 from evercast.publication.diagnostics.contents import RunContents
 from evercast.publication.report.units import of_stage
 from evercast.publication.report.view import JsonView, read_view
-from evercast.publication.results import LikelihoodResult
+from evercast.publication.results import LikelihoodResult, quantity_of
 from evercast.spec.model import Expected
 
 __all__ = ["fit_checks", "selection_checks"]
@@ -192,20 +192,7 @@ def declared_quantity(run: RunContents, key: str) -> float | None:
     The names of quantities are those of `evercast.spec.quantities`.
     """
     likelihood, _, quantity = key.partition(".")
-    view = run.result_view(likelihood)
-    side = "expected" if quantity.startswith("expected_") else "observed"
-    quantity = quantity.removeprefix("expected_")
-    outcome = view.at(side)
-    if quantity == "limit":
-        return outcome.number("limit", "observed")
-    places = {
-        "significance": ("significance", "z"), "interval_low": ("interval", "low"),
-        "interval_high": ("interval", "high"),
-    }  # fmt: skip
-    if quantity in places:
-        return outcome.number(*places[quantity])
-    parameter, _, kind = quantity.rpartition("_")
-    return outcome.number("fit", "parameters", parameter, "value" if kind == "hat" else "uncertainty")
+    return quantity_of(run.result_view(likelihood), quantity)
 
 
 def selection_checks(run: RunContents) -> Iterator[Check]:

@@ -1,0 +1,1 @@
+"""Archived analyses run again: replays with a verdict, what a machine would change, documents of older versions."""

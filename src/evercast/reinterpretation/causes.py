@@ -1,0 +1,199 @@
+"""Why two runs are not the same: what of a unit differs first along the graph of units, and what had no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from evercast.plan import FILE_PREFIX, IMAGE_PREFIX, Unit
+from evercast.plan.recipes import StageName
+from evercast.reinterpretation.documents import LeafChange, changed_leaves
+from evercast.reinterpretation.sides import Side
+from evercast.reinterpretation.units import UnitComparison
+from evercast.runtime.receipts import Receipt
+from evercast.spec.codec import to_json
+
+__all__ = ["Cause", "CauseKind", "Origin", "Reasons", "origins_of", "run_causes"]
+
+CauseKind = Literal["document", "seed", "input", "image", "code", "version", "default", "device", "machine", "unknown"]
+
+_CODE: Final = "evercast"
+_NOT_COMPUTING: Final = frozenset({"snakemake"})
+"""Packages of a receipt that compute nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One thing that differs between two runs.
+
+    Args:
+        kind: what sort of thing: a value of the document, a seed in it, a file, an image, the version of evercast, that
+            of another package, a default of a package, what computed, the machine; ``unknown``: nothing recorded.
+        name: path in the document, file, package, ...
+        old, new: what it was and what it is.
+        line: of the new document.
+    """
+
+    kind: CauseKind
+    name: str
+    old: str
+    new: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "unknown":
+            return self.name
+        place = self.name if self.line is None else f"{self.name} (line {self.line})"
+        return f"{self.kind} {place}: {self.old} -> {self.new}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A unit that differs although all it reads is the same: a difference begins here.
+
+    Args:
+        causes: what of it differs, the most likely first.
+    """
+
+    stage: StageName
+    name: str
+    causes: tuple[Cause, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasons:
+    """Why two runs are not the same.
+
+    Args:
+        origins: where differences begin, in the order of the graph.
+        without_effect: what differs between the runs and changed no file.
+    """
+
+    origins: tuple[Origin, ...]
+    without_effect: tuple[Cause, ...]
+
+
+def origins_of(units: tuple[UnitComparison, ...], *, old: Side, new: Side, document: tuple[LeafChange, ...]) -> Reasons:
+    """Return where the differences of two runs begin, and what of the differences had no effect.
+
+    Args:
+        units: the verdicts, in the order of the graph.
+        old: the archived run.
+        new: the replay.
+        document: leaves of the documents that differ.
+    """
+    known = {(unit.stage, unit.name): unit for unit in units}
+    origins = []
+    for unit in units:
+        if unit.verdict in ("same-bits", "not-compared"):
+            continue
+        before, after = (side.by_name.get((unit.stage, unit.name)) for side in (old, new))
+        if any(_changed(item, known, old) for item in (before.needs() if before else ())):
+            continue
+        causes = tuple(_causes(before, after, old=old, new=new, document=document))
+        if causes or before is not None:
+            stage: StageName = (before or after).stage  # type: ignore[union-attr]
+            unknown = Cause(kind="unknown", name="nothing that was recorded differs", old="", new="")
+            origins.append(Origin(stage=stage, name=unit.name, causes=causes or (unknown,)))
+    effective = {(cause.kind, cause.name) for origin in origins for cause in origin.causes}
+    idle = (cause for cause in run_causes(old, new, document) if (cause.kind, cause.name) not in effective)
+    return Reasons(origins=tuple(origins), without_effect=tuple(idle))
+
+
+def run_causes(old: Side, new: Side, document: tuple[LeafChange, ...]) -> tuple[Cause, ...]:
+    """Return everything that differs between two runs, each thing once, whether or not it had an effect."""
+    found = [_document_cause(change) for change in document]
+    for unit in old.plan.units:
+        other = new.by_name.get((unit.stage, unit.name))
+        if other is None:
+            continue
+        before, after = old.receipt(unit), new.receipt(other)
+        if before is not None and after is not None:
+            found += _of_receipts(before, after)
+    found += _of_mappings("default", old.defaults, new.defaults)
+    found += _of_mappings("machine", old.machine, new.machine)
+    unique = {(cause.kind, cause.name, cause.old, cause.new): cause for cause in found}
+    return tuple(unique.values())
+
+
+def _changed(identity: str, known: Mapping[tuple[str, str], UnitComparison], old: Side) -> bool:
+    unit = old.plan.by_id().get(identity)
+    said = known.get((unit.stage, unit.name)) if unit is not None else None
+    return said is not None and said.verdict not in ("same-bits", "not-compared")
+
+
+def _causes(
+    before: Unit | None, after: Unit | None, *, old: Side, new: Side, document: tuple[LeafChange, ...]
+) -> Iterator[Cause]:
+    """Yield what of a unit differs: what it was asked for, what it read from outside, what computed it."""
+    if before is None or after is None:
+        yield from (_document_cause(change) for change in document)
+        return
+    yield from _of_recipes(before, after, document)
+    yield from _of_files(before, after, old, new)
+    first, second = old.receipt(before), new.receipt(after)
+    if first is None or second is None:
+        return
+    made = tuple(_of_receipts(first, second))
+    yield from made
+    if any(cause.kind == "version" and cause.name == "pyhf" for cause in made):
+        yield from _of_mappings("default", old.defaults, new.defaults)
+    yield from _of_mappings("machine", old.machine, new.machine)
+
+
+def _of_recipes(before: Unit, after: Unit, document: tuple[LeafChange, ...]) -> Iterator[Cause]:
+    """Yield what the recipe says otherwise, by its place in the document where that can be told."""
+    for change in changed_leaves(to_json(before.recipe), to_json(after.recipe)):
+        if change.path.startswith("$.analysis.tolerances"):
+            continue
+        tail = change.path.rpartition(".")[2]
+        same = [item for item in document if (item.old, item.new) == (change.old, change.new)]
+        place = next((item for item in same if item.path.rpartition(".")[2] == tail), same[0] if same else None)
+        yield _document_cause(place or change)
+
+
+def _document_cause(change: LeafChange) -> Cause:
+    kind: CauseKind = "seed" if change.path.rpartition(".")[2] == "seed" else "document"
+    return Cause(kind=kind, name=change.path, old=_shown(change.old), new=_shown(change.new), line=change.line)
+
+
+def _of_files(before: Unit, after: Unit, old: Side, new: Side) -> Iterator[Cause]:
+    """Yield the files beside the document, and the images, that a unit reads and that have another content."""
+    for name, reference in before.inputs.items():
+        other = after.inputs.get(name, "")
+        if reference.startswith(FILE_PREFIX) and other.startswith(FILE_PREFIX):
+            paths = reference.removeprefix(FILE_PREFIX), other.removeprefix(FILE_PREFIX)
+            digests = old.plan.files.get(paths[0], "unknown"), new.plan.files.get(paths[1], "unknown")
+            if digests[0] != digests[1]:
+                yield Cause(kind="input", name=paths[0], old=f"sha256 {digests[0]}", new=f"sha256 {digests[1]}")
+        elif reference.startswith(IMAGE_PREFIX) and other != reference:
+            yield Cause(kind="image", name=name, old=reference.removeprefix(IMAGE_PREFIX), new=other or "none")
+
+
+def _of_receipts(old: Receipt, new: Receipt) -> Iterator[Cause]:
+    images = [
+        "none" if item.container is None else f"{item.container.image} sha256 {item.container.sha256}"
+        for item in (old, new)
+    ]
+    if images[0] != images[1]:
+        yield Cause(kind="image", name="of the computation", old=images[0], new=images[1])
+    for name in [name for name in {**old.versions, **new.versions} if name not in _NOT_COMPUTING]:
+        before, after = old.versions.get(name, "not installed"), new.versions.get(name, "not installed")
+        if before != after:
+            yield Cause(kind="code" if name == _CODE else "version", name=name, old=before, new=after)
+    yield from _of_mappings("device", old.device, new.device)
+
+
+def _of_mappings(kind: CauseKind, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Cause]:
+    """Yield the entries that differ; nothing where one side has no record."""
+    if not old or not new:
+        return
+    for name in {**old, **new}:
+        before, after = old.get(name, "not recorded"), new.get(name, "not recorded")
+        if before != after:
+            yield Cause(kind=kind, name=name, old=before, new=after)
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else f"{value!r:.120}"
