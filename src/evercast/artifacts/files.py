@@ -21,6 +21,7 @@ __all__ = [
     "disk_errors",
     "flush_to_disk",
     "make_folder",
+    "parse_json",
     "read_json",
     "sha256_file",
 ]
@@ -161,16 +162,28 @@ def read_json(path: Path) -> object:
         IntegrityError: ``artifact.missing`` or ``artifact.not-json``.
     """
     try:
-        text = path.read_bytes().decode()
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        content = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
         raise _missing(path) from err
+    return parse_json(content, where=str(path), hint="remove it and run again; it will be made anew")
+
+
+def parse_json(content: bytes, *, where: str, hint: str | None = None) -> object:
+    """Return the JSON value in some bytes; duplicate keys, NaN and nesting beyond Python's are refused.
+
+    Args:
+        content: UTF-8.
+        where: the file, for the message.
+        hint: the next step, for the message.
+
+    Raises:
+        IntegrityError: ``artifact.not-json``.
+    """
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as err:
         raise IntegrityError(
-            f"{path} is not valid JSON: {err}",
-            code="artifact.not-json",
-            where=str(path),
-            hint="remove it and run again; it will be made anew",
+            f"{where} is not valid JSON: {err}", code="artifact.not-json", where=where, hint=hint
         ) from err
 
 
