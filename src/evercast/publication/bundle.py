@@ -15,6 +15,11 @@ from evercast.artifacts.files import atomic_write_bytes, disk_errors, sha256_fil
 from evercast.artifacts.neural_bundle import write_manifest
 from evercast.errors import IntegrityError
 from evercast.publication.bundle_context import BundleContext
+from evercast.publication.bundle_results import add_diagnostics, add_licence, add_results
+from evercast.publication.graph_copies import add_onnx, add_stablehlo
+from evercast.publication.projection_files import add_projection
+from evercast.publication.readers import add_readers
+from evercast.publication.validity import add_validity
 
 __all__ = ["CONTRIBUTORS", "SUMS_FILE", "Contributor", "assemble_bundle"]
 
@@ -23,7 +28,16 @@ SUMS_FILE: Final = "manifest-sha256.txt"
 Contributor = Callable[[Path, BundleContext], Mapping[str, object]]
 """Writes its files into the folder of the bundle; returns what the manifest says of them."""
 
-CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = ()
+CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = (
+    ("validity", add_validity),
+    ("results", add_results),
+    ("diagnostics", add_diagnostics),
+    ("licence", add_licence),
+    ("onnx", add_onnx),
+    ("stablehlo", add_stablehlo),
+    ("readers", add_readers),
+    ("projection", add_projection),
+)
 """Name in the manifest -> contributor, in the order in which they are called. Each has a line of its own."""
 
 
