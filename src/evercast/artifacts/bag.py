@@ -9,41 +9,45 @@ sha256 only, no ``fetch.txt``, no file that no manifest lists, regular files onl
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from evercast.artifacts.bag_walk import BagLimits, walk_files
+from evercast.artifacts.bag_files import BagFiles, FolderFiles
+from evercast.artifacts.bag_walk import BagLimits
 from evercast.artifacts.files import atomic_write_bytes
 from evercast.errors import IntegrityError, InvalidInput
 
-__all__ = ["BAGIT", "INFO", "MANIFEST", "SIGNATURES", "TAG_MANIFEST", "Bag", "BagLimits", "open_bag", "write_bag"]
+__all__ = [
+    "BAGIT", "INFO", "MANIFEST", "SIGNATURES", "TAGS", "TAG_MANIFEST", "Bag", "BagLimits", "CheckedBag", "check_bag",
+    "open_bag", "write_bag",
+]  # fmt: skip
 
 BAGIT: Final = "bagit.txt"
 INFO: Final = "bag-info.txt"
 MANIFEST: Final = "manifest-sha256.txt"
 TAG_MANIFEST: Final = "tagmanifest-sha256.txt"
 SIGNATURES: Final = "signatures"
+TAGS: Final = (BAGIT, INFO, MANIFEST, TAG_MANIFEST)
+"""The files of a bag beside its payload and the signatures."""
 
 _DECLARATION: Final = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _LINE: Final = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 _LABEL: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]{0,63}): ([^\x00-\x1f]{0,1000})")
 _SIGNATURE_FILE: Final = re.compile(r"signatures/(id\.txt|[a-z0-9][a-z0-9._-]{0,90}\.sig)")
-_TEXT_LIMIT: Final = 64 << 20
+_TEXT_LIMIT: Final = 32 << 20
 _SIGNATURE_LIMIT: Final = 64 << 10
 _NAMED: Final = 5
 """How many files a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bag:
-    """A bag whose structure was checked.
+class CheckedBag:
+    """What a bag holds, after its structure was checked.
 
     Args:
-        root: its folder.
         id: sha256 of ``manifest-sha256.txt``, 64 hexadecimal digits.
         info: label -> value of ``bag-info.txt``.
         files: path of a payload file, ``data/...`` -> its sha256 as the manifest says.
@@ -51,12 +55,22 @@ class Bag:
         verified: whether every digest was recomputed.
     """
 
-    root: Path
     id: str
     info: Mapping[str, str]
     files: Mapping[str, str]
     sizes: Mapping[str, int]
     verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bag(CheckedBag):
+    """A bag in a folder.
+
+    Args:
+        root: the folder.
+    """
+
+    root: Path
 
     def path(self, name: str) -> Path:
         """Return where a payload file, or a folder that holds some, lies.
@@ -90,25 +104,40 @@ def open_bag(
         limits: how large a bag may be.
 
     Raises:
+        IntegrityError: as `check_bag`, and as `walk_files` where a bag may not have such a file.
+        InvalidInput: as `check_bag`.
+    """
+    bag = check_bag(FolderFiles(path, limits=limits), digests=digests, expected_id=expected_id)
+    return Bag(root=path, id=bag.id, info=bag.info, files=bag.files, sizes=bag.sizes, verified=bag.verified)
+
+
+def check_bag(files: BagFiles, *, digests: bool = True, expected_id: str | None = None) -> CheckedBag:
+    """Return what a bag holds after its structure and, unless told otherwise, every digest was checked.
+
+    Args:
+        files: of the bag.
+        digests: read every file and compare its sha256.
+        expected_id: the id that it must have, known from elsewhere.
+
+    Raises:
         IntegrityError: ``bag.*``: something is missing, changed, too much, or no bag of ours would have it.
         InvalidInput: ``bag.version``: a version of BagIt that this reader does not know.
     """
-    found = _walk(path, limits or BagLimits())
-    _check_top(path, found)
-    files = _read_manifest(path, MANIFEST)
-    identity = _digest(path / MANIFEST)
+    _check_top(files)
+    listed = _read_manifest(files, MANIFEST)
+    identity = files.digest(MANIFEST)
     if expected_id is not None and identity != expected_id:
-        raise _wrong(path, "bag.id", f"its id is {identity}; expected {expected_id}")
-    tags = _read_manifest(path, TAG_MANIFEST)
-    _compare_names(path, set(tags), {BAGIT, INFO, MANIFEST}, TAG_MANIFEST)
-    payload = {name: size for name, size in found.items() if name.startswith("data/")}
-    _compare_names(path, set(files), set(payload), MANIFEST)
-    _compare_digests(path, tags)
-    info = _read_info(path)
-    _check_oxum(path, info, payload)
+        raise _wrong(files, "bag.id", f"its id is {identity}; expected {expected_id}")
+    tags = _read_manifest(files, TAG_MANIFEST)
+    _compare_names(files, set(tags), {BAGIT, INFO, MANIFEST}, TAG_MANIFEST)
+    payload = {name: size for name, size in files.sizes.items() if name.startswith("data/")}
+    _compare_names(files, set(listed), set(payload), MANIFEST)
+    _compare_digests(files, tags)
+    info = _read_info(files)
+    _check_oxum(files, info, payload)
     if digests:
-        _compare_digests(path, files)
-    return Bag(root=path, id=identity, info=info, files=files, sizes=payload, verified=digests)
+        _compare_digests(files, listed)
+    return CheckedBag(id=identity, info=info, files=listed, sizes=payload, verified=digests)
 
 
 def write_bag(root: Path, *, info: Mapping[str, str], known: Mapping[str, str] | None = None) -> Bag:
@@ -123,124 +152,114 @@ def write_bag(root: Path, *, info: Mapping[str, str], known: Mapping[str, str] |
         IntegrityError: ``bag.*``: a name or a kind of file that a bag may not have.
         EnvironmentUnfit: the disk refuses.
     """
-    payload = {name: size for name, size in _walk(root, BagLimits()).items() if name.startswith("data/")}
+    files = FolderFiles(root)
+    payload = {name: size for name, size in files.sizes.items() if name.startswith("data/")}
     if not payload:
-        raise _wrong(root, "bag.empty", "there is nothing in data/")
+        raise _wrong(files, "bag.empty", "there is nothing in data/")
     given = known or {}
-    digests = {name: given.get(name) or _digest(root / name) for name in sorted(payload)}
+    digests = {name: given.get(name) or files.digest(name) for name in sorted(payload)}
     lines = {**info, "Payload-Oxum": _oxum(payload)}
     for label, value in lines.items():
         if _LABEL.fullmatch(f"{label}: {value}") is None:
-            raise _wrong(root, "bag.info", f"{label!r} cannot be written into {INFO}")
+            raise _wrong(files, "bag.info", f"{label!r} cannot be written into {INFO}")
     atomic_write_bytes(root / MANIFEST, _manifest_text(digests))
     atomic_write_bytes(root / BAGIT, _DECLARATION)
     atomic_write_bytes(root / INFO, "".join(f"{label}: {value}\n" for label, value in lines.items()).encode())
-    tags = {name: _digest(root / name) for name in sorted((BAGIT, INFO, MANIFEST))}
+    tags = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in sorted((BAGIT, INFO, MANIFEST))}
     atomic_write_bytes(root / TAG_MANIFEST, _manifest_text(tags))
     return open_bag(root, digests=False)
 
 
-def _walk(root: Path, limits: BagLimits) -> dict[str, int]:
-    if root.is_symlink() or not root.is_dir():
-        raise _wrong(root, "bag.not-a-bag", "it is no folder")
-    return dict(walk_files(root, limits))
-
-
-def _check_top(root: Path, found: Mapping[str, int]) -> None:
-    """Refuse a folder without the files of a bag, and what no manifest covers."""
-    if "fetch.txt" in found:
-        raise _wrong(root, "bag.fetch", "fetch.txt leaves content elsewhere; an archive holds all it lists")
-    for name in (BAGIT, MANIFEST, TAG_MANIFEST, INFO):
-        if name not in found:
-            raise _wrong(root, "bag.not-a-bag", f"it has no {name}", hint="is this the folder of a version?")
-        if found[name] > _TEXT_LIMIT:
-            raise _wrong(root, "bag.too-large", f"{name} has {found[name]} bytes; allowed are {_TEXT_LIMIT}")
-    content = (root / BAGIT).read_bytes()
+def _check_top(files: BagFiles) -> None:
+    """Refuse what lacks the files of a bag, and what no manifest covers."""
+    if "fetch.txt" in files.sizes:
+        raise _wrong(files, "bag.fetch", "fetch.txt leaves content elsewhere; an archive holds all it lists")
+    for name in TAGS:
+        if name not in files.sizes:
+            raise _wrong(files, "bag.not-a-bag", f"it has no {name}", hint="is this the folder of a version?")
+        if files.sizes[name] > _TEXT_LIMIT:
+            size = files.sizes[name]
+            raise _wrong(files, "bag.too-large", f"{name} has {size} bytes; allowed are {_TEXT_LIMIT}")
+    content = files.read(BAGIT)
     if content != _DECLARATION:
         said = content[:60].decode(errors="replace").splitlines()[:1]
         raise InvalidInput(
             f"{BAGIT} says {said[0] if said else 'nothing'!r}; this reader knows BagIt-Version 1.0 in UTF-8",
             code="bag.version",
-            where=str(root / BAGIT),
+            where=files.where(BAGIT),
             hint="a newer evercast may read it; the files can be checked with sha256sum -c manifest-sha256.txt",
         )
-    for name, size in found.items():
-        if name.startswith("data/") or name in (BAGIT, INFO, MANIFEST, TAG_MANIFEST):
+    for name, size in files.sizes.items():
+        if name.startswith("data/") or name in TAGS:
             continue
         if _SIGNATURE_FILE.fullmatch(name) is None or size > _SIGNATURE_LIMIT:
-            raise _wrong(root, "bag.extra-file", f"{name} is in no manifest", hint="remove what was put there")
+            raise _wrong(files, "bag.extra-file", f"{name} is in no manifest", hint="remove what was put there")
 
 
-def _read_manifest(root: Path, name: str) -> dict[str, str]:
+def _read_manifest(files: BagFiles, name: str) -> dict[str, str]:
     """Return path -> sha256 of a manifest, whose lines must be sorted and each well-formed."""
     try:
-        text = (root / name).read_bytes().decode("ascii")
+        text = files.read(name).decode("ascii")
     except UnicodeDecodeError as err:
-        raise _wrong(root / name, "bag.manifest", "it holds characters that no name in a bag has") from err
+        raise _wrong(files, "bag.manifest", f"{name} holds characters that no name in a bag has") from err
     if not text.endswith("\n"):
-        raise _wrong(root / name, "bag.manifest", "it is empty or its last line was cut")
+        raise _wrong(files, "bag.manifest", f"{name} is empty or its last line was cut")
+    if text.count("\n") > len(files.sizes):
+        raise _wrong(files, "bag.missing-file", f"{name} lists more files than there are")
     entries: dict[str, str] = {}
     last = ""
     for number, line in enumerate(text[:-1].split("\n"), start=1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise _wrong(root / name, "bag.manifest", f"line {number} is not `sha256  path`: {line[:100]!r}")
+            raise _wrong(files, "bag.manifest", f"{name}, line {number} is not `sha256  path`: {line[:100]!r}")
         digest, path = match.groups()
         if path <= last:
-            raise _wrong(root / name, "bag.manifest", f"line {number}: {path[:100]!r} stands twice or out of order")
+            what = f"{name}, line {number}: {path[:100]!r} stands twice or out of order"
+            raise _wrong(files, "bag.manifest", what)
         entries[path] = digest
         last = path
     return entries
 
 
-def _read_info(root: Path) -> dict[str, str]:
+def _read_info(files: BagFiles) -> dict[str, str]:
     info: dict[str, str] = {}
-    for number, line in enumerate((root / INFO).read_bytes().decode(errors="replace").splitlines(), start=1):
+    for number, line in enumerate(files.read(INFO).decode(errors="replace").splitlines(), start=1):
         match = _LABEL.fullmatch(line)
         if match is None or match.group(1) in info:
-            raise _wrong(root / INFO, "bag.info", f"line {number} is not `Label: value`, or its label stands twice")
+            what = f"{INFO}, line {number} is not `Label: value`, or its label stands twice"
+            raise _wrong(files, "bag.info", what)
         info[match.group(1)] = match.group(2)
     return info
 
 
-def _check_oxum(root: Path, info: Mapping[str, str], payload: Mapping[str, int]) -> None:
+def _check_oxum(files: BagFiles, info: Mapping[str, str], payload: Mapping[str, int]) -> None:
     if (said := info.get("Payload-Oxum")) != _oxum(payload):
-        raise _wrong(root, "bag.oxum", f"the payload has {_oxum(payload)} (bytes.files); {INFO} says {said}")
+        raise _wrong(files, "bag.oxum", f"the payload has {_oxum(payload)} (bytes.files); {INFO} says {said}")
 
 
 def _oxum(payload: Mapping[str, int]) -> str:
     return f"{sum(payload.values())}.{len(payload)}"
 
 
-def _compare_names(root: Path, listed: set[str], there: set[str], manifest: str) -> None:
+def _compare_names(files: BagFiles, listed: set[str], there: set[str], manifest: str) -> None:
     if missing := sorted(listed - there):
-        raise _wrong(root, "bag.missing-file", f"{manifest} lists what is not there: {_named(missing)}")
+        raise _wrong(files, "bag.missing-file", f"{manifest} lists what is not there: {_named(missing)}")
     if extra := sorted(there - listed):
-        raise _wrong(root, "bag.extra-file", f"{manifest} does not list {_named(extra)}")
+        raise _wrong(files, "bag.extra-file", f"{manifest} does not list {_named(extra)}")
 
 
-def _compare_digests(root: Path, digests: Mapping[str, str]) -> None:
-    if wrong := list(_changed(root, digests)):
+def _compare_digests(files: BagFiles, digests: Mapping[str, str]) -> None:
+    if wrong := list(_changed(files, digests)):
         raise _wrong(
-            root, "bag.digest", f"the sha256 is not that of the manifest: {_named(wrong)}",
+            files, "bag.digest", f"the sha256 is not that of the manifest: {_named(wrong)}",
             hint="copy it again from where it was intact",
         )  # fmt: skip
 
 
-def _changed(root: Path, digests: Mapping[str, str]) -> Iterator[str]:
+def _changed(files: BagFiles, digests: Mapping[str, str]) -> Iterator[str]:
     for name, expected in digests.items():
-        if (found := _digest(root / name)) != expected:
+        if (found := files.digest(name)) != expected:
             yield f"{name} (found {found[:12]}, expected {expected[:12]})"
-
-
-def _digest(path: Path) -> str:
-    """Return the sha256 of a regular file; what became a link meanwhile is not followed."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as err:
-        raise _wrong(path, "bag.unreadable", f"it cannot be read: {err.strerror}") from err
-    with os.fdopen(handle, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _manifest_text(digests: Mapping[str, str]) -> bytes:
@@ -252,5 +271,5 @@ def _named(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _wrong(path: Path, code: str, message: str, *, hint: str | None = None) -> IntegrityError:
-    return IntegrityError(message, code=code, where=str(path), hint=hint)
+def _wrong(files: BagFiles, code: str, message: str, *, hint: str | None = None) -> IntegrityError:
+    return IntegrityError(message, code=code, where=files.where(), hint=hint)
