@@ -25,6 +25,9 @@ KINDS: Final = (
     "site",
     "images",
     "accounting",
+    "validity",
+    "bundle-results",
+    "reference-vectors",
 )
 
 

@@ -1,0 +1,220 @@
+"""Finds out where a likelihood may be used, from the samples its networks learned from, and writes it in its bundle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from evercast.artifacts.event_table import EventTable, read_event_table
+from evercast.artifacts.files import atomic_write_json
+from evercast.artifacts.validity import (
+    SUPPORT_FILE,
+    VALIDITY_FILE,
+    Domain,
+    EnsembleDomain,
+    FalsePositive,
+    ObservableRange,
+    Outside,
+    ParameterRange,
+    Support,
+    Training,
+    neighbour_distance,
+)
+from evercast.artifacts.weights import write_tensors
+from evercast.likelihood.model import LikelihoodModel, UnbinnedChannelModel
+from evercast.publication.bundle_context import BundleContext
+from evercast.spec.codec import to_json
+from evercast.spec.model import Ensemble
+
+__all__ = ["add_validity"]
+
+_FRACTIONS: Final = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
+_POINTS: Final = 4096
+_CALIBRATION: Final = 4096
+_HELD_OUT: Final = 8192
+_NEIGHBOUR: Final = 5
+_RATE: Final = 0.01
+"""Of events of the training beyond the threshold; the sample is judged by its fraction, so that this may be large."""
+_OUTSIDE: Final = Outside(
+    action="refuse",
+    max_fraction_range=0.01,
+    max_fraction_support=0.05,
+    rule="An event is outside the range where an observable is below low or above high; it is outside the support "
+    "where its distance exceeds the threshold. n events are refused where more than f n + 3 sqrt(f n) of them are "
+    "outside, f being max_fraction_range or max_fraction_support. Whoever extrapolates all the same says so in the "
+    "result.",
+)
+_FORMULA: Final = (
+    "z = (x - center) / scale; d_i = sqrt(sum over observables of (z - point_i)^2); outside where the neighbour-th "
+    "smallest d_i exceeds threshold"
+)
+
+
+def add_validity(folder: Path, context: BundleContext) -> Mapping[str, object]:
+    """Write ``validity.json``, and with published networks ``support.safetensors``; return what the manifest says.
+
+    Raises:
+        IntegrityError: the events of a sample of the run are damaged.
+        EnvironmentUnfit: the disk is full or read-only.
+    """
+    metadata = context.analysis.metadata
+    networks = context.manifest.get("disclosure") != "ratios"
+    ensembles: dict[str, EnsembleDomain] = {}
+    points: dict[str, np.ndarray] = {}
+    entries = context.manifest.get("ensembles")
+    for name in entries if isinstance(entries, Mapping) else ():
+        ensembles[name], found = _ensemble(name, context, with_events=networks)
+        if found is not None:
+            points[f"{name}.points"] = found
+    domain = Domain(
+        schema="validity/1.0.0",
+        experiment=metadata.experiment,
+        sqrt_s_tev=metadata.sqrt_s_tev,
+        luminosity_fb=metadata.luminosity_fb,
+        parameters=_parameters(context.model),
+        ensembles=ensembles,
+        outside=_OUTSIDE,
+    )
+    if points:
+        write_tensors(folder / SUPPORT_FILE, points, {"format": "support/1.0.0"})
+    atomic_write_json(folder / VALIDITY_FILE, to_json(domain))
+    return {"file": VALIDITY_FILE, "support": SUPPORT_FILE if points else None}
+
+
+def _parameters(model: LikelihoodModel) -> dict[str, ParameterRange]:
+    followed = {
+        anchor.parameter
+        for channel in model.channels
+        if isinstance(channel, UnbinnedChannelModel)
+        for anchor in channel.anchors
+    }
+    return {
+        one.name: ParameterRange(
+            low=_finite(one.bounds[0]),
+            high=_finite(one.bounds[1]),
+            learned=(-1.0, 1.0) if one.name in followed else None,
+        )
+        for one in model.parameters
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _ensemble(name: str, context: BundleContext, *, with_events: bool) -> tuple[EnsembleDomain, np.ndarray | None]:
+    """Return the domain of an ensemble, and its standardised reference points where they are given away."""
+    spec = context.analysis.ensembles[name]
+    samples = dict.fromkeys([*spec.reference, *(context.analysis.processes[one].sample for one in spec.processes)])
+    tables = {sample: _table(context, sample, spec) for sample in samples}
+    whole = sum(spec.reference.values())
+    training = {
+        sample: Training(
+            events=len(table),
+            effective_events=_effective(table.weight),
+            reference=spec.reference.get(sample, 0.0) / whole,
+        )
+        for sample, table in tables.items()
+    }
+    observables: tuple[ObservableRange, ...] = ()
+    support, points = None, None
+    if with_events:
+        events, weight = _mixture(spec, tables)
+        observables = _ranges(context, spec, events, weight)
+        support, points = _support(name, spec, events, weight)
+    region = context.analysis.selection.regions[spec.region]
+    domain = EnsembleDomain(
+        region=spec.region, cut=region.cut, training=training, observables=observables, support=support
+    )
+    return domain, points
+
+
+def _table(context: BundleContext, sample: str, spec: Ensemble) -> EventTable:
+    return read_event_table(context.outputs("selection")[sample] / "events.zarr").in_region(spec.region)
+
+
+def _effective(weight: Float64[np.ndarray, " events"]) -> float:
+    squares = float(np.sum(weight**2))
+    return 0.0 if squares == 0.0 else float(np.sum(weight)) ** 2 / squares
+
+
+def _mixture(
+    spec: Ensemble, tables: Mapping[str, EventTable]
+) -> tuple[Float64[np.ndarray, "events observables"], Float64[np.ndarray, " events"]]:
+    """Return the events of the reference and their weights, positive and with sum 1."""
+    whole = sum(spec.reference.values())
+    parts, weights = [], []
+    for sample, share in spec.reference.items():
+        size = np.abs(tables[sample].weight)
+        parts.append(tables[sample].columns(spec.observables))
+        weights.append(share / whole * size / size.sum())
+    return np.concatenate(parts), np.concatenate(weights)
+
+
+def _ranges(
+    context: BundleContext, spec: Ensemble, events: Float[np.ndarray, "events observables"],
+    weight: Float[np.ndarray, " events"],
+) -> tuple[ObservableRange, ...]:  # fmt: skip
+    declared = context.analysis.selection.observables
+    found = []
+    for column, name in enumerate(spec.observables):
+        order = np.argsort(events[:, column], kind="stable")
+        below = np.cumsum(weight[order])
+        at = np.minimum(np.searchsorted(below, np.array(_FRACTIONS) * below[-1]), len(order) - 1)
+        values = events[order[at], column]
+        found.append(
+            ObservableRange(
+                name=name,
+                unit=declared[name].unit,
+                low=float(events[:, column].min()),
+                high=float(events[:, column].max()),
+                quantiles=tuple(zip(_FRACTIONS, values.tolist(), strict=True)),
+            )
+        )
+    return tuple(found)
+
+
+def _support(
+    name: str, spec: Ensemble, events: Float[np.ndarray, "events observables"], weight: Float[np.ndarray, " events"]
+) -> tuple[Support, np.ndarray]:
+    """Return the test on the joint density and its points: drawn with the weights, each event once, the seed's own."""
+    keys = -np.log1p(-np.random.default_rng(spec.seed).random(len(events))) / np.maximum(weight, 1e-300)
+    order = np.argsort(keys, kind="stable")
+    n_points = min(_POINTS, max(1, len(events) // 2))
+    n_calibration = min(_CALIBRATION, max(1, len(events) // 4))
+    drawn = np.split(events[order], [n_points, n_points + n_calibration, n_points + n_calibration + _HELD_OUT])[:3]
+    low, center, high = np.quantile(drawn[0], [0.1587, 0.5, 0.8413], axis=0)
+    scale = (high - low) / 2.0
+    scale = np.where(scale > 0.0, scale, np.maximum(drawn[0].std(axis=0), 1e-12))
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    points = ((drawn[0] - center) / scale).astype(np.float32)
+    neighbour = min(_NEIGHBOUR, len(points))
+    calibration, held_out = (neighbour_distance(points, (part - center) / scale, neighbour) for part in drawn[1:])
+    threshold = float(np.quantile(calibration, 1.0 - _RATE, method="higher"))
+    outside = int(np.sum(held_out > threshold))
+    count = len(held_out)
+    rate = outside / count if count else None
+    support = Support(
+        method="nearest-neighbour",
+        file=SUPPORT_FILE,
+        tensor=f"{name}.points",
+        points=len(points),
+        neighbour=neighbour,
+        center=tuple(center.tolist()),
+        scale=tuple(scale.tolist()),
+        threshold=max(threshold, 1e-12),
+        nominal_rate=_RATE,
+        false_positive=FalsePositive(
+            events=count,
+            outside=outside,
+            rate=rate,
+            uncertainty=None if rate is None else math.sqrt(max(rate * (1.0 - rate), 1.0 / count) / count),
+        ),
+        formula=_FORMULA,
+    )
+    return support, points
