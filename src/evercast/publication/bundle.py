@@ -18,6 +18,7 @@ from evercast.publication.bundle_context import BundleContext
 from evercast.publication.bundle_results import add_diagnostics, add_licence, add_results
 from evercast.publication.graph_copies import add_onnx, add_stablehlo
 from evercast.publication.projection_files import add_projection
+from evercast.publication.pyhf_files import add_workspace
 from evercast.publication.readers import add_readers
 from evercast.publication.validity import add_validity
 
@@ -36,6 +37,7 @@ CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = (
     ("onnx", add_onnx),
     ("stablehlo", add_stablehlo),
     ("readers", add_readers),
+    ("workspace", add_workspace),
     ("projection", add_projection),
 )
 """Name in the manifest -> contributor, in the order in which they are called. Each has a line of its own."""
