@@ -131,3 +131,11 @@ def test_a_file_is_not_written_over_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(EnvironmentUnfit, match="file is no folder"):
         atomic_write_bytes(tmp_path / "file" / "below", b"x")
+
+
+def test_a_fifo_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (sha256_file, read_json):
+        with pytest.raises(IntegrityError) as caught:
+            read(tmp_path / "pipe")
+        assert caught.value.code == "artifact.missing"

@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from evercast.errors import EnvironmentUnfit, IntegrityError, NumericalFailure
 
@@ -107,10 +108,19 @@ def sha256_file(path: Path) -> str:
         IntegrityError: ``artifact.missing`` where there is no such file.
     """
     try:
-        with path.open("rb") as stream:
+        with _open_file(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
         raise _missing(path) from err
+
+
+def _open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a fifo or a device counts as none, and nobody waits for it."""
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        return stream
+    stream.close()
+    raise IsADirectoryError(path)
 
 
 def canonical_json(value: object) -> bytes:
@@ -162,7 +172,8 @@ def read_json(path: Path) -> object:
         IntegrityError: ``artifact.missing`` or ``artifact.not-json``.
     """
     try:
-        content = path.read_bytes()
+        with _open_file(path) as stream:
+            content = stream.read()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as err:
         raise _missing(path) from err
     return parse_json(content, where=str(path), hint="remove it and run again; it will be made anew")
