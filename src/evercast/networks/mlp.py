@@ -122,7 +122,7 @@ def _rounded_product(one: Array, other: Array) -> Array:
 _mixed_product.defvjp(_mixed_product_forward, _mixed_product_backward)
 
 
-def _gelu(z: Float[Array, "events units"]) -> Float[Array, "events units"]:
+def _gelu(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jax.nn.gelu(z, approximate=True)
 
 

@@ -1,0 +1,1 @@
+"""Programs that are copied into published bundles: each stands alone, without evercast."""

@@ -1,0 +1,60 @@
+"""Log ratios of your own events from the ONNX files of this bundle: numpy and onnxruntime are all it needs.
+
+python read_onnx.py [FOLDER]                     compares with reference_vectors.json
+from read_onnx import log_ratios
+log_ratios("FOLDER", "ENSEMBLE", observables)    (events, observables) in the order and units of manifest.json
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+ROWS = 2048  # events at once
+
+
+def tensors(path: Path) -> dict[str, Any]:
+    """Return the tensors of a safetensors file: the weights, where they are not inside of the graph."""
+    content = path.read_bytes()
+    start, found = 8 + int.from_bytes(content[:8], "little"), {}
+    for name, entry in json.loads(content[8:start]).items():
+        if name != "__metadata__":
+            first, last = (start + offset for offset in entry["data_offsets"])
+            found[name] = np.frombuffer(content[first:last], "<f4").reshape(entry["shape"])
+    return found
+
+
+def log_ratios(folder: str | Path, ensemble: str, observables: Any) -> dict[str, Any]:
+    """Return label -> values: PROCESS, PROCESS.PARAMETER.up and .down, PROCESS.polynomial (events, terms)."""
+    graphs = json.loads((Path(folder) / "manifest.json").read_text())["publication"]["onnx"]["graphs"]
+    values = np.asarray(observables, dtype=np.float32)
+    found: dict[str, Any] = {}
+    for graph in (graph for graph in graphs if graph["ensemble"] == ensemble):
+        session = onnxruntime.InferenceSession(Path(folder) / graph["file"], providers=["CPUExecutionProvider"])
+        weights = tensors(Path(folder) / graph["weights_file"]) if graph["weights"] == "inputs" else {}
+        feeds = ({"observables": values[row : row + ROWS], **weights} for row in range(0, len(values), ROWS))
+        columns = zip(*(session.run(None, feed) for feed in feeds), strict=True)
+        found |= {entry.name: np.concatenate(one) for entry, one in zip(session.get_outputs(), columns, strict=True)}
+    return found
+
+
+def main(folder: str | Path) -> int:
+    """Print the largest difference to the reference vectors; return 0 where all are within tolerance."""
+    vectors, worst = json.loads((Path(folder) / "reference_vectors.json").read_text()), 0.0
+    tolerance = vectors["log_ratio_tolerance"]
+    for ensemble, body in vectors["log_ratio"].items():
+        expected = body["log_ratio"] | {f"{process}.polynomial": one for process, one in body["polynomials"].items()}
+        for name, processes in body["variations"].items():
+            expected |= {f"{one}.{name}.{side}": sides[side] for one, sides in processes.items() for side in sides}
+        for label, found in log_ratios(folder, ensemble, body["observables"]).items():
+            off = np.abs(found - expected[label])
+            worst = max(worst, float(np.max(off / (tolerance["abs"] + tolerance["rel"] * np.abs(expected[label])))))
+            print(f"{ensemble} {label}: largest difference {np.max(off):.2g}")  # noqa: T201
+    return int(worst > 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))
