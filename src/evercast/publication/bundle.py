@@ -15,6 +15,7 @@ from evercast.artifacts.files import atomic_write_bytes, disk_errors, sha256_fil
 from evercast.artifacts.neural_bundle import write_manifest
 from evercast.errors import IntegrityError
 from evercast.publication.bundle_context import BundleContext
+from evercast.publication.citation import add_citation
 from evercast.publication.bundle_results import add_diagnostics, add_licence, add_results
 from evercast.publication.graph_copies import add_onnx, add_stablehlo
 from evercast.publication.projection_files import add_projection
@@ -34,6 +35,7 @@ CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = (
     ("results", add_results),
     ("diagnostics", add_diagnostics),
     ("licence", add_licence),
+    ("citation", add_citation),
     ("onnx", add_onnx),
     ("stablehlo", add_stablehlo),
     ("readers", add_readers),
