@@ -151,6 +151,51 @@ def test_a_process_that_does_not_come_is_named(stored: Path) -> None:
     assert "of 2 processes did not come within 5 s: 1" in json.loads(out)["error"]["message"], err
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_port_that_is_taken_is_named_with_what_to_do(stored: Path, which: int) -> None:
+    port = two_free_ports()
+    with socket.create_server(("127.0.0.1", port + which)):
+        found = ended([start(stored, port, 0, count=2, options=("--process-timeout", "5"))])
+    code, out, _ = found[0]
+    error = json.loads(out)["error"]
+    assert (code, error["code"]) == (6, "distributed.port")
+    assert f"127.0.0.1:{port + which}" in error["message"]
+    assert "--coordinator" in error["hint"]
+    assert "the next port" in error["hint"]
+
+
+@pytest.mark.slow
+def test_a_process_that_is_slower_by_half_a_minute_is_waited_for() -> None:
+    """The library that connects the processes at their first reduction gives up after 30 s."""
+    program = """
+import sys, time
+import numpy as np
+from evercast.cli.distributed import Together, joined
+from evercast.likelihood.evaluate import Likelihood
+from test_distributed_fit import model
+number = int(sys.argv[2])
+place = Together(
+    distributed=True, coordinator=f"127.0.0.1:{sys.argv[1]}", processes=2, process=number, limit=120
+)
+with joined(place, as_json=False) as make_source:
+    time.sleep(35 * number)
+    print(Likelihood(model(), make_source=make_source).twice_nll(np.array([1.0, 0.0])))
+"""
+    port = two_free_ports()
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(port), str(number)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path},
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    found = ended(processes)
+    assert [code for code, _, _ in found] == [0, 0], found
+    assert np.isfinite(float(found[0][1]))
+    assert [err for _, _, err in found] == ["", ""]
+
+
 def test_rows_that_do_not_fit_end_the_process_with_what_to_do() -> None:
     program = """
 import sys

@@ -77,6 +77,19 @@ def test_jobs_that_a_killed_run_left_behind_are_named(tmp_path: Path) -> None:
     os.kill(orphan, signal.SIGKILL)
 
 
+def test_a_snakemake_that_outlived_its_run_is_named_with_what_it_does_and_how_to_end_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    command = [sys.executable, "-c", PARENT, str(folder.lock)]
+    orphan = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    with pytest.raises(EnvironmentUnfit, match=f"its Snakemake works on .process {orphan}") as caught:
+        acquire_run_lock(folder)
+    assert caught.value.code == "run.locked"
+    assert caught.value.hint is not None
+    assert "finishes the run" in caught.value.hint
+    assert f"kill -9 {orphan}" in caught.value.hint
+    os.kill(orphan, signal.SIGKILL)
+
+
 def test_an_unreadable_signature_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text("not json")

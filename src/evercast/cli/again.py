@@ -72,6 +72,7 @@ class NextCommand:
                 ("evercast run DOCUMENT --repair", self.run("--repair")),
                 ("evercast run DOCUMENT", self.run()),
                 ("evercast status DOCUMENT --json", self.status("--json")),
+                ("evercast status DOCUMENT", self.status()),
             ):
                 err.hint = err.hint.replace(general, own)
         return err

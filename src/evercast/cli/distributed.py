@@ -68,7 +68,7 @@ def distributed_options(function: Callable[..., None]) -> Callable[..., None]:
                 "--distributed", is_flag=True,
                 help="Spread the events over processes: those of srun, or as the next options say.",
             ),
-            click.option("--coordinator", metavar="HOST:PORT", help="Where process 0 listens, and on the next port."),
+            click.option("--coordinator", metavar="HOST:PORT", help="Process 0 listens there, and on the next port."),
             click.option("--processes", type=click.IntRange(1), metavar="N", help="How many there are."),
             click.option("--process", type=click.IntRange(0), metavar="I", help="Number of this one, from 0."),
             click.option(
@@ -89,7 +89,8 @@ def joined(together: Together, *, as_json: bool) -> Iterator[MakeSource | None]:
 
     Raises:
         UsageError: ``distributed.processes``.
-        EnvironmentUnfit: ``distributed.incomplete``: a process did not come.
+        EnvironmentUnfit: ``distributed.incomplete``: a process did not come; ``distributed.port``: process 0 cannot
+            listen.
 
     Ends the process with ``distributed.lost`` where another one ended, ``distributed.memory`` where its rows are too
     many.
@@ -107,9 +108,10 @@ def joined(together: Together, *, as_json: bool) -> Iterator[MakeSource | None]:
     )
     _keep_stdout(own.number == 0)
     try:
-        initialise(
-            coordinator=f"{own.host}:{own.port}", n_processes=own.count, process=own.number, limit=together.limit
-        )
+        with _without_words():
+            initialise(
+                coordinator=f"{own.host}:{own.port}", n_processes=own.count, process=own.number, limit=together.limit
+            )
         yield sharded_source(event_mesh())
     except EvercastError as err:
         line.fail(own.number, f"{err.code}: {err}")
@@ -147,6 +149,19 @@ def _keep_stdout(speaks: bool) -> None:  # noqa: FBT001 - says whether this proc
     results = os.dup(1) if speaks else os.open(os.devnull, os.O_WRONLY)
     os.dup2(2, 1)
     sys.stdout = os.fdopen(results, "w", encoding="utf-8")
+
+
+@contextmanager
+def _without_words() -> Iterator[None]:
+    """Throw away what libraries print in the block instead of writing to stderr: that they have connected."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _lost(lost: Lost, count: int) -> RunFailed:

@@ -37,7 +37,11 @@ _AXIS = "events"
 def initialise(
     *, coordinator: str | None = None, n_processes: int | None = None, process: int | None = None, limit: int = 60
 ) -> None:
-    """Join the processes of a job, before anything else of JAX is used.
+    """Join the processes of a job, before anything else of JAX is used, and connect each with all others.
+
+    The connections of a reduction are made by the first one, and a process that comes to it more than 30 s after the
+    others, because it reads more rows or compiles longer, would find that they have given up; that limit is fixed in
+    the library. So a first reduction of one number per device is made here, where all are at the same place.
 
     Args:
         coordinator: ``host:port`` of process 0, which listens at that address alone; None: as SLURM (or another
@@ -58,6 +62,16 @@ def initialise(
     except RuntimeError as err:
         message = f"the processes of the job did not come together: {str(err).splitlines()[0]}"
         raise EnvironmentUnfit(message, code="distributed.incomplete", where=coordinator) from err
+    _meet(event_mesh())
+
+
+def _meet(mesh: Mesh) -> None:
+    """Make a reduction over all devices of all processes, which connects them for all reductions to come."""
+    one = jax.make_array_from_callback(
+        (mesh.size,), NamedSharding(mesh, _spec(_AXIS)), lambda _: np.ones(1, dtype=np.float32)
+    )
+    total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, _spec()))(one)
+    total.block_until_ready()
 
 
 def event_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

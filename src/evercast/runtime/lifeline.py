@@ -58,12 +58,14 @@ class Lifeline:
             limit: until all must have come, s.
 
         Raises:
-            EnvironmentUnfit: ``distributed.incomplete``: process 0, or another one, did not come in time.
+            EnvironmentUnfit: ``distributed.incomplete``: process 0, or another one, did not come in time;
+                ``distributed.port``: process 0 cannot listen.
         """
         address, end = (own.host, own.port + 1), time.monotonic() + limit
         if own.number > 0:
             return cls({0: _called(address, own, end)}, when_lost)
         links: dict[int, socket.socket] = {}
+        _probe((own.host, own.port))
         try:
             with socket.create_server(address, backlog=own.count) as listener:
                 while len(links) < own.count - 1:
@@ -75,7 +77,7 @@ class Lifeline:
             missing = ", ".join(str(n) for n in range(1, own.count) if n not in links)
             raise _incomplete(f"of {own.count} processes did not come within {limit:g} s: {missing}") from err
         except OSError as err:
-            raise _incomplete(f"process 0 cannot listen at {address[0]}:{address[1]}: {err.strerror}") from err
+            raise _cannot_listen(address, err) from err
         return cls(links, when_lost)
 
     def fail(self, number: int, reason: str) -> None:
@@ -138,9 +140,32 @@ def _called(address: tuple[str, int], own: JobProcesses, end: float) -> socket.s
             return link
 
 
+def _probe(address: tuple[str, int]) -> None:
+    """Refuse a port for the library that joins the processes where something listens there: it would not say so.
+
+    Raises:
+        EnvironmentUnfit: ``distributed.port``.
+    """
+    try:
+        socket.create_server(address).close()
+    except OSError as err:
+        raise _cannot_listen(address, err) from err
+
+
+def _cannot_listen(address: tuple[str, int], err: OSError) -> EnvironmentUnfit:
+    reason = err.strerror or str(err)
+    return EnvironmentUnfit(
+        f"process 0 cannot listen at {address[0]}:{address[1]}: {reason}",
+        code="distributed.port",
+        hint="give all processes another --coordinator HOST:PORT; HOST must be a name or an address of the machine of "
+        "process 0, and both PORT and the next port must be free there",
+    )
+
+
 def _incomplete(message: str) -> EnvironmentUnfit:
     return EnvironmentUnfit(
         message,
         code="distributed.incomplete",
-        hint="start all processes, each with the same --coordinator and its own --process; with srun none is needed",
+        hint="start all processes, each with the same --coordinator HOST:PORT and its own --process (with srun neither "
+        "is needed); no firewall may be between them at PORT and the next port",
     )

@@ -25,6 +25,7 @@ __all__ = [
 
 _PATIENCE_SECONDS: Final = 1.0
 """How long `acquire` tries: `is_held` holds a lock too, for microseconds, and must not make a run fail."""
+_RUN_LOCKED: Final = "run.locked"
 _PAUSE_SECONDS: Final = 0.01
 _LIMIT: Final = 1_000_000
 _NO_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -182,8 +183,15 @@ def _refusal(path: Path, *, code: str, what: str) -> EnvironmentUnfit:
     remedy = "wait until it has ended or stop that process; the lock of a dead process is released by itself"
     if signed is not None and signed.host == socket.gethostname() and living and signed.pid not in living:
         numbers = " ".join(str(pid) for pid in living)
-        who = f"what {who} left behind: it has ended, but its jobs work on (process {numbers})"
-        remedy = f"wait until they have ended, or stop them: kill {numbers}"
+        if code == _RUN_LOCKED:
+            who = f"what {who} left behind: it has ended, but its Snakemake works on (process {numbers})"
+            remedy = (
+                "wait: it goes on by itself and finishes the run, and evercast status DOCUMENT shows how far it is; or "
+                f"end it with kill -9 {numbers} and run again, which stops its jobs and goes on from their checkpoints"
+            )
+        else:
+            who = f"what {who} left behind: it has ended, but its jobs work on (process {numbers})"
+            remedy = f"wait until they have ended, or stop them: kill {numbers}"
     return EnvironmentUnfit(f"{what} is in use by {who}", code=code, where=str(path), hint=remedy)
 
 
@@ -224,4 +232,4 @@ def acquire_run_lock(folder: RunFolder) -> int:
     Raises:
         EnvironmentUnfit: ``run.locked``, naming process and host of the other run.
     """
-    return acquire(folder.lock, code="run.locked", what=f"the run folder {folder.root}")
+    return acquire(folder.lock, code=_RUN_LOCKED, what=f"the run folder {folder.root}")
