@@ -1,29 +1,54 @@
-"""Archives: folders of versions, each a bag whose record says what it is and which version came before."""
+"""Archives: folders of versions, each a bag whose record says what it is and which version came before.
+
+The same versions may lie in a folder, in a tar file or in a registry; wherever they lie, they are checked alike.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.archive_record import RECORD, ArchiveRecord
-from evercast.artifacts.bag import MANIFEST, Bag, open_bag
-from evercast.artifacts.files import read_json
+from evercast.artifacts.bag import MANIFEST, Bag, CheckedBag, check_bag
+from evercast.artifacts.bag_files import BagFiles, FolderFiles
+from evercast.artifacts.files import parse_json
+from evercast.artifacts.tar_files import TarFiles, TarMember, is_tar, read_tar
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.spec.codec import from_json
 
-__all__ = ["FORMAT", "Archive", "Version", "open_archive", "open_version"]
+__all__ = [
+    "FORMAT", "Archive", "StoredVersion", "Version", "check_version", "check_versions", "find_versions", "open_archive",
+    "open_version",
+]  # fmt: skip
 
 FORMAT: Final = "archive/1.0.0"
 _FOLDER: Final = re.compile(r"v[1-9][0-9]{0,5}")
-_RECORD_LIMIT: Final = 64 << 20
+_RECORD_LIMIT: Final = 32 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """A version of an archive wherever it lies.
+
+    Args:
+        name: of its folder, ``v1``; empty where it was found alone.
+        bag: what its bag holds.
+        record: what it says of itself.
+        content: its files.
+    """
+
+    name: str
+    bag: CheckedBag
+    record: ArchiveRecord
+    content: BagFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One version of an archive: its bag, and what it says of itself."""
+    """One version of an archive in a folder: its bag, and what it says of itself."""
 
     bag: Bag
     record: ArchiveRecord
@@ -67,22 +92,8 @@ def open_archive(path: Path, *, digests: bool = True, may_be_empty: bool = False
         IntegrityError: ``bag.*``, or ``archive.*``: a version that is missing, or not the one after the one before.
         InvalidInput: ``archive.version`` or ``bag.version``: of a format that this evercast does not know.
     """
-    if (path / MANIFEST).is_file():
-        return Archive(folder=path, versions=(open_version(path, digests=digests),))
-    if path.is_symlink() or not path.is_dir():
-        raise IntegrityError("it is no folder", code="archive.not-an-archive", where=str(path))
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    folders = sorted((name for name in names if _FOLDER.fullmatch(name)), key=lambda name: int(name[1:]))
-    if extra := [name for name in names if name not in folders]:
-        raise IntegrityError(
-            f"{extra[0][:100]!r} is no version of an archive", code="archive.extra-file", where=str(path),
-            hint="an archive holds folders v1, v2, ... and nothing else",
-        )  # fmt: skip
-    if not folders and not may_be_empty:
-        raise IntegrityError("it holds no version", code="archive.not-an-archive", where=str(path))
-    versions = tuple(open_version(path / name, digests=digests) for name in folders)
-    _check_chain(path, versions)
-    return Archive(folder=path, versions=versions)
+    stored = check_versions(_in_folder(path, may_be_empty=may_be_empty), where=str(path), digests=digests)
+    return Archive(folder=path, versions=tuple(_placed(path / version.name, version) for version in stored))
 
 
 def open_version(path: Path, *, digests: bool = True) -> Version:
@@ -92,63 +103,135 @@ def open_version(path: Path, *, digests: bool = True) -> Version:
         IntegrityError: ``bag.*`` or ``archive.record``.
         InvalidInput: ``archive.version`` or ``bag.version``.
     """
-    bag = open_bag(path, digests=digests)
-    return Version(bag=bag, record=read_record(bag))
+    return _placed(path, check_version("", FolderFiles(path), digests=digests))
 
 
-def read_record(bag: Bag) -> ArchiveRecord:
+def _placed(folder: Path, version: StoredVersion) -> Version:
+    bag = version.bag
+    placed = Bag(root=folder, id=bag.id, info=bag.info, files=bag.files, sizes=bag.sizes, verified=bag.verified)
+    return Version(bag=placed, record=version.record)
+
+
+def find_versions(path: Path) -> dict[str, BagFiles]:
+    """Return name -> files of the versions in a folder or a tar file, unchecked; a single bag has the empty name.
+
+    Raises:
+        IntegrityError: ``archive.not-an-archive``, ``archive.extra-file``, ``tar.*`` or ``bag.*``.
+    """
+    return _in_tar(path) if is_tar(path) else _in_folder(path)
+
+
+def check_versions(found: Mapping[str, BagFiles], *, where: str, digests: bool) -> tuple[StoredVersion, ...]:
+    """Return the versions of an archive, the oldest first, after each was checked and that they follow each other.
+
+    Args:
+        found: name -> files.
+        where: the archive, for messages.
+        digests: read every file and compare its sha256.
+
+    Raises:
+        IntegrityError: ``bag.*``, ``archive.record`` or ``archive.chain``.
+        InvalidInput: ``archive.version`` or ``bag.version``.
+    """
+    versions = tuple(check_version(name, files, digests=digests) for name, files in found.items())
+    if [version.name for version in versions] != [""]:
+        _check_chain(where, versions)
+    return versions
+
+
+def check_version(name: str, files: BagFiles, *, digests: bool) -> StoredVersion:
+    """Return one version after it was checked.
+
+    Raises:
+        IntegrityError: ``bag.*`` or ``archive.record``.
+        InvalidInput: ``archive.version`` or ``bag.version``.
+    """
+    bag = check_bag(files, digests=digests)
+    return StoredVersion(name=name, bag=bag, record=_read_record(files, bag), content=files)
+
+
+def _in_folder(path: Path, *, may_be_empty: bool = False) -> dict[str, BagFiles]:
+    if (path / MANIFEST).is_file():
+        return {"": FolderFiles(path)}
+    if path.is_symlink() or not path.is_dir():
+        what = "it is neither a folder nor a tar file" if path.exists() else "there is no such archive"
+        raise _wrong(str(path), "archive.not-an-archive", what, "a compressed one is unpacked first: gunzip, unzip")
+    names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
+    return {
+        name: FolderFiles(path / name) for name in _version_names(names, str(path), may_be_empty=may_be_empty)
+    }  # fmt: skip
+
+
+def _in_tar(path: Path) -> dict[str, BagFiles]:
+    members = read_tar(path)
+    if MANIFEST in members:
+        return {"": TarFiles(path, "", members)}
+    inside: dict[str, dict[str, TarMember]] = {}
+    for name, member in members.items():
+        top, _, rest = name.partition("/")
+        inside.setdefault(top, {})[rest] = member
+    names = _version_names(list(inside), str(path), may_be_empty=False)
+    return {name: TarFiles(path, name, inside[name]) for name in names}
+
+
+def _version_names(names: Sequence[str], where: str, *, may_be_empty: bool) -> list[str]:
+    """Return the names of versions in order; nothing else may stand beside them."""
+    versions = sorted((name for name in names if _FOLDER.fullmatch(name)), key=lambda name: int(name[1:]))
+    if extra := sorted(name for name in names if name not in versions):
+        hint = "an archive holds folders v1, v2, ... and nothing else"
+        raise _wrong(where, "archive.extra-file", f"{extra[0][:100]!r} is no version of an archive", hint)
+    if not versions and not may_be_empty:
+        raise _wrong(where, "archive.not-an-archive", "it holds no version of an archive")
+    return versions
+
+
+def _read_record(files: BagFiles, bag: CheckedBag) -> ArchiveRecord:
     """Return what a version says of itself.
 
     Raises:
         IntegrityError: ``archive.record``: it is missing, damaged, or contradicts the bag.
         InvalidInput: ``archive.version``.
     """
-    place = bag.root / RECORD
     if RECORD not in bag.files or bag.sizes[RECORD] > _RECORD_LIMIT:
-        raise IntegrityError(f"it has no {RECORD}, or a huge one", code="archive.record", where=str(bag.root))
-    body = read_json(place)
+        raise _wrong(files.where(), "archive.record", f"it has no {RECORD}, or a huge one")
+    where = files.where(RECORD)
+    body = parse_json(files.read(RECORD), where=where)
     said = body.get("schema") if isinstance(body, Mapping) else None
     if isinstance(said, str) and said != FORMAT and re.fullmatch(r"archive/[0-9.]{1,20}", said):
         raise InvalidInput(
             f"this archive is of format {said}; this evercast reads {FORMAT}",
             code="archive.version",
-            where=str(place),
-            hint="a newer evercast may read it; an older one may be migrated: evercast migrate",
+            where=where,
+            hint="a newer evercast may read it; the files can be checked with sha256sum -c manifest-sha256.txt",
         )
     try:
         record = from_json(ArchiveRecord, body)
     except InvalidInput as err:
-        raise IntegrityError(err.message, code="archive.record", where=str(place)) from err
+        raise IntegrityError(err.message, code="archive.record", where=where) from err
     named = [*(entry.file for entry in record.inputs), *(entry.file for entry in record.images)]
-    named += [record.document, record.code.file]
-    missing = [name for name in named if name is not None and not _holds(bag, name)]
-    if record.schema != FORMAT or missing:
-        what = f"it names {missing[0]!r}, which is not in the bag" if missing else "it has no format"
-        raise IntegrityError(what, code="archive.record", where=str(place))
+    named += [record.document, record.code.file, *(f"data/units/{unit.stage}/{unit.id}" for unit in record.units)]
+    folders = {name[:place] for name in bag.files for place, letter in enumerate(name) if letter == "/"}
+    if missing := [name for name in named if name is not None and name not in bag.files and name not in folders]:
+        raise _wrong(where, "archive.record", f"it names {missing[0][:200]!r}, which is not in the bag")
+    if record.schema != FORMAT:
+        raise _wrong(where, "archive.record", "it says no format")
     return record
 
 
-def _holds(bag: Bag, name: str) -> bool:
-    return name in bag.files or any(file.startswith(f"{name}/") for file in bag.files)
-
-
-def _check_chain(path: Path, versions: tuple[Version, ...]) -> None:
+def _check_chain(where: str, versions: Sequence[StoredVersion]) -> None:
     """Refuse versions that do not follow each other: a folder with another's name, one exchanged or left out."""
-    before: Version | None = None
+    before: StoredVersion | None = None
     for version in versions:
         record, expected = version.record, 1 if before is None else before.record.version + 1
-        if version.folder.name != f"v{record.version}" or record.version != expected:
-            raise IntegrityError(
-                f"{version.folder.name} says that it is version {record.version}; expected {expected}",
-                code="archive.chain",
-                where=str(path),
-            )
-        if record.previous != (None if before is None else before.bag.id):
-            raise IntegrityError(
-                f"{version.folder.name} follows a version with id {record.previous}; found "
-                f"{None if before is None else before.bag.id} before it",
-                code="archive.chain",
-                where=str(path),
-                hint="an earlier version was changed or exchanged",
-            )
+        if version.name != f"v{record.version}" or record.version != expected:
+            what = f"{version.name} says that it is version {record.version}; expected {expected}"
+            raise _wrong(where, "archive.chain", what)
+        previous = None if before is None else before.bag.id
+        if record.previous != previous:
+            what = f"{version.name} follows a version with id {record.previous}; found {previous} before it"
+            raise _wrong(where, "archive.chain", what, "an earlier version was changed or exchanged")
         before = version
+
+
+def _wrong(where: str, code: str, message: str, hint: str | None = None) -> IntegrityError:
+    return IntegrityError(message, code=code, where=where, hint=hint)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from evercast.errors import IntegrityError
 
-__all__ = ["BagLimits", "check_name", "walk_files"]
+__all__ = ["BagLimits", "check_name", "check_names", "walk_files"]
 
 _PART: Final = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 _PATH_LENGTH: Final = 400
@@ -51,6 +51,24 @@ def check_name(name: str, *, where: str) -> None:
                 where, "bag.name", f"the name {name[:100]!r} is not allowed",
                 "letters, digits and . _ + - in parts of at most 100 characters, relative, without ..",
             )  # fmt: skip
+
+
+def check_names(names: Iterable[str], *, where: str) -> None:
+    """Refuse paths of files that are not safe together on every file system, or singly.
+
+    Raises:
+        IntegrityError: ``bag.name``; ``bag.collision``: two differ in case alone, or one is a file and a folder.
+    """
+    files, folded = set(names), dict[str, str]()
+    for name in files:
+        check_name(name, where=where)
+        parts = name.split("/")
+        for count in range(1, len(parts) + 1):
+            part = "/".join(parts[:count])
+            other = folded.setdefault(part.lower(), part)
+            if other != part or (count < len(parts) and part in files):
+                what = f"{part} and {other} differ in case alone" if other != part else f"{part} is a file and a folder"
+                raise _refused(where, "bag.collision", what, "names that stay apart on every file system")
 
 
 def walk_files(root: Path, limits: BagLimits) -> Iterator[tuple[str, int]]:
