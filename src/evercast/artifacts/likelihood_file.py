@@ -29,6 +29,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from evercast.artifacts.bundle_open import BUNDLE_SCHEMA, require_schema, require_validity
 from evercast.artifacts.files import atomic_write_json, read_json, sha256_file
 from evercast.artifacts.likelihood_codec import Columns, from_entry, to_entry
 from evercast.artifacts.likelihood_entry import LikelihoodEntry
@@ -96,7 +97,8 @@ def read_likelihood(folder: Path, *, dataset: Dataset = "observed") -> Likelihoo
 
     Raises:
         IntegrityError: a file is missing or damaged, a digest differs, a tensor has another shape than declared.
-        InvalidInput: ``likelihood.no-asimov``, Asimov data are asked of a channel without simulated events.
+        InvalidInput: ``format.unknown-version``; ``validity.missing``, a published bundle does not say where it may be
+            used; ``likelihood.no-asimov``, Asimov data are asked of a channel without simulated events.
     """
     _check_digests(folder)
     body = _read_body(folder / LIKELIHOOD_FILE)
@@ -124,6 +126,8 @@ def _check_digests(folder: Path) -> None:
     if not manifest.is_file():
         return
     body = read_json(manifest)
+    require_schema(body, BUNDLE_SCHEMA, where=manifest)
+    require_validity(folder, body if isinstance(body, dict) else {})
     files = body.get("files") if isinstance(body, dict) else None
     for name in (LIKELIHOOD_FILE, EVENTS_FILE):
         entry = files.get(name) if isinstance(files, dict) else None

@@ -11,21 +11,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from evercast.artifacts.bundle_open import SUMS_FILE, sums_text
 from evercast.artifacts.files import atomic_write_bytes, disk_errors, sha256_file
 from evercast.artifacts.neural_bundle import write_manifest
 from evercast.errors import IntegrityError
 from evercast.publication.bundle_context import BundleContext
-from evercast.publication.citation import add_citation
 from evercast.publication.bundle_results import add_diagnostics, add_licence, add_results
+from evercast.publication.citation import add_citation
 from evercast.publication.graph_copies import add_onnx, add_stablehlo
 from evercast.publication.projection_files import add_projection
 from evercast.publication.pyhf_files import add_workspace
 from evercast.publication.readers import add_readers
 from evercast.publication.validity import add_validity
 
-__all__ = ["CONTRIBUTORS", "SUMS_FILE", "Contributor", "assemble_bundle"]
-
-SUMS_FILE: Final = "manifest-sha256.txt"
+__all__ = ["CONTRIBUTORS", "Contributor", "assemble_bundle"]
 
 Contributor = Callable[[Path, BundleContext], Mapping[str, object]]
 """Writes its files into the folder of the bundle; returns what the manifest says of them."""
@@ -84,7 +83,6 @@ def _copy_core(folder: Path, context: BundleContext) -> None:
 
 
 def _write_sums(folder: Path) -> None:
-    """Write the digests of all files, the manifest too, as ``sha256sum -c`` reads them."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS_FILE)
-    lines = [f"{sha256_file(folder / name)}  {name}\n" for name in names]
-    atomic_write_bytes(folder / SUMS_FILE, "".join(lines).encode())
+    """Write the digests of all files, that of the manifest too, as ``sha256sum -c`` reads them."""
+    digests = {path.name: sha256_file(path) for path in folder.iterdir() if path.name != SUMS_FILE}
+    atomic_write_bytes(folder / SUMS_FILE, sums_text(digests))

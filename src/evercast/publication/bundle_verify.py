@@ -1,0 +1,225 @@
+"""``evercast verify BUNDLE``: digests, structure, signature, and whether the numbers mean what the bundle says.
+
+Everything is computed again from the published files: log ratios of every network by the reference evaluation in
+float64 and by the compiled one in float32, -2 ln L and its gradient at the reference points, the value at the published
+best fit, the copies for other programs. No program in the bundle is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evercast.artifacts.bundle_ensembles import BundleNetworks, read_ensembles
+from evercast.artifacts.bundle_open import (
+    SIGNATURE_FILE,
+    SUMS_FILE,
+    Bundle,
+    open_bundle,
+    require_schema,
+    schema_problems,
+)
+from evercast.artifacts.files import read_json
+from evercast.artifacts.likelihood_file import EVENTS_FILE, read_likelihood
+from evercast.artifacts.signatures import PublicKey, check_signature, read_public_key
+from evercast.artifacts.validity import read_points, read_validity
+from evercast.artifacts.weights import read_tensors
+from evercast.errors import IntegrityError, InvalidInput
+from evercast.publication.bundle_numbers import Finding, compare_best_fit, compare_likelihood, compare_networks
+from evercast.publication.graph_copies import check_copies
+from evercast.publication.report.view import JsonView
+
+__all__ = ["VerifiedBundle", "require_complete", "verify_bundle"]
+
+_REQUIRED: Final = (
+    "reference_vectors.json", "validity.json", "results.json", "diagnostics.json", "LICENSE.txt", "CITATION.cff",
+    "README.md", "index.html",
+)  # fmt: skip
+_SCHEMAS: Final = (
+    ("reference_vectors.json", "reference-vectors"), ("validity.json", "validity"), ("results.json", "bundle-results"),
+)  # fmt: skip
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedBundle:
+    """A bundle that passed every check.
+
+    Args:
+        bundle: as opened.
+        findings: what was checked.
+        signer: whose signature is right; None: nobody signed.
+    """
+
+    bundle: Bundle
+    findings: tuple[Finding, ...]
+    signer: PublicKey | None
+
+
+def verify_bundle(folder: Path, *, key: Path | None = None) -> VerifiedBundle:
+    """Verify a neural bundle.
+
+    Args:
+        folder: of the bundle.
+        key: file of the public key that must have signed it; None takes any signature, or none.
+
+    Raises:
+        IntegrityError: as `open_bundle`; ``signature.missing``, ``signature.wrong``, ``signature.other-key``;
+            ``bundle.disclosure``, it holds what it says it keeps back; ``bundle.architecture``; ``bundle.reference``, a
+            number is another; what copies are refused for.
+        InvalidInput: ``format.unknown-version``, ``bundle.manifest``, ``bundle.document``, ``bundle.incomplete``,
+            ``validity.missing``.
+        NumericalFailure: ``weights.not-finite``.
+    """
+    bundle = open_bundle(folder)
+    signer = _signer(bundle, key)
+    size = f"{len(bundle.files)} files, {bundle.size_bytes / 1e6:.1f} MB"
+    findings = [Finding(name="files", detail=f"{size}: names, sizes and sha256 are those of the manifest")]
+    if bundle.published:
+        require_complete(bundle)
+    findings += _documents(bundle)
+    ensembles = read_ensembles(folder, bundle.manifest)
+    _check_disclosure(bundle, ensembles)
+    vectors = JsonView(read_json(folder / "reference_vectors.json"))
+    findings += compare_networks(ensembles, vectors, folder=folder)
+    model = read_likelihood(folder)
+    findings += compare_likelihood(model, vectors, folder=folder)
+    if "results.json" in bundle.files:
+        findings += compare_best_fit(model, JsonView(read_json(folder / "results.json")), folder=folder)
+    for copy in check_copies(folder, bundle.manifest):
+        detail = f"agrees with the weights at {copy.points} inputs, largest difference {copy.largest_difference:.2g}"
+        findings.append(Finding(name=copy.file, detail=detail))
+    return VerifiedBundle(bundle=bundle, findings=tuple(findings), signer=signer)
+
+
+def _signer(bundle: Bundle, key: Path | None) -> PublicKey | None:
+    """Return who signed the bundle, after the signature was checked; None where nobody did.
+
+    Raises:
+        IntegrityError: ``signature.*``.
+    """
+    wanted = None if key is None else read_public_key(key)
+    if not bundle.signed:
+        if wanted is not None:
+            raise IntegrityError(
+                f"nobody signed the bundle; expected the key {wanted.fingerprint}",
+                code="signature.missing",
+                where=str(bundle.folder),
+            )
+        return None
+    signer = check_signature(bundle.folder / SUMS_FILE, bundle.folder / SIGNATURE_FILE)
+    if wanted is not None and signer.raw != wanted.raw:
+        raise IntegrityError(
+            f"the bundle was signed by the key {signer.fingerprint}; expected {wanted.fingerprint}",
+            code="signature.other-key",
+            where=str(bundle.folder / SIGNATURE_FILE),
+        )
+    return signer
+
+
+def require_complete(bundle: Bundle) -> None:
+    """Refuse a published bundle that lacks what its reader needs.
+
+    Raises:
+        InvalidInput: ``bundle.incomplete`` with all that is missing.
+    """
+    missing = [name for name in _REQUIRED if name not in bundle.files]
+    if missing:
+        raise InvalidInput(
+            f"the bundle is not complete: {', '.join(missing)} missing",
+            code="bundle.incomplete",
+            where=str(bundle.folder),
+            hint="evercast publish writes them all",
+        )
+
+
+def _documents(bundle: Bundle) -> Iterator[Finding]:
+    """Yield that the JSON files are as their schemas say, the domain of validity usable with its points.
+
+    Raises:
+        InvalidInput: ``bundle.document``, ``format.unknown-version``.
+        IntegrityError: a file is no JSON; ``validity.damaged``.
+    """
+    checked = ["manifest.json"]
+    for name, kind in _SCHEMAS:
+        if name not in bundle.files:
+            continue
+        path = bundle.folder / name
+        body = read_json(path)
+        require_schema(body, f"{kind}/1.0.0", where=path)
+        problems = schema_problems(kind, body)
+        if problems:
+            said = "; ".join(problems[:_SHOWN])
+            raise InvalidInput(f"{name} is not as its schema says: {said}", code="bundle.document", where=str(path))
+        checked.append(name)
+    yield Finding(name="documents", detail=f"{', '.join(checked)} are as their schemas say")
+    if "validity.json" in bundle.files:
+        domain = read_validity(bundle.folder)
+        points = read_points(bundle.folder, domain)
+        _require_same_inputs(
+            bundle, {name: [one.name for one in e.observables] for name, e in domain.ensembles.items()}
+        )
+        if points:
+            count = sum(len(one) for one in points.values())
+            yield Finding(name="domain", detail=f"ranges and {count} points of the support are usable")
+
+
+def _require_same_inputs(bundle: Bundle, observables: dict[str, list[str]]) -> None:
+    """Refuse a domain whose observables are not the inputs of the networks, in their order and units."""
+    units = {one["name"]: one["unit"] for one in bundle.manifest["observables"]}
+    for name, entry in bundle.manifest["ensembles"].items():
+        found = observables.get(name)
+        if (
+            found is None
+            or (found and found != list(entry["observables"]))
+            or not set(entry["observables"]) <= set(units)
+        ):
+            raise IntegrityError(
+                f"the observables of ensemble {name!r} are {', '.join(entry['observables'])} in the manifest and "
+                f"{', '.join(found or ['none'])} in validity.json",
+                code="validity.damaged",
+                where=str(bundle.folder),
+            )
+
+
+def _check_disclosure(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> None:
+    """Refuse a bundle that holds what it says it keeps back, or lacks what it says it gives.
+
+    Raises:
+        IntegrityError: ``bundle.disclosure``, ``bundle.architecture``.
+    """
+    level = bundle.manifest["disclosure"]
+    tensors = read_tensors(bundle.folder / EVENTS_FILE).arrays
+    given = sorted(name for name in tensors if name.endswith(".observables"))
+    if given and level != "events":
+        raise _disclosed(bundle, f"it says {level!r}, and holds observables of events: {given[0]}")
+    copies = ("weights-", "architecture.json", "support.safetensors", "model")
+    kept = [name for name in bundle.files if name.startswith(copies)]
+    if level == "ratios" and kept:
+        raise _disclosed(bundle, f"it says 'ratios', and holds {', '.join(kept[:_SHOWN])}")
+    if level != "ratios":
+        _check_architecture(bundle, ensembles)
+
+
+def _check_architecture(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> None:
+    path = bundle.folder / "architecture.json"
+    body = read_json(path)
+    require_schema(body, "architecture/1.0.0", where=path)
+    said = body.get("networks") if isinstance(body, dict) else None
+    found = {
+        name: {label: networks.architecture.to_json() for label, networks in ensemble.networks()}
+        for name, ensemble in ensembles.items()
+    }
+    if said != found:
+        raise IntegrityError(
+            "architecture.json describes other networks than the weights say they are",
+            code="bundle.architecture",
+            where=str(path),
+            hint="get the bundle again from where it was published",
+        )
+
+
+def _disclosed(bundle: Bundle, message: str) -> IntegrityError:
+    return IntegrityError(message, code="bundle.disclosure", where=str(bundle.folder))
