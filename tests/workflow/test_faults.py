@@ -241,7 +241,7 @@ def test_two_runs_at_once_and_a_run_beside_snakemake_are_refused(tmp_path: Path,
     assert error_of(second)["code"] == "run.locked"
     assert f"process {first.pid} on " in error_of(second)["message"]
     alone = snakemake("--cores", "1", "--config", "analysis=analysis.yaml", cwd=tmp_path)
-    assert alone.returncode == 1
+    assert alone.returncode == 6
     assert "is in use by process" in alone.stderr + alone.stdout
     status = json.loads(evercast("status", "analysis.yaml", "--json", cwd=tmp_path).stdout)
     assert status["active"] is True

@@ -83,18 +83,27 @@ def test_the_rule_graph_joins_the_stages_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("words", "code", "error", "says"),
     [
-        ([], "no analysis is given"),
-        (["analysis=nothing.yaml"], "nothing.yaml"),
-        (["analysis=analysis.yaml", "pseudo_data=sometimes"], "expected never or always"),
+        ([], 2, "run.no-analysis", "no analysis is given"),
+        (["--config", "analysis=nothing.yaml"], 3, "spec.no-such-file", "nothing.yaml"),
+        (["--config", "analysis=analysis.yaml", "pseudo_data=sometimes"], 2, "run.pseudo-data", "never or always"),
+        (["--config", "analysis=analysis.yaml", "results=analysis.yaml"], 6, "disk.in-the-way", "is no folder"),
+        (["--sdm", "conda", "--config", "analysis=analysis.yaml"], 2, "run.no-conda", "--sdm apptainer"),
+        (["--config", "analysis=wrong.yaml"], 3, "spec.unknown-key", "did you mean 'samples'"),
     ],
 )
-def test_a_wrong_configuration_is_named(tmp_path: Path, config: list[str], words: str) -> None:
-    write_document(tmp_path, body())
-    done = snakemake("--dry-run", *(["--config", *config] if config else []), cwd=tmp_path)
-    assert done.returncode == 1
-    assert words in done.stderr + done.stdout
+def test_a_refusal_is_one_plain_line_at_the_end_with_its_own_code(
+    tmp_path: Path, words: list[str], code: int, error: str, says: str
+) -> None:
+    document = write_document(tmp_path, body())
+    (tmp_path / "wrong.yaml").write_text(document.read_text().replace("samples:", "smaples:", 1))
+    done = snakemake("--dry-run", *words, cwd=tmp_path)
+    assert done.returncode == code
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error[{error}]: ")
+    assert says in last
+    assert "common.smk" not in done.stderr
 
 
 def test_names_cannot_carry_commands_into_the_shell(tmp_path: Path) -> None:
