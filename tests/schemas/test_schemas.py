@@ -65,7 +65,18 @@ def test_every_mapping_is_closed(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["analysis", "common", "parametrisation", "combination", "site", "images", "accounting"]
+    "kind",
+    [
+        "analysis",
+        "common",
+        "parametrisation",
+        "combination",
+        "site",
+        "images",
+        "accounting",
+        "wrapped-analysis",
+        "request",
+    ],
 )
 def test_every_property_has_a_description_and_a_unit(kind: str) -> None:
     for path, schema in _subschemas(load_schema(kind)):

@@ -38,8 +38,10 @@ COMMANDS: Final[dict[str, str]] = {
     "impacts": "Impacts of nuisance parameters, pulls, constraints, and their ranking plot.",
     "gof": "Goodness of fit.",
     "publish": "Publish a finished run: bundle, workspace, HEPData submission, archive.",
+    "wrap": "Make a preserved analysis of a published likelihood.",
     "image": "Build, verify and list container images.",
     "export": "Write an analysis in the form of another system.",
+    "replay": "Run an archived analysis again and say whether the same comes out.",
     "stage": "Run one unit of a plan (called by the workflow).",
 }
 

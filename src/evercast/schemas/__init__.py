@@ -28,6 +28,8 @@ KINDS: Final = (
     "validity",
     "bundle-results",
     "reference-vectors",
+    "wrapped-analysis",
+    "request",
 )
 
 

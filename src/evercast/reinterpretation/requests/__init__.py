@@ -1,0 +1,1 @@
+"""Requests to a preserved analysis and its responses, as files in a folder."""
