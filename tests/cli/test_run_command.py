@@ -76,3 +76,22 @@ def test_a_public_file_that_cannot_be_had_stops_the_run_before_anything_is_made(
     assert "error[source.unavailable]" in capsys.readouterr().err
     made = [path.name for path in (nowhere / "results" / "work").iterdir()]
     assert made == ["plans"]
+
+
+def test_a_run_folder_that_cannot_be_made_is_a_matter_of_the_machine(
+    nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_document(nowhere, small_body())
+    (nowhere / "file").write_text("x")
+    for results in ("file", "file/below"):
+        assert main(["run", "analysis.yaml", "--results", results, "--json"]) == 6
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert (error["code"], error["where"]) == ("disk.in-the-way", "file")
+
+
+def test_a_dry_run_keeps_long_names_of_stages_apart(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_document(nowhere, body())
+    assert main(["run", "analysis.yaml", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()[:-1]
+    assert any(line.startswith("training_statistics ") for line in lines)
+    assert len({len(line) - len(line.split(maxsplit=1)[1]) for line in lines}) == 1

@@ -143,3 +143,24 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     ended = evercast("export", "reana", str(document), "--output", "export", "--image", IMAGE, "--json", cwd=tmp_path)
     assert ended.returncode == 3
     assert json.loads(ended.stdout)["error"]["code"] == "export.exists"
+
+
+def test_a_file_of_the_name_is_called_a_file(tmp_path: Path) -> None:
+    document = write_document(tmp_path / "analysis", small_body())
+    (tmp_path / "export").write_text("x")
+    with pytest.raises(InvalidInput, match="a file of this name exists already") as caught:
+        export_reana(document, folder=tmp_path / "export", image=IMAGE)
+    assert caught.value.code == "export.exists"
+    assert caught.value.hint is not None
+    assert "--output" in caught.value.hint
+
+
+def test_a_folder_that_cannot_be_made_is_a_matter_of_the_machine(tmp_path: Path) -> None:
+    document = write_document(tmp_path / "analysis", small_body())
+    (tmp_path / "file").write_text("x")
+    output = "file/below/export"
+    ended = evercast("export", "reana", str(document), "--output", output, "--image", IMAGE, "--json", cwd=tmp_path)
+    error = json.loads(ended.stdout)["error"]
+    assert (ended.returncode, error["code"]) == (6, "disk.in-the-way")
+    assert error["where"] == "file"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["analysis", "file"]

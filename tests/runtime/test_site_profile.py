@@ -70,6 +70,24 @@ def test_a_partition_without_gpus_is_refused_for_gpus() -> None:
         settings(survey(SHORT, GPU), gpu_partition="short")
 
 
+@pytest.mark.parametrize("choices", [{"gpus": 9}, {"gpus": 9, "gpu_partition": "gpu"}])
+def test_more_gpus_than_a_node_has_are_refused_with_what_it_has(choices: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"asks for 9 GPUs.*gpu has 4 GPUs a100 in a node") as caught:
+        settings(survey(SHORT, GPU), **choices)
+    assert caught.value.code == "profile.no-gpus"
+
+
+def test_jobs_with_many_gpus_go_to_the_partition_that_has_them() -> None:
+    many = partition("dense", nodes=1, gpus={"h100": 8})
+    assert settings(survey(SHORT, GPU, many), gpus=8)["set-resources"]["training"]["slurm_partition"] == "dense"
+    assert settings(survey(SHORT, GPU, many), gpus=4)["set-resources"]["training"]["slurm_partition"] == "gpu"
+
+
+def test_one_node_and_one_gpu_are_singular() -> None:
+    text = profile_text(survey(SHORT, partition("gpu", nodes=1, cores=1, gpus={"t4": 1})), Choices())
+    assert "gpu: 1 node of 1 core and 8000 MB with 1 GPU t4, at most 1440 min" in text.replace("\n# ", " ")
+
+
 def test_jobs_are_capped_at_the_limits_of_their_partition() -> None:
     assert settings(survey(SHORT, LONG))["resources"] == {"mem_mb": 8000, "runtime": 60}
 
@@ -80,6 +98,9 @@ def test_a_partition_without_a_time_limit_caps_memory_only() -> None:
 
 def test_caps_are_those_of_the_larger_partition_where_gpus_are_used() -> None:
     assert settings(survey(SHORT, GPU), gpus=1)["resources"] == {"mem_mb": 64_000, "runtime": 120}
+    of_two = profile_text(survey(SHORT, GPU), Choices(gpus=1)).replace("\n# ", " ")
+    assert "each is that of the larger partition" in of_two
+    assert "each is that of the larger partition" not in profile_text(survey(SHORT), Choices()).replace("\n# ", " ")
 
 
 def test_gpus_that_were_not_asked_for_are_written_commented_out() -> None:
