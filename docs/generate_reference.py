@@ -71,10 +71,11 @@ def other_documents_page() -> str:
         "# Other documents",
         (
             "Generated from the schemas; `evercast schema KIND` prints each. People write a parametrisation, a "
-            "combination and a site; a run writes diagnostics and accounting; `evercast image build` writes images."
+            "combination and a site; a run writes diagnostics and accounting; `evercast image build` writes images; "
+            "`evercast replay` writes replay."
         ),
     ]
-    for kind in ("parametrisation", "combination", "diagnostics", "accounting", "site", "images"):
+    for kind in ("parametrisation", "combination", "diagnostics", "accounting", "site", "images", "replay"):
         schema = load_schema(kind)
         parts += [f"## {kind}", schema["description"], *_schema_sections(kind, "### ")]
     return "\n\n".join(parts) + "\n"

@@ -14,11 +14,12 @@ from evercast.reinterpretation.units import UnitComparison
 from evercast.runtime.receipts import Receipt
 from evercast.spec.codec import to_json
 
-__all__ = ["Cause", "CauseKind", "Origin", "Reasons", "origins_of", "run_causes"]
+__all__ = ["Cause", "CauseKind", "Origin", "Reasons", "grouped", "origins_of", "run_causes"]
 
 CauseKind = Literal["document", "seed", "input", "image", "code", "version", "default", "device", "machine", "unknown"]
 
 _CODE: Final = "evercast"
+_NOT_IN_STAGES: Final = frozenset({"publication", "runtime"})
 _NOT_COMPUTING: Final = frozenset({"snakemake"})
 """Packages of a receipt that compute nothing."""
 
@@ -96,8 +97,13 @@ def origins_of(units: tuple[UnitComparison, ...], *, old: Side, new: Side, docum
             stage: StageName = (before or after).stage  # type: ignore[union-attr]
             unknown = Cause(kind="unknown", name="nothing that was recorded differs", old="", new="")
             origins.append(Origin(stage=stage, name=unit.name, causes=causes or (unknown,)))
-    effective = {(cause.kind, cause.name) for origin in origins for cause in origin.causes}
-    idle = (cause for cause in run_causes(old, new, document) if (cause.kind, cause.name) not in effective)
+    named = {(cause.kind, cause.name) for origin in origins for cause in origin.causes}
+    code = any(kind == "code" for kind, _ in named)
+    idle = (
+        cause
+        for cause in run_causes(old, new, document)
+        if (cause.kind, cause.name) not in named and not (code and cause.kind == "code")
+    )
     return Reasons(origins=tuple(origins), without_effect=tuple(idle))
 
 
@@ -111,6 +117,7 @@ def run_causes(old: Side, new: Side, document: tuple[LeafChange, ...]) -> tuple[
         before, after = old.receipt(unit), new.receipt(other)
         if before is not None and after is not None:
             found += _of_receipts(before, after)
+    found += _of_code("", old, new)
     found += _of_mappings("default", old.defaults, new.defaults)
     found += _of_mappings("machine", old.machine, new.machine)
     unique = {(cause.kind, cause.name, cause.old, cause.new): cause for cause in found}
@@ -139,7 +146,46 @@ def _causes(
     yield from made
     if any(cause.kind == "version" and cause.name == "pyhf" for cause in made):
         yield from _of_mappings("default", old.defaults, new.defaults)
+    yield from _of_code(before.stage, old, new)
     yield from _of_mappings("machine", old.machine, new.machine)
+
+
+def grouped(origins: tuple[Origin, ...]) -> tuple[tuple[tuple[Origin, ...], tuple[Cause, ...]], ...]:
+    """Return the origins with the same causes together, with those causes, in the order of the graph."""
+    found: dict[tuple[Cause, ...], list[Origin]] = {}
+    for origin in origins:
+        found.setdefault(origin.causes, []).append(origin)
+    return tuple((tuple(same), causes) for causes, same in found.items())
+
+
+def _of_code(stage: str, old: Side, new: Side) -> Iterator[Cause]:
+    """Yield the source files of evercast that are not the archived ones and that a stage may run, as one cause.
+
+    Args:
+        stage: whose own files come first, and whose alone of the stages; empty: every file that computes.
+        old: the archived run.
+        new: the other one.
+    """
+    if not old.code or not new.code:
+        return
+    names = [name for name in {**old.code, **new.code} if old.code.get(name) != new.code.get(name)]
+    if stage:
+        names = [name for name in names if _may_run(stage, name)]
+        names.sort(key=lambda name: f"stages/{stage}" not in name)
+    if not names:
+        return
+    digests = (side.code.get(names[0]) for side in (old, new))
+    before, after = ("no such file" if digest is None else f"sha256 {digest[:12]}" for digest in digests)
+    more = f" and {len(names) - 1} more source files" if len(names) > 1 else ""
+    yield Cause(kind="code", name=f"{names[0]}{more}", old=before, new=after)
+
+
+def _may_run(stage: str, file: str) -> bool:
+    """Return whether a source file can have a part in what a stage computes."""
+    room, _, rest = file.removeprefix("src/evercast/").partition("/")
+    if room == "stages":
+        return rest.removesuffix(".py").partition("/")[0] in (stage, "__init__")
+    return room not in _NOT_IN_STAGES or (room == "publication" and stage in ("diagnostics", "report"))
 
 
 def _of_recipes(before: Unit, after: Unit, document: tuple[LeafChange, ...]) -> Iterator[Cause]:

@@ -14,6 +14,7 @@ from evercast.reinterpretation.results import DeclaredRow, compare_declared
 from evercast.reinterpretation.sides import Side
 from evercast.reinterpretation.units import Judge, UnitComparison
 from evercast.reinterpretation.verdict import Verdict, worst
+from evercast.spec.codec import to_json
 
 __all__ = ["Comparison", "StageVerdict", "compare_runs", "results_of"]
 
@@ -69,7 +70,7 @@ def compare_runs(old: Side, new: Side, *, stages: Collection[StageName] | None =
     judge = Judge(old=old, new=new, tolerances=old.analysis.tolerances)
     judged = judge.judge(_pairs(old, new))
     units = tuple(unit for unit in judged if stages is None or unit.stage in stages)
-    changes = document_changes(old.body, new.body, document=new.document)
+    changes = document_changes(to_json(old.analysis), to_json(new.analysis), document=new.document)
     compared = {unit.name for unit in units if unit.stage == "fit" and unit.verdict != "not-compared"}
     fresh = {name: view for name, view in results_of(new).items() if name in compared}
     declared = compare_declared(old.analysis.expected, old=results_of(old), new=fresh)

@@ -18,8 +18,10 @@ __all__ = ["Deviation", "Leaf", "compare_arrays", "compare_json", "leaves", "mer
 Leaf = str | int | float | bool | None
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_RECORDS: Final = frozenset({"versions", "device", "run_id", "host", "seconds", "started", "ended", "evaluations"})
-"""Keys under which a file says how it was made, not what came out."""
+_RECORDS: Final = frozenset(
+    {"versions", "device", "run_id", "host", "seconds", "started", "ended", "evaluations", "message"}
+)
+"""Keys under which a file says how it was made, or says in words what it has as numbers."""
 _NAMED: Final = 5
 
 

@@ -30,6 +30,7 @@ class Side:
         units: folder of ``STAGE/UNIT``.
         machine: what it ran on, as far as it was recorded.
         defaults: of the packages that decide what a limit means, as far as they were recorded.
+        code: source file of evercast -> sha256, as far as they were recorded.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Side:
     units: Path
     machine: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def analysis(self) -> Analysis:
@@ -66,13 +68,16 @@ class Side:
         return finished_receipt(unit, receipt_file=self.folder(unit) / RECEIPT)
 
 
-def side_of_run(plan: Path | FrozenPlan, *, machine: Mapping[str, str], defaults: Mapping[str, str]) -> Side:
+def side_of_run(
+    plan: Path | FrozenPlan, *, machine: Mapping[str, str], defaults: Mapping[str, str], code: Mapping[str, str]
+) -> Side:
     """Return a run folder as a side.
 
     Args:
         plan: the frozen ``plan.json``, or the plan itself.
         machine: what it ran on.
         defaults: of its packages.
+        code: source file of evercast -> sha256.
 
     Raises:
         IntegrityError: the frozen plan is missing or damaged.
@@ -81,11 +86,13 @@ def side_of_run(plan: Path | FrozenPlan, *, machine: Mapping[str, str], defaults
     folder = frozen.file.parent
     return Side(
         plan=frozen.plan, body=_object(folder / "analysis.json"), document=folder / "analysis.yaml",
-        units=frozen.folder.work, machine=machine, defaults=defaults,
+        units=frozen.folder.work, machine=machine, defaults=defaults, code=code,
     )  # fmt: skip
 
 
-def side_of_archive(data: Path, *, document: Path, machine: Mapping[str, str], defaults: Mapping[str, str]) -> Side:
+def side_of_archive(
+    data: Path, *, document: Path, machine: Mapping[str, str], defaults: Mapping[str, str], code: Mapping[str, str]
+) -> Side:
     """Return what an archive holds as a side.
 
     Args:
@@ -93,13 +100,14 @@ def side_of_archive(data: Path, *, document: Path, machine: Mapping[str, str], d
         document: the document in it, as it was written.
         machine: what its run was made on, as far as the archive says.
         defaults: of the packages of its run.
+        code: source file of evercast -> sha256, of its run.
 
     Raises:
         IntegrityError: plan or document are missing or damaged.
     """
     return Side(
         plan=plan_from_json(read_json(data / "plan.json")), body=_object(data / "analysis.json"), document=document,
-        units=data / "units", machine=machine, defaults=defaults,
+        units=data / "units", machine=machine, defaults=defaults, code=code,
     )  # fmt: skip
 
 

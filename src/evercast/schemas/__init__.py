@@ -25,6 +25,7 @@ KINDS: Final = (
     "site",
     "images",
     "accounting",
+    "replay",
     "validity",
     "bundle-results",
     "reference-vectors",

@@ -1,0 +1,119 @@
+"""An archived run opened for a replay: verified, with its document, inputs, units, environment and code."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evercast.artifacts.archive import Version, open_version
+from evercast.artifacts.bag import MANIFEST
+from evercast.artifacts.files import read_json
+from evercast.errors import IntegrityError
+from evercast.publication.source_code import source_files
+from evercast.reinterpretation.sides import Side, side_of_archive
+
+__all__ = ["ArchivedRun", "open_archived", "running_code"]
+
+_ENVIRONMENT: Final = "data/environment.json"
+_VERSION: Final = re.compile(r"v([1-9][0-9]{0,5})")
+_COMPUTES: Final = re.compile(r"src/evercast/(?!cli/|interop/|reinterpretation/|schemas/)[A-Za-z0-9_/]+\.py")
+"""Source files that can change what a stage computes."""
+_MOST_CODE: Final = 200 << 20
+_MOST_FILES: Final = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArchivedRun:
+    """A verified version of an archive.
+
+    Args:
+        versions: package -> version of the run.
+    """
+
+    version: Version
+    side: Side
+    versions: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the bag."""
+        return self.version.folder
+
+
+def open_archived(path: Path) -> ArchivedRun:
+    """Return the run in an archive, of several versions the newest, after every digest was compared.
+
+    Args:
+        path: folder of an archive, or of one version.
+
+    Raises:
+        IntegrityError: ``bag.*`` or ``archive.*``: it is no archive, or something in it is not what it must be.
+        InvalidInput: ``archive.version``: of a format that this evercast does not know.
+    """
+    version = open_version(_newest(path))
+    data = version.folder / "data"
+    environment = read_json(version.folder / _ENVIRONMENT) if _ENVIRONMENT in version.bag.files else {}
+    recorded = environment if isinstance(environment, Mapping) else {}
+    side = side_of_archive(
+        data, document=version.folder / version.record.document, machine=_texts(recorded.get("machine")),
+        defaults=_texts(recorded.get("defaults")), code=_archived_code(version),
+    )  # fmt: skip
+    return ArchivedRun(version=version, side=side, versions=version.record.versions)
+
+
+def running_code() -> dict[str, str]:
+    """Return source file -> sha256 of the evercast that is running, for the files that compute.
+
+    Raises:
+        EnvironmentUnfit: ``run.no-workflow``.
+    """
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in source_files().items()
+        if _COMPUTES.fullmatch(name)
+    }
+
+
+def _newest(path: Path) -> Path:
+    if (path / MANIFEST).is_file() or not path.is_dir():
+        return path
+    numbers = [int(match[1]) for entry in path.iterdir() if (match := _VERSION.fullmatch(entry.name))]
+    return path / f"v{max(numbers)}" if numbers else path
+
+
+def _texts(body: object) -> dict[str, str]:
+    return {str(key): str(value) for key, value in body.items()} if isinstance(body, Mapping) else {}
+
+
+def _archived_code(version: Version) -> dict[str, str]:
+    """Return source file -> sha256 of what an archive holds of evercast; nothing is written or run.
+
+    Raises:
+        IntegrityError: ``archive.code``: it cannot be read, or is too large.
+    """
+    place = version.folder / version.record.code.file
+    found: dict[str, str] = {}
+    total = 0
+    try:
+        with tarfile.open(place, mode="r:gz") as packed:
+            for count, member in enumerate(packed):
+                total += member.size
+                if total > _MOST_CODE or count > _MOST_FILES:
+                    raise IntegrityError(
+                        "the source in the archive is too large", code="archive.code", where=str(place)
+                    )
+                name = member.name.partition("/")[2]
+                stream = packed.extractfile(member) if member.isreg() and _COMPUTES.fullmatch(name) else None
+                if stream is not None:
+                    found[name] = hashlib.sha256(stream.read()).hexdigest()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as err:
+        raise IntegrityError(
+            f"the source in the archive cannot be read: {err}", code="archive.code", where=str(place)
+        ) from err
+    return found
