@@ -18,7 +18,9 @@ from evercast.artifacts.files import disk_errors, flush_to_disk, sha256_file
 from evercast.errors import InvalidInput, UsageError
 from evercast.publication.bundle import assemble_bundle
 from evercast.publication.bundle_context import PublicationContext
+from evercast.publication.hepdata import write_hepdata
 from evercast.publication.publication_source import open_run
+from evercast.publication.pyhf_files import write_pyhf
 from evercast.publication.secrets_scan import refuse_secrets
 
 __all__ = ["PARTS", "Part", "Publication", "PublicationRequest", "publish"]
@@ -36,7 +38,11 @@ def write_bundles(root: Path, context: PublicationContext) -> None:
         assemble_bundle(folder, bundle)
 
 
-PARTS: Final[tuple[tuple[str, Part], ...]] = (("bundles", write_bundles),)
+PARTS: Final[tuple[tuple[str, Part], ...]] = (
+    ("bundles", write_bundles),
+    ("pyhf", write_pyhf),
+    ("hepdata", write_hepdata),
+)
 """Name of the part and of its folder -> who writes it, in order. Each has a line of its own."""
 
 
