@@ -373,6 +373,44 @@ def test_a_full_disk_and_one_that_turned_read_only(
     assert {begun[unit.rpartition("-")[0]] for unit in done} <= {1}, "what was finished is not made again"
 
 
+def test_a_finished_job_that_is_queued_again_computes_nothing(
+    cluster: Cluster, profile: Path, start: Started, tmp_path: Path
+) -> None:
+    """As an operator or a node that comes back may do it, while the run goes on with other jobs."""
+    flags = tmp_path / "flags"
+    flags.mkdir()
+    stages = {"quick": {"run": "echo these words >&2; date +%N > {outputs.out}"}, "held": {"run": held(flags, "held")}}
+    results = document(tmp_path, stages)
+
+    def job() -> tuple[str, str]:
+        (found,) = cluster.jobs("_quick-").items()
+        return found[0], found[1][0]
+
+    run = start(*run_command(profile), cwd=tmp_path)
+    wait_for(lambda: cluster.jobs("_quick-") and job()[1] == "COMPLETED", what="the end of the first copy")
+    wait_for((flags / "held.begun").exists, what="another job of the run")
+    (unit,) = results.work.glob("command/quick-*")
+    (log,) = results.work.glob("logs/command/quick-*.log")
+    (marker,) = results.work.glob("jobs/command/quick-*.json")
+    receipt, said, marked = (unit / "receipt.json").read_bytes(), log.read_text(), marker.stat().st_mtime_ns
+    assert "these words" in said
+
+    cluster.ask("scontrol", "requeue", job()[0])
+    wait_for(lambda: log.read_text().count("---- 20") == 2, what="the second copy")
+    wait_for(lambda: job()[1] == "COMPLETED", what="the end of the second copy")
+    assert "Restarts=1" in cluster.ask("scontrol", "show", "job", job()[0])
+    assert (unit / "receipt.json").read_bytes() == receipt, "started, ended and digests are those of the first copy"
+    assert marker.stat().st_mtime_ns > marked
+    assert log.read_text().startswith(said)
+    assert log.read_text().endswith("is finished already\n")
+
+    (flags / "go").touch()
+    words = finish(run)
+    assert error_of(words)["code"] == "run.incomplete", words
+    assert (unit / "receipt.json").read_bytes() == receipt
+    assert executions(results) == ONCE | {"quick": 1, "held": 1}
+
+
 def test_what_slurm_ended_is_said_and_made_good(
     disturbed: Disturbed, cluster: Cluster, profile: Path, start: Started
 ) -> None:

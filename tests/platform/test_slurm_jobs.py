@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from evercast.runtime.slurm_jobs import SlurmJob, cancel_runs, job_is_over, jobs_of_runs, states_of
+from platform_programs import OrdinaryUser
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
 
@@ -52,6 +56,23 @@ def test_jobs_are_found_by_name_with_state_and_comment_and_cancelled_by_name(clu
     assert cancel_runs([name]) == 0
     wait_for(lambda: states_of([other]) == {other: "RUNNING"})
     assert cancel_runs([f"{name}-other"]) == 1
+
+
+def test_jobs_of_another_user_are_left_alone_and_their_owner_is_named(
+    cluster: None, ordinary_user: OrdinaryUser
+) -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    assert ordinary_user.name != me, "two users are needed"
+    name = str(uuid.uuid4())
+    job = submit(name, "sleep 600")
+    words = f"from evercast.runtime.slurm_jobs import cancel_runs\ncancel_runs([{name!r}], patience=10)"
+    done = ordinary_user.run([ordinary_user.python, "-P", "-c", words], cwd=Path("/"))
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert f"was started by user '{me}' and still has 1 jobs in SLURM, first {job}" in said
+    assert f"{ordinary_user.name!r} may not cancel" in said
+    assert states_of([job])[job] in ("PENDING", "RUNNING")
+    assert cancel_runs([name]) == 1
 
 
 def test_a_name_that_nobody_has_is_no_job(cluster: None) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,34 @@ def test_the_toy_analysis_gives_the_same_bits_on_the_cluster_and_here(toy_on_slu
         for parameter, fitted in result["observed"]["fit"]["parameters"].items():
             found = there[name]["observed"]["fit"]["parameters"][parameter]["value"]
             assert found == pytest.approx(fitted["value"], rel=1e-9, abs=1e-9)
+
+
+def test_a_training_that_is_queued_again_after_its_end_trains_nothing(toy_on_slurm: Run) -> None:
+    bodies = [content for content in toy_on_slurm.bodies() if content["stage"] == "training"]
+    before, content = receipt_bytes(toy_on_slurm), bodies[0]
+    folder, job = toy_on_slurm.folder.work, content["slurm_job"]
+    log, marker = folder / "logs" / "training" / f"{content['unit']}.log", folder / "jobs" / "training"
+    said, there = log.read_text(), (marker / f"{content['unit']}.json").read_bytes()
+    subprocess.run(["scontrol", "requeue", job], check=True)
+
+    def ended() -> bool:
+        text = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+        return "Restarts=1" in text and "JobState=COMPLETED" in text
+
+    end = time.monotonic() + 180
+    while not ended():
+        assert time.monotonic() < end, "the second copy has not ended"
+        time.sleep(1)
+    assert receipt_bytes(toy_on_slurm) == before, "started, ended and digests are those of the first copy"
+    assert (marker / f"{content['unit']}.json").read_bytes() == there
+    assert log.read_text().startswith(said)
+    assert log.read_text().count("---- 20") == 2
+    assert "is finished already" in log.read_text().removeprefix(said)
+
+
+def receipt_bytes(run: Run) -> dict[str, bytes]:
+    """unit -> its receipt."""
+    return {path.parent.name: path.read_bytes() for path in run.folder.work.glob("*/*/receipt.json")}
 
 
 def test_every_unit_was_a_job_of_the_user_in_the_locked_image(

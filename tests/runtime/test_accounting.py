@@ -125,3 +125,14 @@ def test_a_unit_that_was_run_again_is_asked_about_again(finished: FrozenPlan) ->
     file = finished.folder.receipt(finished.plan.units[0])
     file.write_text(file.read_text().replace("2026-01-01T00:00:00Z", "2026-02-02T00:00:00Z"))
     assert "2026-02-02T00:00:00Z" in {job.started for job in account_run(finished).jobs}
+
+
+def test_jobs_of_another_cluster_are_not_asked_about_and_do_not_share_its_ids(finished: FrozenPlan) -> None:
+    for number, unit in enumerate(finished.plan.units):
+        file = finished.folder.receipt(unit)
+        more = {"slurm_job": "7", "slurm_cluster": f"elsewhere{number % 2}"}
+        file.write_text(json.dumps(json.loads(file.read_text()) | more))
+    accounting = account_run(finished)
+    assert (accounting.scheduler, accounting.database) == ("slurm", False)
+    assert [job.slurm_job for job in accounting.jobs] == ["7", "7"]
+    assert sum(len(job.units) for job in accounting.jobs) == len(finished.plan.units)

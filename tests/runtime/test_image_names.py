@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,18 @@ def image(folder: Path, *, text: str = "one", architecture: str | None = None) -
 def record(file: Path, **more: str) -> ImageRecord:
     sha256 = more.pop("sha256", sha256_file(file))
     return ImageRecord(sha256=sha256, size_bytes=file.stat().st_size, architecture=machine_architecture())
+
+
+def test_names_that_are_written_at_once_are_all_there(store: ImageStore) -> None:
+    words = (
+        "import sys; from pathlib import Path; from evercast.runtime.images import ImageRecord, record_image\n"
+        "one = ImageRecord(sha256='0' * 64, size_bytes=1, architecture='x86_64')\n"
+        "for n in range(15): record_image(Path(sys.argv[1]), f'{sys.argv[2]}{n}', one)"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", words, str(store.names), name]) for name in "abc"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert set(read_names(store.names)) == {f"{name}{number}" for name in "abc" for number in range(15)}
+    assert [path.name for path in store.root.iterdir()] == ["images.yaml"], "no lock stays"
 
 
 def test_a_name_leads_to_its_file(store: ImageStore, tmp_path: Path) -> None:

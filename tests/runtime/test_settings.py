@@ -13,6 +13,7 @@ from evercast.runtime.folders import RunFolder
 from evercast.runtime.run_settings import freeze_settings, profile_of_command, uses_containers
 from evercast.runtime.settings import ImageFile, RunSettings, change_settings, read_settings, write_settings
 from evercast.runtime.site import Bind, Credential, Limits, Site, read_site
+from evercast.runtime.workflow_files import named_profile
 
 SITE = """
 schema: site/1.0.0
@@ -93,6 +94,30 @@ def test_the_profile_is_found_on_the_command_line_and_in_the_environment(tmp_pat
     assert profile_of_command(["snakemake"], {"SNAKEMAKE_PROFILE": str(two)}) == two
     assert profile_of_command(["snakemake", "--profile", str(one)], {"SNAKEMAKE_PROFILE": str(two)}) == one
     assert profile_of_command(["snakemake", "--profile"], {}) is None
+
+
+def test_a_profile_in_a_folder_of_snakemake_is_found_by_its_name(tmp_path: Path) -> None:
+    own, site = tmp_path / "own", tmp_path / "site"
+    for place, name, file in ((own, "mine", "config.yaml"), (site, "ours", "config.v9+.yaml"), (own, "none", "other")):
+        (place / "snakemake" / name).mkdir(parents=True)
+        (place / "snakemake" / name / file).touch()
+    variables = {"XDG_CONFIG_HOME": str(own), "XDG_CONFIG_DIRS": f"{site}:/nowhere"}
+    for name, place in (("mine", own), ("ours", site)):
+        assert profile_of_command(["snakemake", "--profile", name], variables) == place / "snakemake" / name
+        assert profile_of_command(["snakemake"], variables | {"SNAKEMAKE_PROFILE": name}) == place / "snakemake" / name
+    assert profile_of_command(["snakemake", "--profile", "none"], variables) is None
+
+
+def test_snakemake_looks_for_profiles_where_we_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from platformdirs import AppDirs  # type: ignore[attr-defined]  # noqa: PLC0415 - what Snakemake asks
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", f"{tmp_path / 'site'}:/nowhere")
+    folders = AppDirs("snakemake", "snakemake")
+    for number, place in enumerate((folders.user_config_dir, folders.site_config_dir)):
+        (Path(place) / f"p{number}").mkdir(parents=True)
+        (Path(place) / f"p{number}" / "config.yaml").touch()
+        assert named_profile(f"p{number}") == Path(place) / f"p{number}"
 
 
 def test_containers_are_what_snakemake_was_told() -> None:

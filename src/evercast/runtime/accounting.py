@@ -18,6 +18,7 @@ from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt, read_receipt
 from evercast.runtime.sacct import SlurmUse, ask_sacct
 from evercast.runtime.settings import read_settings
+from evercast.runtime.slurm_jobs import this_cluster
 from evercast.spec.codec import from_json, to_json
 
 __all__ = ["Accounting", "JobCost", "StageCost", "account_run", "write_accounting"]
@@ -119,14 +120,26 @@ def account_run(frozen: FrozenPlan) -> Accounting:
     known = _published(frozen.folder.root / FILE)
     if known is not None and known.plan == frozen.plan.digest and _marks(known.jobs) == _marks(_jobs(receipts, {}, {})):
         return known
-    ids = tuple(dict.fromkeys(receipt.slurm_job for receipt in receipts if receipt.slurm_job))
-    names = read_settings(frozen.folder).slurm_runs
-    used = ask_sacct(ids, names=names) if ids else None
+    used = _used(receipts, names=read_settings(frozen.folder).slurm_runs)
     jobs = _jobs(receipts, used or {}, _asked(frozen))
+    by_slurm = any(receipt.slurm_job for receipt in receipts)
     return Accounting(
-        plan=frozen.plan.digest, scheduler="slurm" if ids else "local", database=used is not None,
+        plan=frozen.plan.digest, scheduler="slurm" if by_slurm else "local", database=used is not None,
         stages=_stages(jobs), jobs=jobs,
     )  # fmt: skip
+
+
+def _used(receipts: Iterable[Receipt], *, names: Iterable[str]) -> dict[str, SlurmUse] | None:
+    """Return id -> what SLURM says of the jobs of this cluster; of others, with ids of their own, it is mute."""
+    here = this_cluster()
+    asked = [receipt for receipt in receipts if receipt.slurm_job and receipt.slurm_cluster in (None, here)]
+    if not asked:
+        return None
+    ids = tuple(dict.fromkeys(receipt.slurm_job for receipt in asked if receipt.slurm_job))
+    since, until = min(receipt.started for receipt in asked), max(receipt.ended for receipt in asked)
+    found = ask_sacct(ids, since=since, until=until, names=names)
+    other = {receipt.slurm_job for receipt in receipts if receipt.slurm_job and receipt not in asked}
+    return None if found is None else {job: use for job, use in found.items() if job not in other}
 
 
 def write_accounting(accounting: Accounting, *, folder: Path) -> Path | None:
@@ -161,11 +174,12 @@ def _asked(frozen: FrozenPlan) -> dict[str, UnitResources]:
 def _jobs(
     receipts: Sequence[Receipt], used: Mapping[str, SlurmUse], asked: Mapping[str, UnitResources]
 ) -> tuple[JobCost, ...]:
-    groups: dict[str, list[Receipt]] = {}
+    groups: dict[tuple[str | None, str], list[Receipt]] = {}
     for receipt in receipts:
-        groups.setdefault(receipt.slurm_job or receipt.unit, []).append(receipt)
+        groups.setdefault((receipt.slurm_cluster, receipt.slurm_job or receipt.unit), []).append(receipt)
     jobs = [_job(group, used.get(group[0].slurm_job or ""), asked.get(group[0].unit)) for group in groups.values()]
-    lost = [use for identity, use in used.items() if identity not in groups]
+    known = {receipt.slurm_job for receipt in receipts}
+    lost = [use for identity, use in used.items() if identity not in known]
     return (*jobs, *(_lost(use) for use in lost))
 
 

@@ -16,7 +16,7 @@ from evercast.runtime.containers import Container, Private, private_folders, rec
 from evercast.runtime.image_choice import container_of
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.processes import Ended
-from evercast.runtime.provenance import max_rss_mb, versions
+from evercast.runtime.provenance import PeakMemory, versions
 from evercast.runtime.receipts import ContainerRecord
 from evercast.runtime.settings import read_settings
 from evercast.runtime.stage_calls import call_stage
@@ -54,19 +54,21 @@ class Computed:
     Args:
         versions: of evercast, Python and packages.
         max_rss_mb: largest resident memory, MB.
+        max_rss_of: whether that is of the ``unit``, or of all that its ``job`` did before.
         device: what computed; empty for a stage without arrays.
         container: None where it was this process.
     """
 
     versions: Mapping[str, str]
     max_rss_mb: float
+    max_rss_of: str = "job"
     device: Mapping[str, str] = field(default_factory=dict)
     container: ContainerRecord | None = None
 
 
-def measure() -> Computed:
-    """Return what this process says of itself."""
-    return Computed(versions=versions(), max_rss_mb=max_rss_mb(), device=_device())
+def measure(peak: PeakMemory) -> Computed:
+    """Return what this process says of itself; `peak` was made before it computed."""
+    return Computed(versions=versions(), max_rss_mb=peak.mb(), max_rss_of=peak.of, device=_device())
 
 
 def _device() -> Mapping[str, str]:
@@ -88,12 +90,13 @@ def compute(frozen: FrozenPlan, unit: Unit, task: Task[Any]) -> Computed:
     container = container_of(
         frozen, unit, settings=settings, inputs=task.inputs, threads=task.threads, gpus=task.gpus
     )  # fmt: skip
+    peak = PeakMemory()
     if unit.stage == "command":
         call_stage(unit.stage, task, **({} if container is None else {"container": container}))
-        return replace(measure(), container=None if container is None else record_of(container))
+        return replace(measure(peak), container=None if container is None else record_of(container))
     if container is None:
         call_stage(unit.stage, task)
-        return measure()
+        return measure(peak)
     with private_folders(container) as private:
         return _compute_inside(unit.stage, task, container=container, private=private)
 

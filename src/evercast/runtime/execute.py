@@ -35,7 +35,7 @@ from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.provenance import now_utc, seeds_of
 from evercast.runtime.receipts import Receipt, digest_files, is_finished, write_receipt
 from evercast.runtime.sessions import Session
-from evercast.runtime.slurm_jobs import own_job
+from evercast.runtime.slurm_jobs import own_cluster, own_job
 from evercast.runtime.stage_calls import as_error
 from evercast.runtime.up_to_date import is_up_to_date, made_from, put_outdated_aside
 
@@ -107,7 +107,8 @@ def _run(
             started=started, ended=now_utc(), seconds=round(time.monotonic() - clock, 3),
             max_rss_mb=computed.max_rss_mb, files=files, inputs=_input_keys(frozen, unit),
             made_from=taken, host=socket.gethostname(),
-            slurm_job=own_job(), container=computed.container, device=computed.device,
+            slurm_job=own_job(), slurm_cluster=own_cluster(), max_rss_of=computed.max_rss_of,
+            container=computed.container, device=computed.device,
         )  # fmt: skip
         write_receipt(receipt, folder=attempt)
         lease.check(f"unit {unit.id}")

@@ -11,6 +11,7 @@ import yaml
 
 from evercast.artifacts.files import atomic_write_bytes, disk_errors
 from evercast.errors import EnvironmentUnfit, IntegrityError, InvalidInput
+from evercast.runtime.brief_locks import changing
 from evercast.runtime.image_store import ImageStore, default_store, known_sha256
 from evercast.runtime.sif import Sif, machine_architecture, read_sif
 from evercast.runtime.workflow_files import workflow_root
@@ -186,17 +187,18 @@ def record_image(file: Path, name: str, record: ImageRecord) -> None:
 
     Raises:
         InvalidDocument: the file that is there is wrong.
-        EnvironmentUnfit: ``disk.full`` or ``disk.read-only``.
+        EnvironmentUnfit: ``file.locked``, ``disk.full`` or ``disk.read-only``.
     """
-    images = {**read_names(file), name: record}
-    body = {
-        "schema": "images/1.0.0",
-        "images": {key: _without_none(to_json(images[key])) for key in sorted(images)},
-    }
     head = "# Names of container images and the sha256 that each stands for. Written by `evercast image build`.\n"
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write_bytes(file, (head + yaml.safe_dump(body, sort_keys=False, width=120)).encode())
+    with changing(file):
+        images = {**read_names(file), name: record}
+        body = {
+            "schema": "images/1.0.0",
+            "images": {key: _without_none(to_json(images[key])) for key in sorted(images)},
+        }
+        atomic_write_bytes(file, (head + yaml.safe_dump(body, sort_keys=False, width=120)).encode())
 
 
 def _without_none(body: dict[str, object]) -> dict[str, object]:

@@ -21,6 +21,7 @@ from evercast.errors import EnvironmentUnfit, EvercastError, InvalidInput, Usage
 from evercast.plan import recipe_from_json
 from evercast.plan.recipes import StageName, Task
 from evercast.runtime.compute import END_FILE, POLL_SECONDS, error_file, measure, result_file, task_file
+from evercast.runtime.provenance import PeakMemory
 from evercast.runtime.stage_calls import call_stage
 from evercast.spec.codec import to_json
 
@@ -55,8 +56,9 @@ def _serve(folder: Path) -> None:
 def _compute(file: Path) -> int:
     with _Recorder(error_file(file)) as recorder:
         stage, task = _read_task(file)
+        peak = PeakMemory()
         call_stage(stage, task)
-        atomic_write_json(result_file(file), to_json(measure()))
+        atomic_write_json(result_file(file), to_json(measure(peak)))
     return recorder.code
 
 

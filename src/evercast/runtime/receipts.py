@@ -61,7 +61,8 @@ class Receipt:
         seeds: path in the recipe -> seed.
         started: UTC, ISO 8601; `ended` likewise.
         seconds: wall-clock time, s.
-        max_rss_mb: largest resident memory of the job and its children, MB.
+        max_rss_mb: largest resident memory of the process that computed it or of one of its children, MB.
+        max_rss_of: whether that is of the ``unit``, or of all that the process did for units of its ``job``.
         files: relative path -> digest and size.
         inputs: name -> key of the unit it came from, or digest of the file.
         made_from: id of each unit that it needed -> digest of the names and digests of that one's files.
@@ -69,6 +70,7 @@ class Receipt:
         host: name of the machine.
         device: what computed, e.g. ``platform: cpu``; empty for a stage without arrays.
         slurm_job: id of the SLURM job; None where there was none.
+        slurm_cluster: name of the cluster of that job.
     """
 
     stage: str
@@ -86,7 +88,9 @@ class Receipt:
     container: ContainerRecord | None = None
     host: str = ""
     device: Mapping[str, str] = field(default_factory=dict)
+    max_rss_of: str = "job"
     slurm_job: str | None = None
+    slurm_cluster: str | None = None
     format: str = FORMAT
 
 

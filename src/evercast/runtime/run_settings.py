@@ -14,6 +14,7 @@ from evercast.runtime.image_choice import declared_environment, images_of_run, n
 from evercast.runtime.plans import read_plan
 from evercast.runtime.settings import RunSettings, change_settings
 from evercast.runtime.site import read_site
+from evercast.runtime.workflow_files import named_profile
 
 __all__ = ["freeze_settings", "profile_of_command", "refuse_conda", "uses_containers"]
 
@@ -94,12 +95,12 @@ def _deployment(workflow: object) -> frozenset[str]:
 def profile_of_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Path | None:
     """Return the folder of the profile that a command line of Snakemake names, or ``SNAKEMAKE_PROFILE``; None without.
 
-    Of several profiles it is the first that lies in a folder here; Snakemake knows more places by name, which hold no
-    settings of evercast.
+    Of several profiles it is the first that there is: a path, or a name that Snakemake looks up in its own folders.
 
     Args:
         words: the command line.
-        environment: where ``SNAKEMAKE_PROFILE`` is looked up; that of the process where None.
+        environment: where ``SNAKEMAKE_PROFILE`` and Snakemake's folders are looked up; that of the process where
+            None.
 
     Example:
         >>> profile_of_command(["snakemake", "--profile=/nowhere"], {}) is None
@@ -113,6 +114,8 @@ def profile_of_command(words: Sequence[str], environment: Mapping[str, str] | No
             return path
         if path.is_file():
             return path.parent
+        if (found := named_profile(name, variables)) is not None:
+            return found
     return None
 
 

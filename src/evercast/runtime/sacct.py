@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import calendar
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -53,23 +55,44 @@ class SlurmUse:
     node: str
 
 
-def ask_sacct(jobs: Sequence[str], *, names: Iterable[str] = ()) -> dict[str, SlurmUse] | None:
+def ask_sacct(
+    jobs: Sequence[str], *, since: str, until: str, names: Iterable[str] = ()
+) -> dict[str, SlurmUse] | None:  # fmt: skip
     """Return id -> what SLURM's accounting says of these jobs and of all jobs with these names; None without one.
 
+    Clusters give an id again after some time, so only jobs count that were there between two times.
+
     Args:
-        jobs: ids, ``123`` or ``123_4``.
+        jobs: ids, ``123`` or ``123_4``, of the cluster that this machine talks to.
+        since: UTC, ISO 8601: the first of the jobs had begun.
+        until: UTC, ISO 8601: the last of them had begun.
         names: of Snakemake's SLURM runs, whose jobs are named after them.
     """
+    window = (f"--starttime={_ago(since, margin=1)}", f"--endtime={_ago(until, margin=-1)}")
     shape = ("--noheader", "--parsable2", f"--format={','.join(_FIELDS)}")
     found: dict[str, SlurmUse] = {}
     try:
         for start in range(0, len(jobs), _AT_ONCE):
-            found |= read_sacct(ask_slurm("sacct", *shape, f"--jobs={','.join(jobs[start : start + _AT_ONCE])}"))
+            found |= read_sacct(
+                ask_slurm("sacct", *shape, *window, f"--jobs={','.join(jobs[start : start + _AT_ONCE])}")
+            )
         for name in names:
             found |= read_sacct(ask_slurm("sacct", *shape, "--starttime=now-30days", f"--name={name}"))
     except EnvironmentUnfit:
         return None
     return found
+
+
+def _ago(moment: str, *, margin: int) -> str:
+    """Return a moment as sacct reads it on any machine, whatever its time zone: so many minutes before now.
+
+    Args:
+        moment: UTC, ISO 8601.
+        margin: minutes more.
+    """
+    seconds = time.time() - calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ"))
+    minutes = int(seconds // 60) + margin
+    return f"now-{minutes}minutes" if minutes > 0 else "now"
 
 
 def read_sacct(text: str) -> dict[str, SlurmUse]:

@@ -204,17 +204,27 @@ def _resources(
     if account is None:
         yours = f"yours is {survey.account}" if survey.account else "it names none; `--account` writes one"
         yield setting("slurm-no-account", value=True, why=f"The account is SLURM's default for you; {yours}.")
-    caps = _caps([item for item in (partition, gpu_partition) if item is not None])
-    if caps:
-        yield setting(
-            "resources", caps,
-            "No job asks for more than a partition has, also when it is tried again: memory of a node, MB, and "
-            "the time limit, minutes.",
-        )  # fmt: skip
+    used = [item for item in (partition, gpu_partition) if item is not None]
+    if caps := _caps(used):
+        yield setting("resources", caps, _why_caps(used))
+
+
+def _why_caps(used: list[Partition]) -> str:
+    why = "No job asks for more, also when it is tried again: memory of the smallest node, MB, and time limit, minutes."
+    if len({(item.memory_mb, item.longest_min) for item in used}) > 1:
+        why += (
+            " Snakemake has one limit for all jobs, so each is that of the larger partition; SLURM refuses a job of "
+            "the other one that has grown beyond its own."
+        )
+    return why
 
 
 def _caps(used: list[Partition]) -> dict[str, object]:
-    """Return the most that a job may ask for in any of the partitions of the profile."""
+    """Return the most that a job may ask for in any of the partitions of the profile.
+
+    Snakemake cuts what a job asks for to ``resources``, which for memory and run time is no sum over jobs. Where one of
+    the partitions has no time limit, there is none.
+    """
     memory = max((item.memory_mb for item in used), default=0)
     limits = [item.longest_min for item in used if item.longest_min is not None]
     caps: dict[str, object] = {"mem_mb": memory} if memory else {}

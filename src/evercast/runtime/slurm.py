@@ -10,14 +10,9 @@ from typing import Final
 
 from evercast.errors import EnvironmentUnfit
 
-__all__ = ["ask_slurm", "has_slurm", "minutes_of", "parse_pairs", "parse_rows"]
+__all__ = ["ask_slurm", "minutes_of", "parse_pairs", "parse_rows"]
 
 _PATIENCE_SECONDS: Final = 60.0
-
-
-def has_slurm() -> bool:
-    """Return whether the programs of SLURM are on this machine; whether a controller answers is not asked."""
-    return shutil.which("scontrol") is not None
 
 
 def ask_slurm(program: str, *arguments: str, patience: float = _PATIENCE_SECONDS) -> str:

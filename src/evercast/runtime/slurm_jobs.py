@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from evercast.errors import EnvironmentUnfit
 
-__all__ = ["SlurmJob", "cancel_runs", "has_slurm", "job_is_over", "jobs_of_runs", "own_cluster", "own_job", "states_of"]
+__all__ = [
+    "SlurmJob", "cancel_runs", "has_slurm", "job_is_over", "jobs_of_runs", "own_cluster", "own_job", "states_of",
+    "this_cluster",
+]  # fmt: skip
 
 _ACTIVE: Final = frozenset({
     "PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED",
@@ -31,11 +36,13 @@ class SlurmJob:
         id: ``123``, or ``123_4`` for a task of an array.
         state: ``RUNNING``, ``TIMEOUT``, ...; one word.
         comment: what Snakemake wrote: the rule and the wildcards; empty where it is not kept.
+        user: whose it is; empty where that was not asked.
     """
 
     id: str
     state: str
     comment: str = ""
+    user: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -97,7 +104,7 @@ def job_is_over(job: str, *, cluster: str | None) -> bool:
         job: its id.
         cluster: the cluster it belongs to; of one of another cluster nobody here can tell.
     """
-    if not has_slurm() or cluster is None or cluster not in (own_cluster(), _cluster()):
+    if not has_slurm() or cluster is None or cluster not in (own_cluster(), this_cluster()):
         return False
     answer = _ask(["squeue", "--noheader", "--states=all", "--jobs", job, "--format=%T"])
     if answer.returncode != 0:
@@ -105,8 +112,10 @@ def job_is_over(job: str, *, cluster: str | None) -> bool:
     return not any(SlurmJob(id=job, state=state).is_active for state in answer.stdout.split())
 
 
-def _cluster() -> str | None:
-    """Return the name of the cluster that this machine talks to."""
+def this_cluster() -> str | None:
+    """Return the name of the cluster that this machine talks to; None without."""
+    if not has_slurm():
+        return None
     for line in _ask(["scontrol", "show", "config"]).stdout.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "ClusterName":
@@ -123,7 +132,8 @@ def cancel_runs(names: Sequence[str], *, patience: float = 120.0) -> int:
 
     Raises:
         EnvironmentUnfit: ``slurm.missing``: this machine cannot reach the jobs; ``slurm.unreachable``: the controller
-            does not answer; ``slurm.jobs-stay``: they do not end.
+            does not answer; ``slurm.other-user``: they are of another user, and only that one may cancel them;
+            ``slurm.jobs-stay``: they do not end.
     """
     if not names:
         return 0
@@ -139,8 +149,12 @@ def cancel_runs(names: Sequence[str], *, patience: float = 120.0) -> int:
     while active:
         if any(job.state != "COMPLETING" for job in active):
             for name in names:
-                _answered(_ask(["scancel", "--name", name]))
+                answer = _ask(["scancel", "--name", name])
+                if answer.returncode != 0:
+                    _refuse_others(active, said=answer.stderr)
+                    _answered(answer)
         if time.monotonic() > end:
+            _refuse_others(active, said="")
             raise EnvironmentUnfit(
                 f"{len(active)} SLURM jobs of an earlier run do not end: {', '.join(job.id for job in active[:5])}",
                 code="slurm.jobs-stay",
@@ -151,13 +165,32 @@ def cancel_runs(names: Sequence[str], *, patience: float = 120.0) -> int:
     return first
 
 
+def _refuse_others(jobs: Sequence[SlurmJob], *, said: str) -> None:
+    """Refuse to go on where jobs that this process could not cancel are of another user.
+
+    Raises:
+        EnvironmentUnfit: ``slurm.other-user``.
+    """
+    with suppress(KeyError):  # a user of the cluster that this machine has no name for
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        others = [job for job in jobs if job.user not in ("", me)]
+        if others:
+            reason = f": {said.strip().splitlines()[-1]}" if said.strip() else ""
+            raise EnvironmentUnfit(
+                f"the last run in this folder was started by user {others[0].user!r} and still has {len(others)} jobs "
+                f"in SLURM, first {others[0].id}, which {me!r} may not cancel{reason}",
+                code="slurm.other-user",
+                hint=f"wait until they have ended, or ask {others[0].user} to cancel them with scancel",
+            )
+
+
 def _queued(*which: str) -> list[SlurmJob]:
     """Return the jobs that the controller still knows.
 
     Raises:
         EnvironmentUnfit: ``slurm.unreachable``.
     """
-    answer = _ask(["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%k", *which])
+    answer = _ask(["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%u|%k", *which])
     if "Invalid job id" in answer.stderr:
         return []
     return _jobs(_answered(answer))
@@ -172,7 +205,7 @@ def _accounted(*which: str) -> list[SlurmJob]:
         return []
     words = ["--starttime=now-30days", "--endtime=now"] if which[0] == "--name" else []
     answer = _ask(
-        ["sacct", "--noheader", "--parsable2", "--format=JobID,State,Comment", *which, *words]
+        ["sacct", "--noheader", "--parsable2", "--format=JobID,State,User,Comment", *which, *words]
     )  # fmt: skip
     rows = _jobs(answer.stdout) if answer.returncode == 0 else []
     over = {row.id.partition(".")[0] for row in rows if row.state == _MEMORY}
@@ -180,10 +213,12 @@ def _accounted(*which: str) -> list[SlurmJob]:
 
 
 def _jobs(text: str) -> list[SlurmJob]:
-    rows = [line.split("|", 2) for line in text.splitlines() if line.count("|") >= 2]
+    rows = [line.split("|", 3) for line in text.splitlines() if line.count("|") >= 3]
     return [
-        SlurmJob(id=number, state=state.split()[0].rstrip("+"), comment="" if comment == "(null)" else comment)
-        for number, state, comment in rows
+        SlurmJob(
+            id=number, state=state.split()[0].rstrip("+"), comment="" if comment == "(null)" else comment, user=user
+        )
+        for number, state, user, comment in rows
         if state.strip()
     ]
 

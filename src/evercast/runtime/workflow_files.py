@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import evercast
 from evercast.errors import EnvironmentUnfit, UsageError
 
-__all__ = ["profile_folder", "snakefile", "workflow_root"]
+__all__ = ["named_profile", "profile_folder", "snakefile", "workflow_root"]
+
+_PROFILE_FILE: Final = re.compile(r"(?:profile|config)(?:\.v\d+\+)?\.yaml")
+"""What Snakemake takes for the file of a profile."""
 
 
 def workflow_root() -> Path:
@@ -40,7 +47,7 @@ def profile_folder(profile: str) -> Path:
     """Return the folder of a profile.
 
     Args:
-        profile: a path, or the name of one that comes with evercast.
+        profile: a path, or the name of one that comes with evercast or that lies where Snakemake looks for names.
 
     Raises:
         UsageError: ``run.no-profile``; Snakemake itself would go on without a word.
@@ -49,9 +56,32 @@ def profile_folder(profile: str) -> Path:
     for folder in (Path(profile), shipped / profile):
         if (folder / "config.yaml").is_file():
             return folder
+    if (named := named_profile(profile)) is not None:
+        return named
     names = ", ".join(sorted(path.name for path in shipped.iterdir() if (path / "config.yaml").is_file()))
     raise UsageError(
         f"there is no profile {profile!r}; evercast has {names}",
         code="run.no-profile",
         hint="give one of these names or a folder with a config.yaml",
     )
+
+
+def named_profile(name: str, environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the folder of the profile that Snakemake means by a name that is no path here; None where there is none.
+
+    It looks into ``~/.config/snakemake``, where XDG_CONFIG_HOME says nothing else, then into ``/etc/xdg/snakemake``.
+
+    Args:
+        name: as given to ``--profile``.
+        environment: where variables are looked up; that of the process where None.
+    """
+    variables = os.environ if environment is None else environment
+    own = variables.get("XDG_CONFIG_HOME", "").strip() or str(Path.home() / ".config")
+    site = variables.get("XDG_CONFIG_DIRS", "").strip() or "/etc/xdg"
+    for place in (own, site.split(os.pathsep)[0]):
+        found = Path(place) / "snakemake" / name
+        if found.is_file():
+            return found.parent
+        if found.is_dir() and any(_PROFILE_FILE.fullmatch(path.name) for path in found.iterdir()):
+            return found
+    return None
