@@ -39,6 +39,8 @@ COMMANDS: Final[dict[str, str]] = {
     "gof": "Goodness of fit.",
     "publish": "Publish a finished run: bundle, workspace, HEPData submission, archive.",
     "wrap": "Make a preserved analysis of a published likelihood.",
+    "verify": "Verify a bundle, an archive or a pyhf file: digests, numbers, signature.",
+    "inspect": "Say what a bundle, an archive or a pyhf file is.",
     "image": "Build, verify and list container images.",
     "export": "Write an analysis in the form of another system.",
     "replay": "Run an archived analysis again and say whether the same comes out.",

@@ -1,0 +1,154 @@
+"""What a path holds, by its content, and its verification: bundle, archive, pyhf workspace or patchset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from evercast.artifacts.archive import check_versions, find_versions
+from evercast.artifacts.bundle_open import MANIFEST_FILE
+from evercast.artifacts.files import read_json
+from evercast.artifacts.tar_files import is_tar
+from evercast.errors import InvalidInput
+from evercast.publication.bundle_numbers import Finding
+from evercast.publication.bundle_verify import verify_bundle
+from evercast.publication.pyhf_checks import require_sound_patchset, require_sound_workspace, workspace_digest
+
+__all__ = ["Kind", "Verified", "kind_of", "verify_path"]
+
+Kind = Literal["bundle", "archive", "workspace", "patchset"]
+_WORKSPACE_KEYS: Final = frozenset({"channels", "measurements", "observations"})
+_LARGEST_JSON: Final = 512 << 20
+_LINK: Final = "a link is not followed: name the folder or file itself"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What passed every check.
+
+    Args:
+        kind: what it is.
+        path: where it lies.
+        id: sha256 that stands for all of it.
+        findings: what was checked, in order.
+        signed_by: fingerprints of the keys whose signatures are right; empty: nobody signed.
+    """
+
+    kind: Kind
+    path: Path
+    id: str | None
+    findings: tuple[Finding, ...]
+    signed_by: tuple[str, ...] = ()
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what a path holds; of a folder only the names in it are looked at, of a file its first keys.
+
+    Raises:
+        InvalidInput: ``verify.missing``, ``verify.unknown``.
+        IntegrityError: ``artifact.not-json``.
+    """
+    if not os.path.lexists(path):
+        raise InvalidInput(f"{path} does not exist", code="verify.missing")
+    if path.is_symlink():
+        raise _unknown(path, _LINK)
+    if path.is_dir():
+        if (path / MANIFEST_FILE).is_file() or (path / "likelihood.json").is_file():
+            return "bundle"
+        if (path / "bagit.txt").is_file() or (path / "v1").is_dir():
+            return "archive"
+        raise _unknown(path, "a bundle holds manifest.json, an archive v1/ or bagit.txt")
+    if not path.is_file():
+        raise _unknown(path, "expected a folder or a regular file")
+    if is_tar(path):
+        return "archive"
+    return _kind_of_json(path)
+
+
+def _kind_of_json(path: Path) -> Kind:
+    if path.stat().st_size > _LARGEST_JSON or path.read_bytes()[:64].lstrip()[:1] != b"{":
+        raise _unknown(
+            path, "expected the folder of a bundle or archive, a tar file of an archive, or a JSON file of pyhf"
+        )
+    body = read_json(path)
+    keys = set(body) if isinstance(body, Mapping) else set()
+    if keys >= _WORKSPACE_KEYS:
+        return "workspace"
+    if keys >= {"patches", "metadata"}:
+        return "patchset"
+    raise _unknown(path, f"it has the keys {', '.join(sorted(map(str, keys))[:8])}")
+
+
+def _unknown(path: Path, hint: str) -> InvalidInput:
+    return InvalidInput("this is nothing that evercast publishes", code="verify.unknown", where=str(path), hint=hint)
+
+
+def verify_path(path: Path, *, key: Path | None = None) -> Verified:
+    """Verify what a path holds.
+
+    Args:
+        path: a bundle, an archive, or a JSON file of pyhf.
+        key: file of the public key that must have signed it.
+
+    Raises:
+        IntegrityError: it is not what it must be.
+        InvalidInput: it is of an unknown version, not valid, or nothing that can be verified.
+        EvercastError: as `verify_bundle` and `check_versions` say.
+    """
+    kind = kind_of(path)
+    if kind == "bundle":
+        return _bundle(path, key)
+    if kind == "archive":
+        return _archive(path, key)
+    if key is not None:
+        message = "a JSON file of pyhf holds no signature; that of its bundle or archive stands for it"
+        raise InvalidInput(message, code="verify.unsigned-kind", where=str(path))
+    return _pyhf(path, kind)
+
+
+def _bundle(path: Path, key: Path | None) -> Verified:
+    made = verify_bundle(path, key=key)
+    signers = () if made.signer is None else (made.signer.fingerprint,)
+    return Verified(kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers)
+
+
+def _archive(path: Path, key: Path | None) -> Verified:
+    if key is not None:
+        message = "signatures of archives are verified by: evercast archive verify"
+        raise InvalidInput(message, code="verify.unsigned-kind", where=str(path))
+    versions = check_versions(find_versions(path), where=str(path), digests=True)
+    findings = [
+        Finding(
+            name=version.name or "version",
+            detail=f"{len(version.bag.files)} files, {sum(version.bag.sizes.values()) / 1e6:.1f} MB: every sha256 "
+            f"is right; id {version.bag.id}",
+        )
+        for version in versions
+    ]
+    return Verified(kind="archive", path=path, id=versions[-1].bag.id if versions else None, findings=tuple(findings))
+
+
+def _pyhf(path: Path, kind: Kind) -> Verified:
+    body: Any = read_json(path)
+    if kind == "workspace":
+        require_sound_workspace(body, where=path.name)
+        detail = "schema, names, counts and model are sound, and pyhf reads it"
+        return Verified(
+            kind=kind, path=path, id=workspace_digest(body), findings=(Finding(name="workspace", detail=detail),)
+        )
+    beside = path.with_name("workspace.json")
+    if not beside.is_file():
+        raise InvalidInput(
+            f"a patchset is verified with its workspace; there is no {beside.name} beside it",
+            code="verify.missing",
+            where=str(path),
+        )
+    workspace: Any = read_json(beside)
+    require_sound_patchset(workspace, body, where=path.name)
+    detail = f"{len(body['patches'])} patches fit the workspace with the digest they name"
+    return Verified(
+        kind=kind, path=path, id=workspace_digest(workspace), findings=(Finding(name="patchset", detail=detail),)
+    )
