@@ -26,7 +26,7 @@ from evercast.artifacts.files import disk_errors, flush_to_disk, sha256_file
 from evercast.errors import EnvironmentUnfit, IntegrityError, InvalidInput
 from evercast.spec.model import Source
 
-__all__ = ["SearchPath", "available", "fetch_source", "file_name", "search_path_from_environment"]
+__all__ = ["SearchPath", "available", "content_blocks", "fetch_source", "file_name", "search_path_from_environment"]
 
 _log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def _stream(source: Source, out: io.BufferedWriter) -> None:
     )
     with bar:
         total = 0
-        for block in _blocks(source):
+        for block in content_blocks(source):
             total += len(block)
             if total > source.size_bytes:
                 raise IntegrityError(
@@ -207,7 +207,12 @@ def _stream(source: Source, out: io.BufferedWriter) -> None:
             bar.update(len(block))
 
 
-def _blocks(source: Source) -> Iterator[bytes]:
+def content_blocks(source: Source) -> Iterator[bytes]:
+    """Yield the content behind the URL of a source, https all the way.
+
+    Raises:
+        EnvironmentUnfit: ``source.unavailable``.
+    """
     opener = urllib.request.build_opener(_HttpsOnly())
     request = urllib.request.Request(source.url, headers={"User-Agent": "evercast"})  # noqa: S310 - https was checked
     try:
