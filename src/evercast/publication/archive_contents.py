@@ -13,12 +13,12 @@ from evercast.errors import IntegrityError, InvalidInput
 from evercast.plan import IMAGE_PREFIX, Unit
 from evercast.plan.files import local_digest
 from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, FetchRecipe
-from evercast.publication.source_code import SourceCode, source_files
 from evercast.runtime.export import published_units
 from evercast.runtime.machine import machine_facts, statistics_defaults
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt, read_receipt
 from evercast.runtime.settings import read_settings
+from evercast.runtime.source_code import SourceCode, source_files
 from evercast.spec.codec import from_json, to_json
 from evercast.spec.model import Analysis
 

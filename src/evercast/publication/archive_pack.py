@@ -6,27 +6,25 @@ has already is not written again: it is another name of the same content (a hard
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.archive import Archive, Version, open_archive
 from evercast.artifacts.archive_record import RECORD, ArchiveRecord
+from evercast.artifacts.archive_transfer import writing_alone
 from evercast.artifacts.bag import write_bag
 from evercast.artifacts.bag_store import PlacedFile, place_file
 from evercast.artifacts.files import canonical_json, disk_errors, flush_to_disk, make_folder
-from evercast.errors import EnvironmentUnfit, InvalidInput
+from evercast.errors import InvalidInput
 from evercast.publication.archive_contents import Contents, Item, gather_contents
-from evercast.publication.source_code import packed_source
 from evercast.runtime.export import require_all
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.settings import read_settings
+from evercast.runtime.source_code import packed_source
 from evercast.spec.codec import to_json
 
 __all__ = ["PackRequest", "PackedVersion", "pack_archive"]
@@ -84,7 +82,7 @@ def pack_archive(request: PackRequest, *, observe: Callable[[str], None] | None 
     require_all(request.frozen)
     say("looking at what is there")
     make_folder(request.archive)
-    with _alone(request.archive):
+    with writing_alone(request.archive):
         archive = open_archive(request.archive, may_be_empty=True)
         contents = gather_contents(
             request.frozen, limit=request.limit, with_images=request.images, code=packed_source()
@@ -169,26 +167,3 @@ def _same(last: Version, placed: Mapping[str, PlacedFile], record: ArchiveRecord
         record, version=last.record.version, previous=last.record.previous, code=last.record.code
     )  # fmt: skip
     return files == {name: file.sha256 for name, file in placed.items()} and said == last.record
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of an archive, and remove what a killed attempt left.
-
-    Raises:
-        EnvironmentUnfit: ``archive.locked``.
-    """
-    with disk_errors(folder):
-        handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            raise EnvironmentUnfit(
-                "another process writes into this archive", code="archive.locked", where=str(folder)
-            ) from err
-        for left in folder.glob(".v*.tmp"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        os.close(handle)
