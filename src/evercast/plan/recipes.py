@@ -9,27 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from evercast.spec.model import (
-    Analysis,
-    Ensemble,
-    Generator,
-    Histogram,
-    Inference,
-    LikelihoodSpec,
-    Metadata,
-    MorphingBasis,
-    Parameter,
-    Process,
-    PseudoData,
-    Publish,
-    Sample,
-    Selection,
-    Source,
-    Systematic,
-    ToyStudy,
+from evercast.plan.event_recipes import (
+    IMAGE_INPUT,
+    CommandRecipe,
+    EventVariation,
+    FetchRecipe,
+    GenerationRecipe,
+    SelectionRecipe,
 )
+from evercast.plan.result_recipes import (
+    DiagnosticsRecipe,
+    FitRecipe,
+    ReportRecipe,
+    SerializationRecipe,
+    StudyRecipe,
+    ToysRecipe,
+    TrainingStatisticsRecipe,
+)
+from evercast.spec.model import Ensemble
 
 __all__ = [
     "IMAGE_INPUT",
@@ -56,11 +55,6 @@ __all__ = [
 
 R = TypeVar("R")
 
-IMAGE_INPUT: Final = "container.image"
-"""Input of an extra stage that is its container, where that is a file or has a name.
-
-No input of a document has a dot in its name."""
-
 StageName = Literal[
     "fetch",
     "generation",
@@ -78,93 +72,6 @@ StageName = Literal[
 ]
 
 Direction = Literal["up", "down"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchRecipe:
-    """Bring one public file; output: the file under its own name. Digest and name of the file alone enter the key."""
-
-    source: Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRecipe:
-    """Make part `part` of `generator.jobs`; output: ``events.parquet`` and ``summary.json``."""
-
-    name: str
-    generator: Generator
-    part: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandRecipe:
-    """Run one point of the matrix of an extra stage, or its reduce step.
-
-    Inputs: those of `inputs` by name; for a reduce step also ``all.OUTPUT.K`` for output OUTPUT of job K of the matrix.
-
-    Args:
-        files: name of an input -> sha256 of the file beside the document (its content enters the key).
-        point: axis -> value; empty for the reduce step.
-        container: reference of an image in a registry, with its digest. An image that is a file or has a name is the
-            input ``container.image`` instead, and enters the key by its content.
-    """
-
-    name: str
-    run: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    point: Mapping[str, str | int | float] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    container: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventVariation:
-    """What a varied selection changes.
-
-    Args:
-        transform: ``collection.property`` -> a factor or an expression of the item.
-        weight: expression of columns and observables; None leaves the weights as they are.
-        meaning: whether `weight` multiplies the nominal weight or replaces it.
-        name: the systematic and its direction, for messages and the cut flow: ``jes up``.
-    """
-
-    transform: Mapping[str, str | float] = field(default_factory=dict)
-    weight: str | None = None
-    meaning: Literal["factor", "weight"] = "factor"
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionRecipe:
-    """Select the events of one sample, or select them again with a variation (unit ``SAMPLE-SYSTEMATIC-DIRECTION``).
-
-    Inputs: ``file_0``, ``file_1``... for the files of the sample in order, the file itself or, of a generator, the
-    folder of the unit (several parts are ``file_0_0``, ``file_0_1``...), and ``histogram_0``... for the terms
-    of its normalisation histogram, ``shape_0``... for those of the histogram whose shape it takes; with `variation`
-    also ``nominal``, the unit of the unvaried selection: a varied sample is normalised by the factors of the nominal
-    one, so that a change of the yield remains visible.
-    Output: ``events.zarr``, ``summary.json``.
-
-    Args:
-        pseudo: with role data: events are drawn from the selected simulation instead (inputs ``process_NAME``); with
-            role simulation: histogram normalisation is replaced by the yield that it declares for the sample (with seed
-            0 and no other yields, so that neither reaches the networks).
-        processes: process -> sample, needed with `pseudo`; with role simulation those of the sample.
-        variation: None for the nominal selection.
-    """
-
-    name: str
-    sample: Sample
-    selection: Selection
-    luminosity_fb: float
-    sqrt_s_tev: tuple[float, ...]
-    histogram: Histogram | None = None
-    shape: Histogram | None = None
-    pseudo: PseudoData | None = None
-    processes: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    variation: EventVariation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,119 +151,6 @@ class EvaluationRecipe:
     parameter: str | None = None
     processes: tuple[str, ...] = ()
     points: Mapping[str, tuple[LearnedVariation, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SerializationRecipe:
-    """Build the likelihoods and write them as they are published.
-
-    Inputs: ``sample_NAME`` (selection units), ``evaluation_NAME`` (evaluation units), ``block.ENSEMBLE.PROCESS.K``
-    (training units; names hold no dots), ``source_NAME`` (fetched files of template histograms);
-    ``varied.SYSTEMATIC.PROCESS.DIRECTION`` (selection units of every systematic but ``normalisation``; for
-    ``two_point`` only ``up``), ``variation.ENSEMBLE.PARAMETER``, ``polynomial.ENSEMBLE``, ``replicas.ENSEMBLE``
-    (evaluation units; replicas where a channel takes nuisance parameters from them),
-    ``variation_block.ENSEMBLE.PARAMETER.PROCESS.DIRECTION.K``, ``polynomial_block.ENSEMBLE.PROCESS.K`` (training
-    units). Output: ``likelihood/`` as it appears in the run folder. Unless ``unblind``, the exported workspace holds
-    expected counts in blind channels.
-    """
-
-    analysis: str
-    title: str
-    metadata: Metadata
-    selection: Selection
-    parameters: Mapping[str, Parameter]
-    processes: Mapping[str, Process]
-    morphing_bases: Mapping[str, MorphingBasis]
-    systematics: Mapping[str, Systematic]
-    ensembles: Mapping[str, Ensemble]
-    histograms: Mapping[str, Histogram]
-    likelihoods: Mapping[str, LikelihoodSpec]
-    publish: Publish
-    data_sample: str
-    pseudo: PseudoData | None = None
-    unblind: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitRecipe:
-    """Fit one likelihood. Inputs: ``likelihood`` (the serialization unit). Output: ``result.json``."""
-
-    likelihood: str
-    inference: Inference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToysRecipe:
-    """Throw and fit some pseudo-experiments of one likelihood at one value of the parameter of interest.
-
-    Inputs: ``likelihood`` (serialization). Output: ``toys.zarr``, ``summary.json``.
-
-    Args:
-        study: name of the study.
-        spec: as this job sees it: one value, one likelihood and as many pseudo-experiments as the job has, so that more
-            of them leave those alone that are there already.
-        value: true value of the parameter of interest; None for ``goodness_of_fit``.
-        first, count: numbers of the pseudo-experiments; the seed of one derives from study, value and its number.
-    """
-
-    likelihood: str
-    study: str
-    spec: ToyStudy
-    inference: Inference
-    value: float | None
-    first: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyRecipe:
-    """Put the pseudo-experiments of a study together.
-
-    Inputs: ``likelihood``, ``toys_0``, ``toys_1``... in the order of values and numbers. Output:
-    ``result.json``.
-    """
-
-    likelihood: str
-    study: str
-    spec: ToyStudy
-    inference: Inference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingStatisticsRecipe:
-    """Uncertainty of one likelihood from the finite training samples, all estimators that its ensembles allow.
-
-    Inputs: ``likelihood``, and for each ensemble ``evaluation_NAME``, ``replicas.NAME`` (where it has a
-    bootstrap), ``block.NAME.PROCESS.K``, ``sample_NAME`` (selection units). Output: ``result.json``.
-    """
-
-    likelihood: str
-    spec: LikelihoodSpec
-    ensembles: Mapping[str, Ensemble]
-    process_samples: Mapping[str, str]
-    data_sample: str
-    inference: Inference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiagnosticsRecipe:
-    """All checks of a run. Inputs: every unit but the report, under ``STAGE/UNIT-NAME``.
-
-    Output: ``diagnostics.json``.
-    """
-
-    analysis: Analysis
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRecipe:
-    """Write the report.
-
-    Inputs: every unit, under ``STAGE/UNIT-NAME``. Output: ``report.html``, ``fit.json``, ``provenance.json``.
-    """
-
-    analysis: Analysis
-    pseudo: bool = False
 
 
 Recipe = (
