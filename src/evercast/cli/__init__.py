@@ -43,6 +43,7 @@ COMMANDS: Final[dict[str, str]] = {
     "inspect": "Say what a bundle, an archive or a pyhf file is.",
     "image": "Build, verify and list container images.",
     "export": "Write an analysis in the form of another system.",
+    "check-env": "Say what today's machine would change in a replay, before anything is run.",
     "replay": "Run an archived analysis again and say whether the same comes out.",
     "stage": "Run one unit of a plan (called by the workflow).",
 }

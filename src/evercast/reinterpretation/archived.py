@@ -15,8 +15,8 @@ from evercast.artifacts.archive import Version, open_version
 from evercast.artifacts.bag import MANIFEST
 from evercast.artifacts.files import read_json
 from evercast.errors import IntegrityError
-from evercast.publication.source_code import source_files
 from evercast.reinterpretation.sides import Side, side_of_archive
+from evercast.runtime.source_code import source_files
 
 __all__ = ["ArchivedRun", "open_archived", "running_code"]
 
