@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 __all__ = [
-    "NAMESPACE", "PublicKey", "check_signature", "read_private_key", "read_public_key", "read_signer", "sign_file",
+    "NAMESPACE", "PublicKey", "check_signature", "parse_public_key", "read_private_key", "read_public_key",
+    "read_signer", "sign_file", "signed_by",
 ]  # fmt: skip
 
 NAMESPACE: Final = "evercast"
@@ -90,7 +91,7 @@ def read_signer(signature: Path) -> PublicKey:
         IntegrityError: ``signature.damaged``: it is no signature that evercast or ``ssh-keygen -Y sign -n evercast``
             makes with an Ed25519 key.
     """
-    return PublicKey(raw=_parts(signature)[0])
+    return PublicKey(raw=_parts(_read_signature(signature), str(signature))[0])
 
 
 def check_signature(file: Path, signature: Path) -> PublicKey:
@@ -99,18 +100,32 @@ def check_signature(file: Path, signature: Path) -> PublicKey:
     Raises:
         IntegrityError: ``signature.damaged``, or ``signature.wrong``: it is not of this content.
     """
+    return signed_by(file.read_bytes(), _read_signature(signature), where=str(signature))
+
+
+def signed_by(content: bytes, signature: bytes, *, where: str) -> PublicKey:
+    """Return the key that signed some content, after its signature was checked.
+
+    Args:
+        content: what was signed.
+        signature: the signature file's content.
+        where: the signature, for messages.
+
+    Raises:
+        IntegrityError: ``signature.damaged``, or ``signature.wrong``: it is not of this content.
+    """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - heavy, and most readers check none
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - likewise
 
-    raw, hash_name, made = _parts(signature)
+    raw, hash_name, made = _parts(signature, where)
     key = PublicKey(raw=raw)
     try:
-        Ed25519PublicKey.from_public_bytes(raw).verify(made, _signed_text(file.read_bytes(), hash_name))
+        Ed25519PublicKey.from_public_bytes(raw).verify(made, _signed_text(content, hash_name))
     except (InvalidSignature, ValueError) as err:
         raise IntegrityError(
-            f"the signature is not of this {file.name}: the key {key.fingerprint} did not sign this content",
+            f"the key {key.fingerprint} did not sign this content",
             code="signature.wrong",
-            where=str(signature),
+            where=where,
             hint="the content or the signature was changed; get both again from who published them",
         ) from err
     return key
@@ -152,12 +167,23 @@ def read_public_key(file: Path) -> PublicKey:
     """
     content = _read(file)
     try:
-        match = _LINE.fullmatch(content.decode())
-        raw = _raw_key(base64.b64decode(match[1], validate=True)) if match else _pem_key(content)
-        return PublicKey(raw=raw, comment=(match[2] or "") if match else "")
+        return parse_public_key(content.decode()) or PublicKey(raw=_pem_key(content))
     except ValueError as err:
         hint = "it is the private key; the public one stands in NAME.pub" if b"PRIVATE" in content else None
         raise InvalidInput("this is no public Ed25519 key", code="key.kind", where=str(file), hint=hint) from err
+
+
+def parse_public_key(line: str) -> PublicKey | None:
+    """Return the public key in a line as OpenSSH writes it; None where it is none."""
+    match = _LINE.fullmatch(line)
+    try:
+        return (
+            PublicKey(raw=_raw_key(base64.b64decode(match[1], validate=True)), comment=match[2] or "")
+            if match
+            else None
+        )
+    except ValueError:
+        return None
 
 
 def _pem_key(content: bytes) -> bytes:
@@ -179,13 +205,20 @@ def _read(file: Path) -> bytes:
         raise InvalidInput(f"the key cannot be read: {reason}", code="key.unreadable", where=str(file)) from err
 
 
-def _parts(signature: Path) -> tuple[bytes, str, bytes]:
-    """Return the raw public key, the name of the hash and the 64 bytes of a signature file."""
+def _read_signature(file: Path) -> bytes:
     try:
-        with signature.open("rb") as stream:
-            return _unpacked(stream.read(_LIMIT))
-    except (ValueError, OSError) as err:
-        raise IntegrityError(f"this is no signature: {err}", code="signature.damaged", where=str(signature)) from err
+        with file.open("rb") as stream:
+            return stream.read(_LIMIT)
+    except OSError as err:
+        raise IntegrityError(f"it cannot be read: {err.strerror}", code="signature.damaged", where=str(file)) from err
+
+
+def _parts(signature: bytes, where: str) -> tuple[bytes, str, bytes]:
+    """Return the raw public key, the name of the hash and the 64 bytes of a signature."""
+    try:
+        return _unpacked(signature)
+    except ValueError as err:
+        raise IntegrityError(f"this is no signature: {err}", code="signature.damaged", where=where) from err
 
 
 def _unpacked(content: bytes) -> tuple[bytes, str, bytes]:
