@@ -40,18 +40,22 @@ def networks(
     )
 
 
-def ensemble(*, combine: str = "mean_log_ratio", activation: Activation = "silu") -> BundleNetworks:
+def ensemble(
+    *, combine: str = "mean_log_ratio", activation: Activation = "silu", members: int = 3, folds: int = 2
+) -> BundleNetworks:
     """Two processes, one calibrated, one with a variation up and down and a polynomial."""
+
+    def made(seed: int, *, terms: tuple[Term, ...] = ()) -> EnsembleWeights:
+        return networks(seed, activation=activation, terms=terms, members=members, folds=folds)
+
     calibration = HistogramCalibration(edges=(-0.5, 0.0, 0.25), values=(0.02, -0.01, 0.0, 0.03))
     ratios = {
-        "signal": RatioNetworks(networks=networks(1, activation=activation), log_norm=0.01, calibration=calibration),
-        "background": RatioNetworks(networks=networks(2, activation=activation), log_norm=-0.02),
-        "background.jes.up": RatioNetworks(networks=networks(3, activation=activation), log_norm=0.1),
-        "background.jes.down": RatioNetworks(networks=networks(4, activation=activation), log_norm=-0.1),
+        "signal": RatioNetworks(networks=made(1), log_norm=0.01, calibration=calibration),
+        "background": RatioNetworks(networks=made(2), log_norm=-0.02),
+        "background.jes.up": RatioNetworks(networks=made(3), log_norm=0.1),
+        "background.jes.down": RatioNetworks(networks=made(4), log_norm=-0.1),
     }
-    polynomial = PolynomialNetworks(
-        networks=networks(5, activation=activation, terms=TERMS), constants=np.array([0.1, 0.2, -0.3])
-    )
+    polynomial = PolynomialNetworks(networks=made(5, terms=TERMS), constants=np.array([0.1, 0.2, -0.3]))
     labels = (*ratios, "background.polynomial")
     return BundleNetworks(
         name="invented",

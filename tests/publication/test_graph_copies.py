@@ -107,6 +107,16 @@ def test_stablehlo_gives_the_log_ratios_of_the_weights(tmp_path: Path, combine: 
         agree({label: np.asarray(values) for label, values in found.items()}, made, events(count))
 
 
+@pytest.mark.parametrize(("members", "folds"), [(1, 1), (1, 2), (3, 1)])
+@pytest.mark.parametrize("combine", ["mean_log_ratio", "mean_ratio"])
+def test_ensembles_of_one_are_copied_too(tmp_path: Path, members: int, folds: int, combine: str) -> None:
+    made = ensemble(members=members, folds=folds, combine=combine)
+    manifest = write_folder(tmp_path, made)
+    said = {"onnx": write_onnx(tmp_path, manifest), "stablehlo": write_stablehlo(tmp_path, manifest)}
+    assert len(check_copies(tmp_path, {**manifest, "publication": said})) == 2
+    agree(run_onnx((tmp_path / "model.onnx").read_bytes(), events(1)), made, events(1))
+
+
 def test_graphs_are_pinned_and_hold_arithmetic_only() -> None:
     model = ensemble_graph(ensemble(activation="gelu", combine="mean_ratio"))
     assert model.ir_version == 8

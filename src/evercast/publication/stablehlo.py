@@ -43,10 +43,11 @@ _OPERATIONS: Final = frozenset(
         "builtin.module", "func.call", "func.func", "func.return", "stablehlo.abs", "stablehlo.add", "stablehlo.and",
         "stablehlo.broadcast_in_dim", "stablehlo.case", "stablehlo.clamp", "stablehlo.compare", "stablehlo.concatenate",
         "stablehlo.constant", "stablehlo.convert", "stablehlo.custom_call", "stablehlo.divide", "stablehlo.dot_general",
-        "stablehlo.dynamic_broadcast_in_dim", "stablehlo.dynamic_gather", "stablehlo.exponential", "stablehlo.gather",
-        "stablehlo.get_dimension_size", "stablehlo.is_finite", "stablehlo.log", "stablehlo.maximum",
-        "stablehlo.minimum", "stablehlo.multiply", "stablehlo.negate", "stablehlo.or", "stablehlo.reduce",
-        "stablehlo.reshape", "stablehlo.return", "stablehlo.select", "stablehlo.slice", "stablehlo.subtract",
+        "stablehlo.dynamic_broadcast_in_dim", "stablehlo.dynamic_gather", "stablehlo.dynamic_iota",
+        "stablehlo.dynamic_reshape", "stablehlo.exponential", "stablehlo.gather", "stablehlo.get_dimension_size",
+        "stablehlo.iota", "stablehlo.is_finite", "stablehlo.log", "stablehlo.maximum", "stablehlo.minimum",
+        "stablehlo.multiply", "stablehlo.negate", "stablehlo.or", "stablehlo.reduce", "stablehlo.reshape",
+        "stablehlo.return", "stablehlo.select", "stablehlo.slice", "stablehlo.sqrt", "stablehlo.subtract",
         "stablehlo.tanh", "stablehlo.transpose",
     }
 )  # fmt: skip
