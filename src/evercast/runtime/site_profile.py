@@ -26,7 +26,7 @@ _FIXED: Final = {
     "max-status-checks-per-second": (1, "Questions to the controller."),
     "slurm-delete-logfiles-older-than": (10, "Days for which .snakemake/slurm_logs keeps the logs of failed jobs."),
     "rerun-triggers": (["input"], "Names of files hold the hash of their recipe: existence decides, not time stamps."),
-    "ignore-incomplete": (True, "A receipt appears by renaming; if it is there, its unit is complete."),
+    "ignore-incomplete": (True, "The marker of a job is compared with the receipts of its units when a run begins."),
     "rerun-incomplete": (True, "The same, for a run that was killed."),
     "keep-incomplete": (True, "The same, for a job that failed after its unit was finished."),
     "nolock": (True, "Evercast locks the run folder itself; Snakemake's lock outlives a killed process."),
