@@ -117,7 +117,7 @@ def test_a_folder_is_not_made_where_a_file_is_in_its_way(tmp_path: Path, name: s
 def test_a_folder_that_no_file_system_takes_is_refused(tmp_path: Path) -> None:
     make_folder(tmp_path / "a" / "b")
     make_folder(tmp_path / "a" / "b")
-    with pytest.raises(EnvironmentUnfit, match="(?i)name too long") as caught:
+    with pytest.raises(EnvironmentUnfit, match=r"(?i)name too long") as caught:
         make_folder(tmp_path / ("x" * 300))
     assert caught.value.code == "disk.refuses"
 
