@@ -19,6 +19,7 @@ from evercast.publication.bundle_context import BundleContext
 from evercast.publication.bundle_results import add_diagnostics, add_licence, add_results
 from evercast.publication.citation import add_citation
 from evercast.publication.graph_copies import add_onnx, add_stablehlo
+from evercast.publication.page import add_page
 from evercast.publication.projection_files import add_projection
 from evercast.publication.pyhf_files import add_workspace
 from evercast.publication.readers import add_readers
@@ -40,6 +41,7 @@ CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = (
     ("readers", add_readers),
     ("workspace", add_workspace),
     ("projection", add_projection),
+    ("page", add_page),
 )
 """Name in the manifest -> contributor, in the order in which they are called. Each has a line of its own."""
 

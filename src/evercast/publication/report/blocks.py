@@ -10,7 +10,8 @@ from markupsafe import Markup
 from evercast.publication.report.figures import Drawing
 
 __all__ = [
-    "Block", "Cell", "Gallery", "Graph", "Group", "Headline", "Light", "Page", "Paragraph", "Section", "Table", "Tone",
+    "Block", "Cell", "Code", "Gallery", "Graph", "Group", "Headline", "Light", "Page", "Paragraph", "Section", "Table",
+    "Tone",
 ]  # fmt: skip
 
 Tone = Literal["plain", "number", "code", "good", "look", "bad"]
@@ -67,6 +68,16 @@ class Paragraph:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """Lines to be typed or copied, with a title above."""
+
+    title: str
+    text: str
+    note: str | Markup | None = None
+    kind: Literal["code"] = "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
     """A traffic light with a word."""
 
@@ -84,7 +95,7 @@ class Group:
     kind: Literal["group"] = "group"
 
 
-Block = Table | Gallery | Graph | Paragraph | Group
+Block = Table | Gallery | Graph | Paragraph | Code | Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
