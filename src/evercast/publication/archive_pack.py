@@ -16,18 +16,24 @@ from typing import Final
 from evercast.artifacts.archive import Archive, Version, open_archive
 from evercast.artifacts.archive_record import RECORD, ArchiveRecord
 from evercast.artifacts.archive_transfer import writing_alone
+from evercast.artifacts.archive_verify import sign_version
 from evercast.artifacts.bag import write_bag
 from evercast.artifacts.bag_store import PlacedFile, place_file
-from evercast.artifacts.files import canonical_json, disk_errors, flush_to_disk, make_folder
-from evercast.errors import InvalidInput
+from evercast.artifacts.files import canonical_json, disk_errors, flush_to_disk, make_folder, read_json
+from evercast.errors import InvalidInput, RunFailed
 from evercast.publication.archive_contents import Contents, Item, gather_contents
+from evercast.publication.bundle_context import PublicationContext
+from evercast.publication.run_crate import run_crate_files
 from evercast.runtime.export import require_all
-from evercast.runtime.plans import FrozenPlan
+from evercast.runtime.folders import RunFolder, default_results
+from evercast.runtime.plans import FrozenPlan, read_plan
 from evercast.runtime.settings import read_settings
 from evercast.runtime.source_code import packed_source
-from evercast.spec.codec import to_json
+from evercast.spec import load_analysis
+from evercast.spec.codec import from_json, to_json
+from evercast.spec.model import Analysis
 
-__all__ = ["PackRequest", "PackedVersion", "pack_archive"]
+__all__ = ["PackRequest", "PackedVersion", "find_run", "pack_archive", "write_archive"]
 
 DEFAULT_LIMIT: Final = 500_000_000
 """Largest input file that is put in unless told otherwise, bytes."""
@@ -69,6 +75,47 @@ class PackedVersion:
     stored_bytes: int
 
 
+def find_run(place: Path, *, results: Path | None = None) -> FrozenPlan:
+    """Return the plan that was run last, of a document or in a run folder.
+
+    Args:
+        place: the analysis document, or the run folder.
+        results: the run folder of the document; None: ``results/NAME``.
+
+    Raises:
+        InvalidInput: the document is not valid.
+        RunFailed: ``run.incomplete``: nothing was run there, or another state of the document.
+        IntegrityError: the frozen plan is damaged.
+    """
+    is_run = place.is_dir()
+    analysis = None if is_run else load_analysis(place)
+    root = place if is_run else results if results is not None else default_results(analysis.name if analysis else "")
+    folder = RunFolder(root)
+    file = folder.plan(read_settings(folder).plan) / "plan.json"
+    if not file.is_file():
+        raise RunFailed(
+            "nothing was run here",
+            code="run.incomplete",
+            where=str(root),
+            hint="run it before: evercast run DOCUMENT; or name the run folder with --results",
+        )
+    if analysis is not None and from_json(Analysis, read_json(file.parent / "analysis.json")) != analysis:
+        raise RunFailed(
+            "the document was changed since it was run",
+            code="run.incomplete",
+            where=str(place),
+            hint=f"run it again: evercast run {place}",
+        )
+    return read_plan(file)
+
+
+def write_archive(root: Path, context: PublicationContext) -> None:
+    """Write the archive of a publication, ``archive/v1``, with the bundles that were published before it."""
+    packed = pack_archive(PackRequest(frozen=context.frozen, archive=root / "archive", bundles=root / "bundles"))
+    if context.key is not None:
+        sign_version(packed.version.bag, key=context.key)
+
+
 def pack_archive(request: PackRequest, *, observe: Callable[[str], None] | None = None) -> PackedVersion:
     """Pack a finished run as the next version of an archive; the same content again writes nothing.
 
@@ -88,6 +135,8 @@ def pack_archive(request: PackRequest, *, observe: Callable[[str], None] | None 
             request.frozen, limit=request.limit, with_images=request.images, code=packed_source()
         )
         contents.items += _more(request)
+        described = run_crate_files(request.frozen, [item.name.removeprefix("data/") for item in contents.items])
+        contents.items += [Item(name=f"data/{name}", source=content) for name, content in described.items()]
         last = archive.last
         record = _record(request, contents, archive)
         if last is not None and last.record.name != record.name:

@@ -107,9 +107,9 @@ def _name_problems(workspace: Mapping[str, object]) -> Iterator[str]:
         yield from (f"{place}: the sample '{name}' stands twice" for name in _twice(samples))
         for sample in samples:
             pairs = [(entry.get("type"), entry.get("name")) for entry in _entries(sample, "modifiers")]
-            for (kind, modifier), number in Counter(pairs).items():
+            for (family, modifier), number in Counter(pairs).items():
                 if number > 1:
-                    yield f"{place}: {kind} '{modifier}' of '{sample.get('name')}' stands twice"
+                    yield f"{place}: {family} '{modifier}' of '{sample.get('name')}' stands twice"
 
 
 def _twice(entries: Sequence[Mapping[str, Any]]) -> list[object]:
