@@ -20,6 +20,15 @@ def test_a_profile_is_found_by_name_and_by_folder(tmp_path: Path) -> None:
     assert profile_folder(str(tmp_path)) == tmp_path
 
 
+def test_a_profile_is_found_where_snakemake_looks_for_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "snakemake" / "mine").mkdir(parents=True)
+    with pytest.raises(UsageError):
+        profile_folder("mine")
+    (tmp_path / "snakemake" / "mine" / "config.yaml").write_text("cores: 1\n")
+    assert profile_folder("mine") == tmp_path / "snakemake" / "mine"
+
+
 def test_a_wrong_profile_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match=r"'defualt'; evercast has .*default") as caught:
         profile_folder("defualt")
