@@ -16,6 +16,7 @@ from typing import Final
 
 from evercast.artifacts.files import disk_errors, flush_to_disk, sha256_file
 from evercast.errors import InvalidInput, UsageError
+from evercast.publication.archive_pack import write_archive
 from evercast.publication.bundle import assemble_bundle
 from evercast.publication.bundle_context import PublicationContext
 from evercast.publication.hepdata import write_hepdata
@@ -42,6 +43,7 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("bundles", write_bundles),
     ("pyhf", write_pyhf),
     ("hepdata", write_hepdata),
+    ("archive", write_archive),
 )
 """Name of the part and of its folder -> who writes it, in order. Each has a line of its own."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from evercast.artifacts.archive import check_versions, find_versions
+from evercast.artifacts.archive_verify import verify_archive
 from evercast.artifacts.bundle_open import MANIFEST_FILE
 from evercast.artifacts.files import read_json
+from evercast.artifacts.key_ring import KeyRing
 from evercast.artifacts.tar_files import is_tar
 from evercast.errors import InvalidInput
 from evercast.publication.bundle_numbers import Finding
@@ -86,23 +88,27 @@ def _unknown(path: Path, hint: str) -> InvalidInput:
     return InvalidInput("this is nothing that evercast publishes", code="verify.unknown", where=str(path), hint=hint)
 
 
-def verify_path(path: Path, *, key: Path | None = None) -> Verified:
+def verify_path(
+    path: Path, *, key: Path | None = None, keys: KeyRing | None = None, today: str | None = None
+) -> Verified:
     """Verify what a path holds.
 
     Args:
         path: a bundle, an archive, or a JSON file of pyhf.
         key: file of the public key that must have signed it.
+        keys: whose keys are known; None knows nobody's.
+        today: ``YYYYMMDD``, since keys end; None: this day.
 
     Raises:
         IntegrityError: it is not what it must be.
         InvalidInput: it is of an unknown version, not valid, or nothing that can be verified.
-        EvercastError: as `verify_bundle` and `check_versions` say.
+        EvercastError: as `verify_bundle` and `verify_archive` say.
     """
     kind = kind_of(path)
     if kind == "bundle":
         return _bundle(path, key)
     if kind == "archive":
-        return _archive(path, key)
+        return _archive(path, key, keys, today or time.strftime("%Y%m%d", time.gmtime()))
     if key is not None:
         message = "a JSON file of pyhf holds no signature; that of its bundle or archive stands for it"
         raise InvalidInput(message, code="verify.unsigned-kind", where=str(path))
@@ -115,20 +121,20 @@ def _bundle(path: Path, key: Path | None) -> Verified:
     return Verified(kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers)
 
 
-def _archive(path: Path, key: Path | None) -> Verified:
-    if key is not None:
-        message = "signatures of archives are verified by: evercast archive verify"
-        raise InvalidInput(message, code="verify.unsigned-kind", where=str(path))
-    versions = check_versions(find_versions(path), where=str(path), digests=True)
+def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> Verified:
+    made = verify_archive(path, today=today, keys=keys, key=key)
     findings = [
         Finding(
-            name=version.name or "version",
-            detail=f"{len(version.bag.files)} files, {sum(version.bag.sizes.values()) / 1e6:.1f} MB: every sha256 "
-            f"is right; id {version.bag.id}",
+            name=f"version {version.record.version}",
+            detail=f"{version.files} files, {version.size / 1e6:.1f} MB: every sha256 is right; id {version.id}; "
+            f"signed by {', '.join(map(str, version.signatures)) or 'nobody'}",
         )
-        for version in versions
+        for version in made.versions
     ]
-    return Verified(kind="archive", path=path, id=versions[-1].bag.id if versions else None, findings=tuple(findings))
+    last = made.versions[-1]
+    return Verified(
+        kind="archive", path=path, id=last.id, findings=tuple(findings), signed_by=tuple(map(str, last.signatures))
+    )
 
 
 def _pyhf(path: Path, kind: Kind) -> Verified:

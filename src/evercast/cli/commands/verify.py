@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
 
+from evercast.artifacts.key_ring import KeyRing, key_folder
 from evercast.publication.verification import verify_path
 
 __all__ = ["command"]
@@ -26,7 +28,7 @@ def command(*, path: Path, key: Path | None, as_json: bool) -> None:
     Nothing in it is executed. Of a bundle the numbers are computed again and compared with its reference vectors. The
     exit code is 5 where something is not what it must be, 3 for an unknown version or a document that is not valid.
     """
-    made = verify_path(path, key=key)
+    made = verify_path(path, key=key, keys=KeyRing(key_folder(os.environ)))
     if as_json:
         body = {
             "kind": made.kind, "path": str(made.path), "id": made.id, "signed_by": list(made.signed_by),
