@@ -10,8 +10,9 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from evercast.errors import EnvironmentUnfit, IntegrityError, NumericalFailure
 
@@ -114,7 +115,7 @@ def sha256_file(path: Path) -> str:
         raise _missing(path) from err
 
 
-def _open_file(path: Path) -> BinaryIO:
+def _open_file(path: Path) -> BufferedReader:
     """Open a regular file for reading; a fifo or a device counts as none, and nobody waits for it."""
     stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
