@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from evercast.artifacts.bundle_open import SIGNATURE_FILE, SUMS_FILE
 from evercast.artifacts.files import disk_errors, flush_to_disk, sha256_file
+from evercast.artifacts.signatures import sign_file
 from evercast.errors import InvalidInput, UsageError
 from evercast.publication.archive_pack import write_archive
 from evercast.publication.bundle import assemble_bundle
@@ -37,6 +39,8 @@ def write_bundles(root: Path, context: PublicationContext) -> None:
         with disk_errors(folder):
             folder.mkdir(parents=True)
         assemble_bundle(folder, bundle)
+        if context.key is not None:
+            sign_file(folder / SUMS_FILE, key=context.key, signature=folder / SIGNATURE_FILE)
 
 
 PARTS: Final[tuple[tuple[str, Part], ...]] = (
