@@ -32,7 +32,9 @@ def usage_section(folder: Path, manifest: Mapping[str, Any], model: LikelihoodMo
     if (folder / "read_onnx.py").is_file():
         blocks.append(Code(title="3. With numpy and onnxruntime", text=_onnx(ensemble)))
     if (folder / "projection.json").is_file():
-        blocks.append(Code(title="With pyhf: a binned projection", text=_PYHF, note=_PYHF_NOTE))
+        tied = (folder / "projection_parametrisation.json").is_file()
+        text, note = (_PYHF_TIED, _PYHF_TIED_NOTE) if tied else (_PYHF, _PYHF_NOTE)
+        blocks.append(Code(title="With pyhf: a binned projection", text=text, note=note))
     blocks.append(
         Paragraph(
             text="In every environment: compare with reference_vectors.json before use. The readers do it when they "
@@ -54,6 +56,14 @@ _PYHF: Final = """pip install pyhf
 pyhf inspect FOLDER/projection.json
 pyhf fit FOLDER/projection.json --value"""
 
+_PYHF_TIED: Final = """pip install pyhf
+pyhf inspect FOLDER/projection.json
+python FOLDER/read_projection.py FOLDER
+evercast fit FOLDER/projection.json --parametrisation FOLDER/projection_parametrisation.json"""
+_PYHF_TIED_NOTE: Final = (
+    f"{_PYHF_NOTE} Its coefficients are no products of parameters, so the workspace has a free factor for each process "
+    "and the file beside it says which formula it is; pyhf fit alone takes the factors as independent."
+)
 
 _COLUMN: Final = 52
 """Where comments begin."""
