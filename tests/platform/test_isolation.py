@@ -61,6 +61,20 @@ def test_there_is_no_network(tmp_path: Path, image: Path, server: int) -> None:
     assert (caught.value.code, caught.value.exit_code) == ("container.no-network", 6)
 
 
+def test_a_stage_that_wants_the_network_and_goes_on_without_is_counted(tmp_path: Path, image: Path) -> None:
+    run = HostileRun(tmp_path, image, {
+        "quiet": stage("echo x > {outputs.out}"),
+        "loud": stage("for i in 1 2 3; do nc -w 2 192.0.2.1 80 < /dev/null || true; done; echo x > {outputs.out}"),
+    })  # fmt: skip
+    attempts = {}
+    for name in ("quiet", "loud"):
+        run.run(name)
+        record = read_receipt(run.frozen.folder.receipt(run.unit(name))).container
+        assert record is not None
+        attempts[name] = record.network_attempts
+    assert attempts == {"quiet": 0, "loud": 3}
+
+
 def test_the_host_is_not_there(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from evercast.publication.report.blocks import Page, Paragraph, Section
 from evercast.publication.report.page import add_section, render_page
 from evercast.publication.report.sections_jobs import jobs_section
@@ -71,3 +73,11 @@ def test_a_text_cannot_take_the_place_of_the_section() -> None:
     assert html.count('id="jobs"') == 1
     assert html.index("About") < html.index('id="jobs"')
     assert "&lt;!-- evercast" in html
+
+
+def test_units_that_wanted_the_network_are_listed_the_busiest_first() -> None:
+    assert "Units that wanted the network" not in add_section(page(), jobs_section(accounting()))
+    wanted = replace(accounting(), network_attempts={"quiet-000000000000": 1, "loud-000000000000": 12})
+    text = add_section(page(), jobs_section(wanted))
+    assert "Units that wanted the network (2)" in text
+    assert text.index("loud-000000000000") < text.index("quiet-000000000000")

@@ -6,7 +6,7 @@ It is made when the results are published, when every job but the publishing one
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +97,7 @@ class Accounting:
         plan: digest of the plan.
         scheduler: ``slurm`` where units ran as SLURM jobs, else ``local``.
         database: whether SLURM's accounting was asked with success; where not, times and memory are those of receipts.
+        network_attempts: id -> how often the unit wanted the network, for those that did; no container has any.
     """
 
     schema: str = SCHEMA
@@ -105,6 +106,7 @@ class Accounting:
     database: bool
     stages: tuple[StageCost, ...]
     jobs: tuple[JobCost, ...]
+    network_attempts: Mapping[str, int] = field(default_factory=dict)
 
 
 def account_run(frozen: FrozenPlan) -> Accounting:
@@ -125,8 +127,16 @@ def account_run(frozen: FrozenPlan) -> Accounting:
     by_slurm = any(receipt.slurm_job for receipt in receipts)
     return Accounting(
         plan=frozen.plan.digest, scheduler="slurm" if by_slurm else "local", database=used is not None,
-        stages=_stages(jobs), jobs=jobs,
+        stages=_stages(jobs), jobs=jobs, network_attempts=_network_attempts(receipts),
     )  # fmt: skip
+
+
+def _network_attempts(receipts: Iterable[Receipt]) -> dict[str, int]:
+    return {
+        receipt.unit: receipt.container.network_attempts
+        for receipt in receipts
+        if receipt.container is not None and receipt.container.network_attempts
+    }
 
 
 def _used(receipts: Iterable[Receipt], *, names: Iterable[str]) -> dict[str, SlurmUse] | None:

@@ -57,6 +57,7 @@ class Computed:
         max_rss_of: whether that is of the ``unit``, or of all that its ``job`` did before.
         device: what computed; empty for a stage without arrays.
         container: None where it was this process.
+        network_attempts: how often something wanted to reach an address outside, where there was no network.
     """
 
     versions: Mapping[str, str]
@@ -64,6 +65,7 @@ class Computed:
     max_rss_of: str = "job"
     device: Mapping[str, str] = field(default_factory=dict)
     container: ContainerRecord | None = None
+    network_attempts: int | None = None
 
 
 def measure(peak: PeakMemory) -> Computed:
@@ -92,8 +94,11 @@ def compute(frozen: FrozenPlan, unit: Unit, task: Task[Any]) -> Computed:
     )  # fmt: skip
     peak = PeakMemory()
     if unit.stage == "command":
-        call_stage(unit.stage, task, **({} if container is None else {"container": container}))
-        return replace(measure(peak), container=None if container is None else record_of(container))
+        attempts: list[int | None] = []
+        inside = {} if container is None else {"container": container, "note_attempts": attempts.append}
+        call_stage(unit.stage, task, **inside)
+        record = None if container is None else record_of(container, network_attempts=attempts[0])
+        return replace(measure(peak), container=record)
     if container is None:
         call_stage(unit.stage, task)
         return measure(peak)
@@ -114,7 +119,7 @@ def _compute_inside(stage: StageName, task: Task[Any], *, container: Container, 
     if ended.code != 0:
         raise container_failure(ended, file)
     said = from_json(Computed, read_json(result_file(file)))
-    return replace(said, container=record_of(container))
+    return replace(said, container=record_of(container, network_attempts=said.network_attempts))
 
 
 def container_failure(ended: Ended, task: Path) -> EvercastError:

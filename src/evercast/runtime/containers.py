@@ -163,13 +163,14 @@ def folded(paths: Iterable[Path], *, shared: Iterable[Path]) -> tuple[Path, ...]
     return (*bound, *left)
 
 
-def record_of(container: Container) -> ContainerRecord:
-    """Return what a receipt says of a container."""
+def record_of(container: Container, *, network_attempts: int | None = None) -> ContainerRecord:
+    """Return what a receipt says of a container, and of how often something in it wanted the network."""
     return ContainerRecord(
         image=container.name,
         sha256=container.image.sha256,
         apptainer=container.runtime.version,
         flags=(*ISOLATION, "--nv") if container.gpus else ISOLATION,
+        network_attempts=network_attempts,
     )
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from evercast.errors import EnvironmentUnfit, EvercastError, InvalidInput, Usage
 from evercast.plan import recipe_from_json
 from evercast.plan.recipes import StageName, Task
 from evercast.runtime.compute import END_FILE, POLL_SECONDS, error_file, measure, result_file, task_file
+from evercast.runtime.network_attempts import network_attempts
 from evercast.runtime.provenance import PeakMemory
 from evercast.runtime.stage_calls import call_stage
 from evercast.spec.codec import to_json
@@ -56,9 +58,11 @@ def _serve(folder: Path) -> None:
 def _compute(file: Path) -> int:
     with _Recorder(error_file(file)) as recorder:
         stage, task = _read_task(file)
-        peak = PeakMemory()
+        peak, before = PeakMemory(), network_attempts()
         call_stage(stage, task)
-        atomic_write_json(result_file(file), to_json(measure(peak)))
+        after = network_attempts()
+        attempts = None if before is None or after is None else after - before
+        atomic_write_json(result_file(file), to_json(replace(measure(peak), network_attempts=attempts)))
     return recorder.code
 
 

@@ -44,12 +44,15 @@ class ContainerRecord:
         sha256: digest of the image file; of a registry reference, the digest in it.
         apptainer: version of the runtime.
         flags: of the isolation, as given to the runtime.
+        network_attempts: how often something inside wanted to reach an address outside, which it could not; None where
+            that is not known.
     """
 
     image: str
     sha256: str
     apptainer: str
     flags: tuple[str, ...] = ()
+    network_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,7 @@ class Session:
             alive = self._thread is not None and self._thread.is_alive()  # asked before the files are looked for
             if result_file(file).exists():
                 said = from_json(Computed, read_json(result_file(file)))
-                return replace(said, container=record_of(self._container))
+                return replace(said, container=record_of(self._container, network_attempts=said.network_attempts))
             if error_file(file).exists():
                 raise _error_in(error_file(file))
             if not alive:

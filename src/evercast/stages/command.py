@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
 from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, Task
 from evercast.runtime.container_ends import network_was_wanted
 from evercast.runtime.containers import Container, private_folders, run_contained
+from evercast.runtime.network_attempts import counted_command, counted_in
 from evercast.runtime.processes import Ended, clean_environment, run_logged
 
 __all__ = ["render", "run"]
@@ -28,12 +29,16 @@ _FROM_ALL_JOBS: Final = re.compile(r"all\.(?P<output>.+)\.(?P<job>\d+)")
 Values = Mapping[str, Mapping[str, str | Sequence[str]]]
 
 
-def run(task: Task[CommandRecipe], *, container: Container | None = None) -> None:
+def run(
+    task: Task[CommandRecipe], *, container: Container | None = None,
+    note_attempts: Callable[[int | None], None] | None = None,
+) -> None:  # fmt: skip
     """Run the command of one point of the matrix, or of the reduce step, and check its outputs.
 
     Args:
         task: of the stage.
         container: where the command runs; None runs it in the environment of evercast.
+        note_attempts: gets how often something in the container wanted the network, as far as the kernel could count.
 
     Raises:
         InvalidInput: ``stage.unknown-placeholder``.
@@ -48,7 +53,12 @@ def run(task: Task[CommandRecipe], *, container: Container | None = None) -> Non
     script = render(recipe.run, values=_values(task, outputs), where=recipe.name)
     command = ["bash", "-euo", "pipefail", "-c", script]
     sys.stderr.flush()
-    ended = _run_here(command, task) if container is None else _run_inside(command, task, container)
+    if container is None:
+        ended = _run_here(command, task)
+    else:
+        ended, attempts = _run_inside(command, task, container)
+        if note_attempts is not None:
+            note_attempts(attempts)
     if ended.code != 0:
         raise _failure(ended, recipe=recipe, folder=task.output, contained=container is not None)
     for name, path in outputs.items():
@@ -61,13 +71,18 @@ def _run_here(command: Sequence[str], task: Task[CommandRecipe]) -> Ended:
         return run_logged(command, folder=Path(folder), environment=environment, log=sys.stderr.buffer)
 
 
-def _run_inside(command: Sequence[str], task: Task[CommandRecipe], container: Container) -> Ended:
+def _run_inside(
+    command: Sequence[str], task: Task[CommandRecipe], container: Container
+) -> tuple[Ended, int | None]:  # fmt: skip
+    """Run a command in a container; return how it ended, and how often something in it wanted the network."""
     inputs = [path for name, path in task.inputs.items() if name != IMAGE_INPUT]
     with private_folders(container) as private:
-        return run_contained(
-            command, container=container, private=private, inputs=inputs, writable=[task.output], variables={},
-            log=sys.stderr.buffer,
+        counters = private.work / ".network"
+        ended = run_contained(
+            counted_command(command, counters), container=container, private=private, inputs=inputs,
+            writable=[task.output], variables={}, log=sys.stderr.buffer,
         )  # fmt: skip
+        return ended, counted_in(counters)
 
 
 def _failure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from evercast.publication.report.blocks import Block, Cell, Section, Table
 from evercast.runtime.accounting import Accounting, JobCost, StageCost
 
@@ -22,7 +24,22 @@ def jobs_section(accounting: Accounting) -> Section:
     lost = [job for job in accounting.jobs if not job.units]
     if lost:
         blocks.append(_lost_table(lost))
+    if accounting.network_attempts:
+        blocks.append(_network_table(accounting.network_attempts))
     return Section(anchor="jobs", title="Jobs", lead=_lead(accounting), blocks=tuple(blocks))
+
+
+def _network_table(attempts: Mapping[str, int]) -> Table:
+    """Return which units wanted the network; they were computed without it."""
+    listed = sorted(attempts.items(), key=lambda item: (-item[1], item[0]))
+    rows = tuple((Cell(unit, "code"), Cell(str(count), "look")) for unit, count in listed[:_LISTED])
+    more = f" The first {_LISTED} of {len(listed)}." if len(listed) > _LISTED else ""
+    note = (
+        "No container has a network: what these units asked for they did not get. What a stage needs from "
+        f"elsewhere is declared in `sources`. Units that were computed without a container are not watched.{more}"
+    )
+    title = f"Units that wanted the network ({len(listed)})"
+    return Table(title=title, headers=("unit", "attempts"), rows=rows, note=note)
 
 
 def _lead(accounting: Accounting) -> str:
