@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, str]] = {
     "wrap": "Make a preserved analysis of a published likelihood.",
     "verify": "Verify a bundle, an archive or a pyhf file: digests, numbers, signature.",
     "inspect": "Say what a bundle, an archive or a pyhf file is.",
+    "lock": "Pin inputs, images, packages and code of an analysis by their digests.",
     "keys": "Keys to sign publications and archives with, and keys that are trusted.",
     "image": "Build, verify and list container images.",
     "export": "Write an analysis in the form of another system.",

@@ -16,7 +16,7 @@ from typing import Final
 import evercast
 from evercast.runtime.workflow_files import workflow_root
 
-__all__ = ["SourceCode", "packed_source", "source_digest", "source_files"]
+__all__ = ["SourceCode", "packed_source", "source_digest", "source_files", "source_revision"]
 
 _TOP: Final = (
     "Snakefile", "workflow", "containers", "requirements", "pyproject.toml", "README.md", "LICENSE", "CITATION.cff",
@@ -56,7 +56,7 @@ def packed_source() -> SourceCode:
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size, member.mode = len(content), 0o755 if path.suffix == ".sh" else 0o644
             packed.addfile(member, io.BytesIO(content))
-    revision, modified = _revision()
+    revision, modified = source_revision()
     return SourceCode(
         name=f"{folder}.tar.gz", content=gzip.compress(buffer.getvalue(), mtime=0), revision=revision,
         modified=modified,
@@ -94,7 +94,7 @@ def _below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _revision() -> tuple[str | None, bool]:
+def source_revision() -> tuple[str | None, bool]:
     """Return the commit of the checkout that is running, and whether its files differ from it."""
     root, git = workflow_root(), shutil.which("git")
     if git is None or not (root / ".git").exists():

@@ -12,6 +12,7 @@ from evercast.artifacts.files import read_json
 from evercast.cli.again import NextCommand
 from evercast.cli.dry_run import ask_snakemake, find_todo
 from evercast.cli.progress import observer_of
+from evercast.runtime.lock_file import lock_line
 from evercast.runtime.pseudo import bring_sources, decide_pseudo_data
 from evercast.runtime.run import Outcome, prepare_run, run_plan, snakemake_command
 
@@ -47,6 +48,7 @@ def command(  # noqa: PLR0913 - one argument an option
     command_again = NextCommand(document=document, results=results, options=options, pseudo=pseudo)
     with command_again.in_hints():
         frozen = prepare_run(document, results=results, pseudo=pseudo)
+        locked = lock_line(frozen, document=document)
         call = snakemake_command(frozen, document=document, profile=profile, cores=cores, extra=snakemake_arguments)
         if dry_run:
             dry = find_todo(frozen, repair=repair)
@@ -55,6 +57,7 @@ def command(  # noqa: PLR0913 - one argument an option
             return
         say = _silent if as_json else _on_stderr
         say(f"{frozen.plan.name}: {len(frozen.plan.units)} units in {frozen.folder.root}; {reason}")
+        say(locked)
         bring_sources(frozen)
         observer = observer_of(frozen, say=say, quiet=as_json)
         outcome = run_plan(frozen, call, observer=observer, repair=repair, options=options)
