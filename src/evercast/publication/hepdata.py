@@ -140,12 +140,13 @@ def _write_head(library: ModuleType, folder: Path, context: PublicationContext, 
     """Write the first document of ``submission.yaml``: what holds for all tables."""
     metadata = context.analysis.metadata
     submission = library.Submission()
-    for resource in resources:
+    for resource in (one for one in resources if one.location is not None):
         submission.add_additional_resource(
             resource.description, resource.location, copy_file=False, file_type=resource.kind,
             resource_license=_licence(metadata.license),
         )  # fmt: skip
-    comment = " ".join(part for part in (context.analysis.title + ".", metadata.description) if part)
+    left_out = [f"Too large for this record: {one.description}." for one in resources if one.location is None]
+    comment = " ".join(part for part in (context.analysis.title + ".", metadata.description, *left_out) if part)
     head: dict[str, object] = {
         "data_license": _licence(metadata.license),
         "comment": comment,

@@ -25,12 +25,12 @@ class Resource:
     """A file of the submission, or a link.
 
     Args:
-        location: name of the file in the submission, or a URL.
+        location: name of the file in the submission, or a URL; None where there is neither, so that words must do.
         kind: type that HEPData knows, such as ``HistFactory``; None for others.
     """
 
     description: str
-    location: str
+    location: str | None
     kind: str | None = None
 
 
@@ -89,8 +89,8 @@ def _bundles(root: Path, context: PublicationContext, folder: Path) -> Iterator[
             yield Resource(description=about, location=target.name)
             continue
         target.unlink()
-        if record is not None and record.url is not None:
-            yield Resource(description=about, location=f"{record.url.rstrip('/')}/bundles/{name}")
+        url = None if record is None or record.url is None else f"{record.url.rstrip('/')}/bundles/{name}"
+        yield Resource(description=f"{about}; {size} bytes packed", location=url)
 
 
 def pack(folder: Path, target: Path, *, inside: str) -> None:

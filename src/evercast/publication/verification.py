@@ -145,10 +145,11 @@ def _pyhf(path: Path, kind: Kind) -> Verified:
         return Verified(
             kind=kind, path=path, id=workspace_digest(body), findings=(Finding(name="workspace", detail=detail),)
         )
-    beside = path.with_name("workspace.json")
-    if not beside.is_file():
+    names = ("background_only.json", "workspace.json")
+    beside = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    if beside is None:
         raise InvalidInput(
-            f"a patchset is verified with its workspace; there is no {beside.name} beside it",
+            f"a patchset is verified with its workspace; there is no {' or '.join(names)} beside it",
             code="verify.missing",
             where=str(path),
         )
