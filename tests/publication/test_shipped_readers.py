@@ -1,0 +1,197 @@
+"""The readers that a bundle carries, run where nothing but numpy (and onnxruntime) can be imported."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evercast.artifacts.likelihood_file import read_likelihood
+from evercast.likelihood.evaluate import Likelihood
+from evercast.publication.graph_copies import write_onnx
+from evercast.publication.readers import write_readers
+from invented_bundle import write_invented_bundle
+from invented_networks import ensemble, events
+
+NUMPY = ("numpy",)
+ONNX = ("numpy", "onnxruntime", "flatbuffers", "protobuf", "packaging")
+FORBIDDEN = ("evercast", "jax", "scipy", "safetensors", "onnx", "pyhf")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_invented_bundle(tmp_path_factory.mktemp("invented"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders with links to the files of single packages, as if nothing else were installed."""
+    made = tmp_path_factory.mktemp("site")
+    for folder, packages in (("numpy", NUMPY), ("onnx", ONNX)):
+        (made / folder).mkdir()
+        for package in packages:
+            tops = {str(file).split("/")[0] for file in metadata.files(package) or () if not str(file).startswith("..")}
+            for top in tops - {"__pycache__"}:
+                place = Path(str(metadata.distribution(package).locate_file(top)))
+                if not (made / folder / top).exists():
+                    (made / folder / top).symlink_to(place)
+    return made
+
+
+def run(site: Path, program: str, *, check: bool = True) -> str:
+    """Run Python with one folder of packages, no other site, no environment."""
+    start = (
+        f"import sys; sys.path.append({str(site)!r}); import importlib.util as u\n"
+        f"assert not [name for name in {FORBIDDEN!r} if u.find_spec(name)]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start + program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={},
+        cwd="/",
+    )
+    assert not check or done.returncode == 0, done.stderr + done.stdout
+    return done.stdout if check else f"{done.returncode}\n{done.stdout}{done.stderr}"
+
+
+def as_script(path: Path) -> str:
+    return f"import runpy; sys.argv = [{str(path)!r}]; runpy.run_path({str(path)!r}, run_name='__main__')"
+
+
+def differences(text: str) -> list[float]:
+    return [float(found) for found in re.findall(r"largest difference (\S+)", text)]
+
+
+def test_numpy_alone_gives_likelihood_and_log_ratios(bundle: Path, site: Path) -> None:
+    text = run(site / "numpy", as_script(bundle / "read_numpy.py"))
+    found = differences(text)
+    assert len(found) == 6
+    assert found[0] < 1e-9
+    assert max(found) < 1e-9
+
+
+def test_numpy_and_onnxruntime_give_the_log_ratios(bundle: Path, site: Path) -> None:
+    text = run(site / "onnx", as_script(bundle / "read_onnx.py"))
+    found = differences(text)
+    assert len(found) == 5
+    assert max(found) < 1e-5
+
+
+def test_onnx_example_is_short(bundle: Path) -> None:
+    assert len((bundle / "read_onnx.py").read_text().splitlines()) <= 60
+
+
+def test_large_weights_are_read_beside_the_graph(tmp_path: Path, bundle: Path, site: Path) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "model.onnx").unlink()
+    manifest["publication"]["onnx"] = write_onnx(folder, manifest, inside_limit=0)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    text = run(site / "onnx", as_script(folder / "read_onnx.py"))
+    assert len(differences(text)) == 5
+    assert max(differences(text)) < 1e-5
+
+
+def test_events_of_ones_own_are_evaluated_alike(bundle: Path, site: Path) -> None:
+    inputs = events(5000, seed=77)
+    program = (
+        f"sys.path.append({str(bundle)!r}); import numpy as np; from read_onnx import log_ratios\n"
+        f"x = np.random.default_rng(77).normal(100.0, 40.0, size=(5000, 3))\n"
+        f"found = log_ratios({str(bundle)!r}, 'invented', x)\n"
+        "print({label: (v.shape, float(v.sum())) for label, v in found.items()})"
+    )
+    found = eval(run(site / "onnx", program))  # noqa: S307 - printed by the line above
+    for label, values in ensemble().reference(inputs).items():
+        assert found[label][0] == values.shape
+        assert found[label][1] == pytest.approx(values.sum(), abs=0.02)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_numpy_agrees_at_any_point(bundle: Path, site: Path, number: int) -> None:
+    likelihood = Likelihood(read_likelihood(bundle))
+    random = np.random.default_rng(number)
+    point = dict(zip(likelihood.names, likelihood.initial.tolist(), strict=True))
+    point |= {"mu": random.uniform(0.0, 6.0), "jes": random.normal(0.0, 1.5), "jer": random.normal(0.0, 1.5)}
+    point |= {"lumi": random.uniform(0.9, 1.1), "stat[0]": random.uniform(0.5, 1.5), "free": random.uniform(0.5, 1.5)}
+    program = (
+        f"sys.path.append({str(bundle)!r}); from read_numpy import Likelihood\n"
+        f"print(repr(Likelihood({str(bundle)!r}).twice_nll({point!r})))"
+    )
+    expected = likelihood.twice_nll(np.array([point[name] for name in likelihood.names]))
+    assert np.isfinite(expected)
+    assert float(run(site / "numpy", program)) == pytest.approx(expected, abs=1e-6, rel=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [-3.0, -1.0, -0.3, 0.0, 0.7, 1.0, 2.5])
+def test_numpy_agrees_where_interpolations_change(bundle: Path, site: Path, alpha: float) -> None:
+    likelihood = Likelihood(read_likelihood(bundle))
+    theta = likelihood.initial.copy()
+    theta[likelihood.index("jes")] = alpha
+    theta[likelihood.index("jer")] = -alpha
+    program = (
+        f"sys.path.append({str(bundle)!r}); from read_numpy import Likelihood\n"
+        f"print(repr(Likelihood({str(bundle)!r}).twice_nll({{'jes': {alpha}, 'jer': {-alpha}}})))"
+    )
+    assert float(run(site / "numpy", program)) == pytest.approx(likelihood.twice_nll(theta), abs=1e-6, rel=1e-9)
+
+
+def test_numpy_says_where_the_likelihood_is_not_defined(bundle: Path, site: Path) -> None:
+    program = (
+        f"sys.path.append({str(bundle)!r}); from read_numpy import Likelihood\n"
+        f"print(Likelihood({str(bundle)!r}).twice_nll({{'mu': -1.0}}))"
+    )
+    assert run(site / "numpy", program).strip() == "inf"
+
+
+def test_numpy_names_an_unknown_parameter(bundle: Path, site: Path) -> None:
+    program = (
+        f"sys.path.append({str(bundle)!r}); from read_numpy import Likelihood\n"
+        f"Likelihood({str(bundle)!r}).twice_nll({{'nu': 1.0}})"
+    )
+    assert "unknown parameter 'nu'; there are mu, jes" in run(site / "numpy", program, check=False)
+
+
+@pytest.mark.parametrize(
+    "text", ["__import__('os').system('touch canary')", "().__class__", "mu if 1 else 2", "[mu]", "mu.real", "f(mu)"]
+)
+def test_numpy_reads_formulas_and_nothing_else(bundle: Path, site: Path, text: str) -> None:
+    program = f"sys.path.append({str(bundle)!r}); from read_numpy import formula\nformula({text!r}, {{'mu': 1.0}})"
+    said = run(site / "numpy", program, check=False)
+    assert said.startswith("1\n")
+    assert "is no formula of this format" in said
+
+
+def test_huge_powers_end_at_once(bundle: Path, site: Path) -> None:
+    program = f"sys.path.append({str(bundle)!r}); from read_numpy import formula\nprint(formula('9**9**9', {{}}))"
+    assert run(site / "numpy", program).strip() == "nan"
+
+
+def test_a_damaged_bundle_fails_its_own_comparison(tmp_path: Path, bundle: Path, site: Path) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    other = ensemble(activation="tanh")
+    body = json.loads((folder / "architecture.json").read_text())
+    body["networks"]["invented"] = {label: one.architecture.to_json() for label, one in other.networks()}
+    (folder / "architecture.json").write_text(json.dumps(body))
+    assert run(site / "numpy", as_script(folder / "read_numpy.py"), check=False).startswith("1\n")
+
+
+def test_ratios_alone_come_without_the_onnx_reader(tmp_path: Path, site: Path) -> None:
+    folder = write_invented_bundle(tmp_path, disclosure="ratios")
+    assert not (folder / "read_onnx.py").exists()
+    assert write_readers(folder) == {"read_numpy.py": {"packages": ["numpy"]}}
+    found = differences(run(site / "numpy", as_script(folder / "read_numpy.py")))
+    assert len(found) == 1
+    assert found[0] < 1e-9
+
+
+def test_blind_data_are_replaced_by_asimov_data(tmp_path: Path, site: Path) -> None:
+    folder = write_invented_bundle(tmp_path, blind=True, copies=False)
+    assert json.loads((folder / "reference_vectors.json").read_text())["dataset"] == "asimov"
+    assert differences(run(site / "numpy", as_script(folder / "read_numpy.py")))[0] < 1e-9
