@@ -23,7 +23,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    with told_plainly():
+    with told_plainly(config):
         start_run(PLANNED, config, workflow)
 
 

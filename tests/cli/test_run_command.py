@@ -89,6 +89,18 @@ def test_a_run_folder_that_cannot_be_made_is_a_matter_of_the_machine(
         assert (error["code"], error["where"]) == ("disk.in-the-way", "file")
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_conda_is_refused_before_anything_is_run(
+    nowhere: Path, capsys: pytest.CaptureFixture[str], dry: list[str]
+) -> None:
+    write_document(nowhere, small_body())
+    assert main(["run", "analysis.yaml", *dry, "--json", "--", "--sdm", "conda"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "run.no-conda"
+    assert "--sdm apptainer" in error["hint"]
+    assert not list((nowhere / "results" / "toy" / "work").glob("command/*"))
+
+
 def test_a_dry_run_keeps_long_names_of_stages_apart(nowhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_document(nowhere, body())
     assert main(["run", "analysis.yaml", "--dry-run"]) == 0

@@ -11,7 +11,7 @@ from evercast.runtime.workflow import (
 
 use_own_programs()
 # The Snakemake of a job takes the plan of its run: the document may have been edited since.
-with told_plainly():
+with told_plainly(config):
     refuse_conda(workflow)
     PLANNED = jobs_of_config(config, in_job=not workflow.is_main_process)
 PLAN = str(PLANNED.file)

@@ -10,10 +10,11 @@ from typing import Any
 from evercast.cli.columns import column_width
 from evercast.errors import RunFailed
 from evercast.plan import Unit
+from evercast.runtime.folders import RunFolder
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.repair import Damage, find_damaged, following, refuse_damaged_receipts
 from evercast.runtime.settings import read_settings
-from evercast.runtime.status import run_status
+from evercast.runtime.status import read_error_file, run_status
 
 __all__ = ["Todo", "ask_snakemake", "find_todo"]
 
@@ -91,12 +92,20 @@ def find_todo(frozen: FrozenPlan, *, repair: bool) -> Todo:
     )  # fmt: skip
 
 
-def ask_snakemake(call: Sequence[str]) -> None:
+def ask_snakemake(call: Sequence[str], *, folder: RunFolder) -> None:
     """Let Snakemake check the plan.
 
+    Args:
+        call: its command line, but for what makes it dry.
+        folder: of the run.
+
     Raises:
+        EvercastError: what our own part of the workflow refuses.
         RunFailed: ``run.workflow-failed``.
     """
+    folder.run_error.unlink(missing_ok=True)
     checked = subprocess.run([*call, "--dry-run", "--quiet"], capture_output=True, text=True, check=False)  # noqa: S603
     if checked.returncode != 0:
+        if (err := read_error_file(folder.run_error)) is not None:
+            raise err
         raise RunFailed(f"Snakemake refuses the plan:\n{checked.stderr[-3000:]}", code="run.workflow-failed")

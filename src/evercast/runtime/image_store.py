@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evercast.artifacts.files import atomic_write_json, disk_errors, flush_to_disk, read_json, sha256_file
+from evercast.artifacts.files import atomic_write_json, disk_errors, flush_to_disk, make_folder, read_json, sha256_file
 from evercast.errors import EvercastError
 
 __all__ = ["ImageStore", "cache_folder", "default_store", "known_sha256"]
@@ -41,8 +41,8 @@ class ImageStore:
         Raises:
             EnvironmentUnfit: ``disk.full`` or ``disk.read-only``.
         """
+        make_folder(self.root)
         with disk_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
             copy = self.root / f".{file.name}-{secrets.token_hex(6)}"
             try:
                 shutil.copyfile(file, copy)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from evercast.artifacts.files import atomic_write_bytes, disk_errors
+from evercast.artifacts.files import atomic_write_bytes, make_folder
 from evercast.errors import EnvironmentUnfit, IntegrityError, InvalidInput
 from evercast.runtime.brief_locks import changing
 from evercast.runtime.image_store import ImageStore, default_store, known_sha256
@@ -190,8 +190,7 @@ def record_image(file: Path, name: str, record: ImageRecord) -> None:
         EnvironmentUnfit: ``file.locked``, ``disk.full`` or ``disk.read-only``.
     """
     head = "# Names of container images and the sha256 that each stands for. Written by `evercast image build`.\n"
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with changing(file):
         images = {**read_names(file), name: record}
         body = {

@@ -52,7 +52,7 @@ def command(  # noqa: PLR0913 - one argument an option
         call = snakemake_command(frozen, document=document, profile=profile, cores=cores, extra=snakemake_arguments)
         if dry_run:
             dry = find_todo(frozen, repair=repair)
-            ask_snakemake(call)
+            ask_snakemake(call, folder=frozen.folder)
             click.echo(json.dumps(dry.to_json(), indent=1) if as_json else dry.text())
             return
         say = _silent if as_json else _on_stderr
