@@ -14,6 +14,7 @@ from evercast.plan import IMAGE_PREFIX, Unit
 from evercast.plan.files import local_digest
 from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, FetchRecipe
 from evercast.runtime.export import published_units
+from evercast.runtime.lock_file import make_lock
 from evercast.runtime.machine import machine_facts, statistics_defaults
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt, read_receipt
@@ -25,6 +26,7 @@ from evercast.spec.model import Analysis
 __all__ = ["Contents", "Item", "gather_contents"]
 
 _WORKFLOW: Final = ("Snakefile", "workflow/", "containers/", "requirements/")
+_SHIPPED: Final = Path(__file__).with_name("shipped")
 _INDEX: Final = "likelihood/index.json"
 
 
@@ -87,7 +89,8 @@ def gather_contents(frozen: FrozenPlan, *, limit: int | None, with_images: bool,
     _add_workflow(contents)
     contents.items += [
         Item(name="data/environment.json", source=_environment(frozen)),
-        Item(name="data/read_archive.py", source=Path(__file__).with_name("read_archive.py")),
+        Item(name="data/lock.json", source=_lock(frozen)),
+        Item(name="data/read_archive.py", source=_SHIPPED / "read_archive.py"),
     ]
     return contents
 
@@ -102,6 +105,13 @@ def _environment(frozen: FrozenPlan) -> bytes:
             "defaults": statistics_defaults(),
         }
     )
+
+
+def _lock(frozen: FrozenPlan) -> bytes:
+    """Return the lock of the document as things are now; the commit of the source stands in the record."""
+    analysis = from_json(Analysis, read_json(frozen.file.parent / "analysis.json"))
+    lock = make_lock(analysis, frozen.plan, document=frozen.document_folder / "analysis.yaml")
+    return _text(to_json(replace(lock, code=replace(lock.code, revision=None))))
 
 
 def _text(body: object) -> bytes:
