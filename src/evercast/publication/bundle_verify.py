@@ -7,7 +7,7 @@ best fit, the copies for other programs. No program in the bundle is run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from evercast.artifacts.bundle_open import (
 from evercast.artifacts.files import read_json
 from evercast.artifacts.likelihood_file import EVENTS_FILE, read_likelihood
 from evercast.artifacts.signatures import PublicKey, check_signature, read_public_key
-from evercast.artifacts.validity import read_points, read_validity
+from evercast.artifacts.validity import Domain, read_points, read_validity
 from evercast.artifacts.weights import read_tensors
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.publication.bundle_numbers import Finding, compare_best_fit, compare_likelihood, compare_networks
@@ -158,30 +158,34 @@ def _documents(bundle: Bundle) -> Iterator[Finding]:
     if "validity.json" in bundle.files:
         domain = read_validity(bundle.folder)
         points = read_points(bundle.folder, domain)
-        _require_same_inputs(
-            bundle, {name: [one.name for one in e.observables] for name, e in domain.ensembles.items()}
-        )
+        _require_same_inputs(bundle, domain)
         if points:
             count = sum(len(one) for one in points.values())
             yield Finding(name="domain", detail=f"ranges and {count} points of the support are usable")
 
 
-def _require_same_inputs(bundle: Bundle, observables: dict[str, list[str]]) -> None:
-    """Refuse a domain whose observables are not the inputs of the networks, in their order and units."""
+def _require_same_inputs(bundle: Bundle, domain: Domain) -> None:
+    """Refuse a domain whose observables are not the inputs of the networks, in their order and units.
+
+    Raises:
+        IntegrityError: ``validity.damaged``.
+    """
     units = {one["name"]: one["unit"] for one in bundle.manifest["observables"]}
     for name, entry in bundle.manifest["ensembles"].items():
-        found = observables.get(name)
-        if (
-            found is None
-            or (found and found != list(entry["observables"]))
-            or not set(entry["observables"]) <= set(units)
-        ):
+        wanted = [(observable, units.get(observable)) for observable in entry["observables"]]
+        ensemble = domain.ensembles.get(name)
+        found = None if ensemble is None else [(one.name, one.unit) for one in ensemble.observables]
+        if found != wanted and not (found == [] and bundle.manifest["disclosure"] == "ratios"):
             raise IntegrityError(
-                f"the observables of ensemble {name!r} are {', '.join(entry['observables'])} in the manifest and "
-                f"{', '.join(found or ['none'])} in validity.json",
+                f"the observables of ensemble {name!r} are {_named(wanted)} in the manifest and "
+                f"{_named(found or [])} in validity.json",
                 code="validity.damaged",
                 where=str(bundle.folder),
             )
+
+
+def _named(observables: Sequence[tuple[str, str | None]]) -> str:
+    return ", ".join(f"{name} [{unit}]" for name, unit in observables) or "none"
 
 
 def _check_disclosure(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> None:
