@@ -74,6 +74,8 @@ def test_every_mapping_is_closed(kind: str) -> None:
         "site",
         "images",
         "accounting",
+        "archive",
+        "lock",
         "wrapped-analysis",
         "request",
     ],

@@ -25,6 +25,8 @@ KINDS: Final = (
     "site",
     "images",
     "accounting",
+    "archive",
+    "lock",
     "replay",
     "validity",
     "bundle-results",
