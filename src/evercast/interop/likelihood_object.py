@@ -60,6 +60,7 @@ class OpenedLikelihood:
         model: parameters, channels and data.
         manifest: of a neural bundle; empty for other likelihoods.
         folder: of a neural bundle; None for other likelihoods.
+        unblind: data of blind channels may be looked at.
 
     Args:
         model: the likelihood.
@@ -71,7 +72,7 @@ class OpenedLikelihood:
         self.model = model
         self.manifest: Mapping[str, object] = {} if opened is None else opened.manifest
         self.folder: Path | None = None if opened is None or not opened.manifest else opened.path
-        self._opened, self._unblind = opened, unblind
+        self._opened, self.unblind = opened, unblind
 
     def __repr__(self) -> str:
         poi = self.model.poi
@@ -112,7 +113,7 @@ class OpenedLikelihood:
 
     def _observed(self) -> Likelihood:
         """Return the compiled likelihood after a look at whether its data may be used."""
-        if not self._unblind:
+        if not self.unblind:
             refuse_blind(self.model)
         return self.compiled
 
@@ -361,7 +362,7 @@ class OpenedLikelihood:
             raise InvalidInput(message, code="combination.twice", hint="open_likelihood(..., name=...) renames one")
         parts = {self.name: self.model, other.name: other.model}
         made = combine(parts, rename=rename, uncorrelate=uncorrelate, poi=poi, name=name)
-        return OpenedLikelihood(made, unblind=self._unblind and other._unblind)
+        return OpenedLikelihood(made, unblind=self.unblind and other.unblind)
 
     def _with(self, model: LikelihoodModel) -> OpenedLikelihood:
-        return OpenedLikelihood(model, opened=self._opened, unblind=self._unblind)
+        return OpenedLikelihood(model, opened=self._opened, unblind=self.unblind)
