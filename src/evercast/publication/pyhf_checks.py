@@ -48,7 +48,7 @@ def require_sound_workspace(workspace: Mapping[str, object], *, where: str, comp
     if not problems:
         problems = list(_pyhf_problems(workspace, complete=complete))
     if not problems and complete:
-        problems = list(_model_problems(workspace))
+        problems = [*_signal_problems(workspace), *_model_problems(workspace)]
     _refuse(problems, "publication.workspace", where)
 
 
@@ -171,6 +171,21 @@ def _pyhf_problems(workspace: Mapping[str, object], *, complete: bool) -> Iterat
     except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.InvalidModel, pyhf.exceptions.InvalidMeasurement,
             pyhf.exceptions.InvalidNameReuse, jsonschema.ValidationError) as err:  # fmt: skip
         yield f"pyhf does not accept it: {_first(err)}"
+
+
+def _signal_problems(workspace: Mapping[str, object]) -> Iterator[str]:
+    """Yield measurements whose parameter of interest scales nothing: a limit on it would mean nothing."""
+    scaled: dict[str, float] = {}
+    for channel in _entries(workspace, "channels"):
+        for sample in _entries(channel, "samples"):
+            events = float(np.sum(_array(sample.get("data"))))
+            for name in {str(one.get("name")) for one in _entries(sample, "modifiers")}:
+                scaled[name] = scaled.get(name, 0.0) + events
+    for measurement in _entries(workspace, "measurements"):
+        config = measurement.get("config")
+        poi = config.get("poi") if isinstance(config, Mapping) else None
+        if poi and not scaled.get(str(poi), 0.0) > 0:
+            yield f"the parameter of interest '{poi}' of '{measurement.get('name')}' scales no events"
 
 
 def _model_problems(workspace: Mapping[str, object]) -> Iterator[str]:

@@ -194,13 +194,10 @@ class _Exporter:
         relative = np.array([self._relative(entry) for entry in modifier.parameters])
         if kind == "poisson":
             return {"name": name, "type": "shapesys", "data": (relative * scale * sample.nominal).tolist()}
-        together = [other for other in channel.samples if modifier in other.modifiers]
-        if len({self._factors(other)[0] for other in together}) > 1:
-            raise _refused(f"samples with coefficients of different size share the factors '{name}'")
-        total = np.sum([other.nominal for other in together], axis=0)
-        size = np.sqrt(np.sum([other.nominal**2 for other in together], axis=0))
-        share = np.divide(sample.nominal, size, out=np.zeros_like(total), where=size > 0)
-        return {"name": name, "type": "staterror", "data": (scale * relative * total * share).tolist()}
+        together = [self._factors(other)[0] * other.nominal for other in channel.samples if modifier in other.modifiers]
+        total, size = np.sum(together, axis=0), np.sqrt(np.sum(np.square(together), axis=0))
+        share = np.divide(scale * sample.nominal, size, out=np.zeros_like(total), where=size > 0)
+        return {"name": name, "type": "staterror", "data": (relative * total * share).tolist()}
 
     def _relative(self, name: str | None) -> float:
         """Return the relative uncertainty of a bin; 0 where it has none."""
