@@ -48,6 +48,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "Write an analysis in the form of another system.",
     "check-env": "Say what today's machine would change in a replay, before anything is run.",
     "archive": "Keep finished runs for good, in versions; bring archives elsewhere.",
+    "migrate": "Bring a document of an older version to the present one.",
     "replay": "Run an archived analysis again and say whether the same comes out.",
     "stage": "Run one unit of a plan (called by the workflow).",
 }
