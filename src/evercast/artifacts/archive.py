@@ -204,6 +204,8 @@ def _read_record(files: BagFiles, bag: CheckedBag) -> ArchiveRecord:
             where=where,
             hint="a newer evercast may read it; the files can be checked with sha256sum -c manifest-sha256.txt",
         )
+    if said != FORMAT:
+        raise _wrong(where, "archive.record", "it says no format")
     try:
         record = from_json(ArchiveRecord, body)
     except InvalidInput as err:
@@ -213,8 +215,6 @@ def _read_record(files: BagFiles, bag: CheckedBag) -> ArchiveRecord:
     folders = {name[:place] for name in bag.files for place, letter in enumerate(name) if letter == "/"}
     if missing := [name for name in named if name is not None and name not in bag.files and name not in folders]:
         raise _wrong(where, "archive.record", f"it names {missing[0][:200]!r}, which is not in the bag")
-    if record.schema != FORMAT:
-        raise _wrong(where, "archive.record", "it says no format")
     return record
 
 
