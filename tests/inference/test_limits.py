@@ -10,7 +10,7 @@ from scipy.stats import norm, poisson
 
 from evercast.errors import InvalidInput, NumericalFailure
 from evercast.inference.asymptotics import cls
-from evercast.inference.limits import upper_limit
+from evercast.inference.limits import _root, upper_limit
 from evercast.inference.toy_limits import crossing, limit_from_toys
 from evercast.inference.toy_tests import cls_from_toys, significance_from_toys
 from evercast.likelihood.evaluate import Likelihood
@@ -89,6 +89,15 @@ def test_limits_that_do_not_exist_are_not_quoted() -> None:
     assert caught.value.code == "cls.no-sensitivity"
     with pytest.raises(InvalidInput, match="between 0 and 1"):
         upper_limit(Likelihood(counting_model()), confidence_level=95.0)
+
+
+def test_a_cls_that_stays_flat_ends_the_search() -> None:
+    with pytest.raises(NumericalFailure, match="does not fall to 0.05") as caught:
+        _root(lambda _: 0.9, 0.05, 1.0, "mu")
+    assert caught.value.code == "limit.open"
+    with pytest.raises(NumericalFailure, match="below 0.05") as caught:
+        _root(lambda _: 0.01, 0.05, 1.0, "mu")
+    assert caught.value.code == "limit.zero"
 
 
 def test_regions_with_few_events_are_named() -> None:

@@ -28,6 +28,8 @@ _MAX_DOUBLINGS = 60
 _MAX_STEPS = 64
 _FIRST_STEP, _LAST_STEP = 1.02, 1.5
 """Factors by which a limit is searched: the first from a good start, squared each time up to the last."""
+_SQUARINGS = 8
+"""After so many the last factor is passed by far; more would leave the range of numbers."""
 _TOLERANCE = 1e-6
 """Relative accuracy of a limit."""
 _OUTWARD = 1e-4
@@ -215,7 +217,7 @@ def _root(cls: Callable[[float], float], size: float, start: float, name: str) -
     low = high = start
     downwards = excess(start) < 0
     for number in range(_MAX_STEPS):
-        step = min(_FIRST_STEP ** (2.0**number), _LAST_STEP)
+        step = min(_FIRST_STEP ** (2.0 ** min(number, _SQUARINGS)), _LAST_STEP)
         if downwards:
             low, high = low / step, low
             if excess(low) >= 0:
