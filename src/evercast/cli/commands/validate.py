@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evercast.errors import InvalidDocument
 from evercast.spec.model import Analysis
+
+if TYPE_CHECKING:
+    from evercast.spec.reader import Document
 
 __all__ = ["command"]
 
@@ -26,15 +30,19 @@ __all__ = ["command"]
 def command(context: click.Context, document: Path, *, as_json: bool, no_files: bool) -> None:
     """Check DOCUMENT and print every problem with its line, its place, what was found and what is allowed.
 
+    Files beside it that are event tables (CSV, Parquet, ROOT) must have the columns that weights and selection name.
     The exit code is 0 for a valid document, 3 for an invalid one, 5 where a path in it escapes or it passes a limit.
     """
     from evercast.runtime.plans import named_images  # noqa: PLC0415 - the schema library is loaded only when it is used
-    from evercast.spec import load_analysis  # noqa: PLC0415 - likewise
+    from evercast.spec.reader import read_document  # noqa: PLC0415 - likewise
+    from evercast.spec.schema import check_document  # noqa: PLC0415 - likewise
 
     try:
-        analysis = load_analysis(document, check_files=not no_files)
+        source = read_document(document)
+        analysis = check_document(source, folder=None if no_files else document.parent)
         if not no_files:
             named_images(analysis, folder=document.parent)
+            _check_columns(analysis, source, folder=document.parent)
     except InvalidDocument as err:
         click.echo(_problems_json(document, err) if as_json else _problems_text(document, err))
         context.exit(err.exit_code)
@@ -42,6 +50,23 @@ def command(context: click.Context, document: Path, *, as_json: bool, no_files: 
         click.echo(json.dumps({"document": str(document), "valid": True, "schema": analysis.schema, "problems": []}))
     else:
         click.echo(_summary(document, analysis))
+
+
+def _check_columns(analysis: Analysis, source: Document, *, folder: Path) -> None:
+    """Refuse a document whose expressions name columns that a file beside it does not have.
+
+    Raises:
+        InvalidDocument: with every such column.
+    """
+    if not any(file.path is not None for sample in analysis.samples.values() for file in sample.files):
+        return
+    from evercast.events.headers import check_headers  # noqa: PLC0415 - readers of event files are heavy
+    from evercast.spec.report import Report, invalid_document  # noqa: PLC0415 - likewise
+
+    report = Report(source)
+    check_headers(analysis, folder=folder, report=report)
+    if report.problems:
+        raise invalid_document(report.problems)
 
 
 def _problems_text(document: Path, err: InvalidDocument) -> str:
