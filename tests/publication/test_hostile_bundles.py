@@ -217,6 +217,7 @@ VERSIONS = {
     "results.json": "bundle-results/999.0.0",
     "reference_vectors.json": "reference-vectors/999.0.0",
     "architecture.json": "architecture/999.0.0",
+    "likelihood.json": "likelihood/999.0.0",
 }
 
 

@@ -22,7 +22,7 @@ from evercast.artifacts.bundle_open import (
     schema_problems,
 )
 from evercast.artifacts.files import read_json
-from evercast.artifacts.likelihood_file import EVENTS_FILE, read_likelihood
+from evercast.artifacts.likelihood_file import EVENTS_FILE, LIKELIHOOD_FILE, read_likelihood
 from evercast.artifacts.signatures import PublicKey, check_signature, read_public_key
 from evercast.artifacts.validity import Domain, read_points, read_validity
 from evercast.artifacts.weights import read_tensors
@@ -142,6 +142,8 @@ def _documents(bundle: Bundle) -> Iterator[Finding]:
         InvalidInput: ``bundle.document``, ``format.unknown-version``.
         IntegrityError: a file is no JSON; ``validity.damaged``.
     """
+    likelihood = bundle.folder / LIKELIHOOD_FILE
+    require_schema(read_json(likelihood), "likelihood/1.0.0", where=likelihood)
     checked = ["manifest.json"]
     for name, kind in _SCHEMAS:
         if name not in bundle.files:

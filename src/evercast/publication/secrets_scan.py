@@ -31,6 +31,9 @@ _PLACES: Final = (
 )
 _SECRET_NAME: Final = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _SHORTEST: Final = 8
+_BLOCK: Final = 8 << 20
+_OVERLAP: Final = 4096
+"""Bytes read at once, and bytes looked at twice; no pattern is longer."""
 _COMMON_HOSTS: Final = frozenset({"localhost", "localhost.localdomain", "container", "runner", "buildhost"})
 
 
@@ -51,17 +54,26 @@ def refuse_secrets(folder: Path) -> None:
 
 
 def _refuse_in(path: Path, folder: Path, patterns: tuple[tuple[str, re.Pattern[bytes]], ...]) -> None:
-    content = path.read_bytes()
-    for what, pattern in patterns:
-        found = pattern.search(content)
-        if found is not None:
-            line = content.count(b"\n", 0, found.start()) + 1
-            raise IntegrityError(
-                f"{path.relative_to(folder)} holds {what} in line {line}",
-                code="publication.secret",
-                where=str(path.relative_to(folder)),
-                hint="take it out of the document or of the file it came from, and run again; nothing was published",
-            )
+    """Look through a file block by block; blocks overlap, so that nothing is cut in two."""
+    lines, kept = 1, b""
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            content = kept + block
+            for what, pattern in patterns:
+                found = pattern.search(content)
+                if found is not None:
+                    raise _secret(path.relative_to(folder), what, lines + content.count(b"\n", 0, found.start()))
+            kept = content[-_OVERLAP:]
+            lines += content.count(b"\n", 0, len(content) - len(kept))
+
+
+def _secret(name: Path, what: str, line: int) -> IntegrityError:
+    return IntegrityError(
+        f"{name} holds {what} in line {line}",
+        code="publication.secret",
+        where=str(name),
+        hint="take it out of the document or of the file it came from, and run again; nothing was published",
+    )
 
 
 def _of_this_machine() -> Iterator[tuple[str, re.Pattern[bytes]]]:
