@@ -33,7 +33,7 @@ def _subschemas(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any
                     yield from _subschemas(one, f"{path}/{key}/{name}")
             elif key in {"items", "then"}:
                 yield from _subschemas(part, f"{path}/{key}")
-            elif key == "allOf":
+            elif key in {"allOf", "oneOf"}:
                 for one in part:
                     yield from _subschemas(one, f"{path}/{key}")
 
@@ -78,6 +78,7 @@ def test_every_mapping_is_closed(kind: str) -> None:
         "lock",
         "wrapped-analysis",
         "request",
+        "response",
     ],
 )
 def test_every_property_has_a_description_and_a_unit(kind: str) -> None:

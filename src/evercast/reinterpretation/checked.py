@@ -16,9 +16,12 @@ from evercast.spec.structure import violations
 __all__ = ["read_checked"]
 
 T = TypeVar("T")
+Prepare = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-def read_checked(path: Path, kind: str, target: type[T], check: Callable[[T, Report], None]) -> T:
+def read_checked(
+    path: Path, kind: str, target: type[T], check: Callable[[T, Report], None], prepare: Prepare | None = None
+) -> T:
     """Return a document as its dataclass, after its schema and `check` found nothing wrong.
 
     Args:
@@ -26,6 +29,7 @@ def read_checked(path: Path, kind: str, target: type[T], check: Callable[[T, Rep
         kind: name of its schema, without version.
         target: a dataclass with the keys of the schema but for ``schema``.
         check: adds problems to a report; called only where the schema holds.
+        prepare: writes short forms of the document out before it becomes the dataclass.
 
     Raises:
         InvalidDocument: with every problem; ``spec.version`` alone where the version is another one.
@@ -42,7 +46,8 @@ def read_checked(path: Path, kind: str, target: type[T], check: Callable[[T, Rep
         )  # fmt: skip
     if document.problems or report.problems:
         raise invalid_document([*document.problems, *report.problems])
-    value = from_json(target, {key: part for key, part in document.value.items() if key != "schema"})
+    body = {key: part for key, part in document.value.items() if key != "schema"}
+    value = from_json(target, body if prepare is None else prepare(body))
     check(value, report)
     if report.problems:
         raise invalid_document(report.problems)

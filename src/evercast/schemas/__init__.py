@@ -33,6 +33,7 @@ KINDS: Final = (
     "reference-vectors",
     "wrapped-analysis",
     "request",
+    "response",
 )
 
 

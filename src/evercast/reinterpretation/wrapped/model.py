@@ -35,6 +35,7 @@ class Metadata:
     license: str
     doi: str | None = None
     paper: str | None = None
+    inspire_id: int | None = None
     citation: str | None = None
     signatures: tuple[str, ...] = ()
 

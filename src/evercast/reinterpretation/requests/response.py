@@ -1,0 +1,177 @@
+"""The response to a request: response.json, response.html, patchset.json; written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Collection, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from jsonschema import Draft202012Validator
+
+from evercast import __version__
+from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, canonical_json, make_folder, sha256_file
+from evercast.errors import EvercastError
+from evercast.reinterpretation.requests.answers import Answer, Answers
+from evercast.reinterpretation.requests.consistency import Compared, contradictions
+from evercast.reinterpretation.requests.exclusion import contour_lines
+from evercast.reinterpretation.requests.frozen import FrozenRequest
+from evercast.reinterpretation.requests.page import response_page
+from evercast.reinterpretation.requests.patchset import patchset_of
+from evercast.reinterpretation.requests.verdict import verdict_sentence
+from evercast.reinterpretation.wrapped.model import analysis_digest
+from evercast.schemas import load_schema, registry
+
+__all__ = ["response_body", "write_response"]
+
+_PACKAGES: Final = ("numpy", "scipy", "iminuit", "jsonpatch")
+
+
+def write_response(frozen: FrozenRequest, answers: Answers, *, computed: Collection[str]) -> Path:
+    """Write the response to a request and return its folder.
+
+    Args:
+        frozen: the request.
+        answers: of all its points.
+        computed: keys of the points that this run computed.
+
+    Raises:
+        EvercastError: ``internal``: the response is not valid by its own schema.
+        EnvironmentUnfit: the disk refuses.
+    """
+    target = frozen.response
+    trial = target.with_name(f".{target.name}.new")
+    if trial.exists():
+        shutil.rmtree(trial)
+    make_folder(trial)
+    atomic_write_json(trial / "patchset.json", patchset_of(frozen))
+    for name in ("background.json", "request.json", "analysis.json"):
+        atomic_write_bytes(trial / name, (frozen.folder / name).read_bytes())
+    body = response_body(frozen, answers, computed=computed)
+    atomic_write_bytes(trial / "response.html", response_page(frozen, answers, body).encode())
+    names = sorted(path.name for path in trial.iterdir())
+    body["files"] = {name: sha256_file(trial / name) for name in names}
+    _check(body)
+    atomic_write_json(trial / "response.json", body)
+    if target.exists():
+        shutil.rmtree(target)
+    make_folder(target.parent)
+    trial.rename(target)
+    return target
+
+
+def _check(body: Mapping[str, object]) -> None:
+    validator = Draft202012Validator(load_schema("response"), registry=registry())
+    problem = next(iter(validator.iter_errors(body)), None)
+    if problem is not None:
+        raise EvercastError(f"the response is not valid: {problem.json_path}: {problem.message}")
+
+
+def response_body(frozen: FrozenRequest, answers: Answers, *, computed: Collection[str]) -> dict[str, object]:
+    """Return the content of response.json, without the digests of the files beside it."""
+    found = answers.answers
+    return {
+        "schema": "response/1.0.0",
+        "verdict": verdict_sentence(frozen, answers),
+        "request": {
+            "name": frozen.request["name"], "title": frozen.request["title"],
+            "requester": frozen.request["requester"],
+            "digest": hashlib.sha256(canonical_json(frozen.request)).hexdigest(), "run": frozen.run,
+        },
+        "analysis": _analysis(frozen),
+        "wanted": dict(frozen.request["wanted"]),
+        "axes": [{"name": axis.name, "title": axis.title, "unit": axis.unit} for axis in frozen.analysis.axes],
+        "counts": {
+            "points": len(found), "excluded": answers.count(excluded=True),
+            "not_excluded": answers.count(excluded=False), "no_events": len(answers.having("no-events")),
+            "failed": len(answers.having("failed")),
+        },
+        "points": [_point(frozen, answer, computed) for answer in found],
+        "ranges": [
+            {
+                "at": list(entry.at), "covered": list(entry.covered),
+                "observed": [list(ends) for ends in entry.observed],
+                "expected": [list(ends) for ends in entry.expected],
+            }
+            for entry in answers.ranges
+        ],
+        "contour": _contour(frozen, answers),
+        "consistency": _consistency(answers),
+        "reused": {
+            "background": frozen.analysis.likelihoods[frozen.likelihood].background.sha256,
+            "files": {name: file.sha256 for name, file in frozen.analysis.files.items()},
+            "results": [answer.point.name for answer in found if answer.point.key not in computed],
+        },
+        "provenance": {
+            "evercast": __version__, "python": platform.python_version(),
+            "packages": {name: version(name) for name in _PACKAGES},
+        },
+        "files": {},
+    }  # fmt: skip
+
+
+def _analysis(frozen: FrozenRequest) -> dict[str, object]:
+    analysis, metadata = frozen.analysis, frozen.analysis.metadata
+    return {
+        "name": analysis.name, "title": analysis.title, "digest": analysis_digest(analysis),
+        "likelihood": frozen.likelihood, "experiment": metadata.experiment, "beams": metadata.beams,
+        "sqrt_s_tev": metadata.sqrt_s_tev, "luminosity_fb": metadata.luminosity_fb, "license": metadata.license,
+        "doi": metadata.doi, "paper": metadata.paper, "citation": metadata.citation,
+    }  # fmt: skip
+
+
+def _point(frozen: FrozenRequest, answer: Answer, computed: Collection[str]) -> dict[str, object]:
+    point, sigma = answer.point, answer.point.cross_section_pb
+    total = sum(sum(bins) for bins in point.events.values())
+    produced = None if sigma is None else sigma * 1000.0 * frozen.analysis.metadata.luminosity_fb
+    limit = answer.limit_observed
+    return {
+        "name": point.name, "values": list(point.values), "origin": point.origin, "status": answer.status,
+        "excluded": answer.excluded, "cls": answer.body["cls"], "limit": answer.body["limit"],
+        "cross_section_pb": sigma, "limit_pb": None if limit is None or sigma is None else limit * sigma,
+        "events": {name: list(bins) for name, bins in point.events.items()},
+        "efficiency": None if produced is None else total / produced,
+        "efficiency_limit": efficiency_limit(point.generated_events, frozen.wanted.confidence_level)
+        if answer.status == "no-events" else None,
+        "guard": answer.body["guard"], "remarks": answer.body["remarks"], "failure": answer.body["failure"],
+        "patch_sha256": point.digest, "key": point.key, "computed": point.key in computed,
+    }  # fmt: skip
+
+
+def efficiency_limit(generated: int | None, confidence_level: float) -> float | None:
+    """Return the upper limit on the efficiency where none of the simulated events was selected (binomial, exact).
+
+    Example:
+        >>> round(efficiency_limit(10000, 0.95), 7)
+        0.0002995
+    """
+    return None if generated is None else 1.0 - (1.0 - confidence_level) ** (1.0 / generated)
+
+
+def _contour(frozen: FrozenRequest, answers: Answers) -> dict[str, object] | None:
+    plane = answers.plane
+    if plane is None:
+        return None
+    lines = [[line.tolist() for line in contour_lines(plane, curve)] for curve in range(6)]
+    names = [frozen.analysis.axes[axis].name for axis in plane.axes]
+    return {"axes": names, "observed": lines[0], "expected": lines[1:]}
+
+
+def _consistency(answers: Answers) -> dict[str, object]:
+    return {
+        "compared": len(answers.compared), "agree": sum(entry.agrees for entry in answers.compared),
+        "contradictions": contradictions(answers.compared),
+        "numbers": [_compared(entry) for entry in answers.compared],
+    }  # fmt: skip
+
+
+def _compared(entry: Compared) -> dict[str, object]:
+    stated = entry.published
+    return {
+        "kind": stated.kind, "point": stated.point, "channel": stated.channel, "bin": stated.bin,
+        "at": list(stated.at), "published": stated.value, "found": entry.found, "ratio": entry.ratio,
+        "tolerance": stated.tolerance, "agrees": entry.agrees, "source": stated.source,
+    }  # fmt: skip
