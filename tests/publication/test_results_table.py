@@ -7,7 +7,7 @@ import pytest
 from evercast.publication.report.mathtext import to_html, to_plain
 from evercast.publication.report.view import JsonView
 from evercast.publication.results import decimals, read_result, with_errors, with_interval
-from evercast.publication.summary import results_table
+from evercast.publication.summary import expected_line, results_table
 
 OUTCOME = {
     "fit": {"parameters": {"mu": {"value": 0.9012, "uncertainty": 0.4, "at_bound": False}}},
@@ -81,3 +81,14 @@ def test_a_missing_guard_is_no_trust_unless_the_status_is_good() -> None:
 def test_labels_become_markup_that_is_escaped(label: str, html: str, plain: str) -> None:
     assert to_html(label) == html
     assert to_plain(label) == plain
+
+
+def test_declared_numbers_are_counted_and_those_missed_are_named() -> None:
+    checks = [
+        {"id": "declared.binned.mu_hat", "status": "green", "message": "0.9 found, 0.9 ± 0.01 wanted"},
+        {"id": "declared.neural.mu_hat", "status": "red", "message": "1.2 found, 1.05 ± 0.05 wanted"},
+        {"id": "closure.ratios.S", "status": "red", "message": "far"},
+    ]
+    line = "expected: 1 of 2 declared numbers within their tolerance; neural.mu_hat: 1.2 found, 1.05 ± 0.05 wanted"
+    assert expected_line({"checks": checks}) == line
+    assert expected_line({"checks": checks[2:]}) is None

@@ -14,9 +14,10 @@ from evercast.publication.results import (
     with_limit,
 )
 
-__all__ = ["results_table"]
+__all__ = ["expected_line", "results_table"]
 
 _HEADER = ("likelihood", "parameter", "observed", "expected", "Z obs.", "Z exp.", "limit obs.", "exp.", "fit guard")
+_DECLARED = "declared."
 _LIMITS = (6, 7)
 """Columns of the upper limits, shown where one was asked for."""
 
@@ -41,6 +42,29 @@ def results_table(fit: Mapping[str, object]) -> str:
     lines = ["  ".join(_printable(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join([*(line.rstrip() for line in lines), *_notes(results)])
+
+
+def expected_line(diagnostics: Mapping[str, object]) -> str | None:
+    """Return in one line whether the numbers that the document declares came out; None where it declares none.
+
+    Args:
+        diagnostics: content of ``diagnostics.json``.
+
+    Example:
+        >>> expected_line({"checks": [{"id": "declared.binned.mu_hat", "status": "green"}]})
+        'expected: 1 of 1 declared numbers within their tolerance'
+    """
+    checks = JsonView(dict(diagnostics)).entries("checks")
+    declared = {
+        identity.removeprefix(_DECLARED): entry
+        for entry in checks
+        if (identity := entry.text("id") or "").startswith(_DECLARED)
+    }
+    if not declared:
+        return None
+    missed = {key: entry for key, entry in declared.items() if entry.text("status") != "green"}
+    said = f"expected: {len(declared) - len(missed)} of {len(declared)} declared numbers within their tolerance"
+    return "; ".join([said, *(f"{key}: {entry.text('message')}" for key, entry in missed.items())])
 
 
 def _notes(results: list[LikelihoodResult]) -> list[str]:

@@ -103,7 +103,7 @@ def _body(outcome: Outcome) -> dict[str, Any]:
 def _conclude(outcome: Outcome) -> None:
     """Print the table of results and where everything is."""
     from evercast.publication.gate import publication_line  # noqa: PLC0415 - numpy, and only at the end
-    from evercast.publication.summary import results_table  # noqa: PLC0415 - likewise
+    from evercast.publication.summary import expected_line, results_table  # noqa: PLC0415 - likewise
 
     root = outcome.frozen.folder.root
     fit = read_json(root / "fit.json") if (root / "fit.json").exists() else None
@@ -114,6 +114,6 @@ def _conclude(outcome: Outcome) -> None:
         click.echo("\n" + results_table(fit) + "\n")
     checks = read_json(root / "diagnostics.json") if (root / "diagnostics.json").exists() else None
     if isinstance(checks, dict):
-        click.echo(publication_line(checks) + "\n")
+        click.echo("\n".join(filter(None, (expected_line(checks), publication_line(checks)))) + "\n")
     for name in sorted(path.name for path in root.iterdir() if path != outcome.frozen.folder.work):
         click.echo(f"  {root / name}{'/' if (root / name).is_dir() else ''}")
