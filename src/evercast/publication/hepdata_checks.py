@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import warnings
@@ -152,21 +153,25 @@ def _texts(value: object) -> Iterator[str]:
                 yield part
 
 
-def _validator_problems(folder: Path) -> Iterator[str]:
-    """Yield what hepdata-validator says; it comes with hepdata_lib."""
+def _validator_problems(folder: Path) -> list[str]:
+    """Return what hepdata-validator says; it comes with hepdata_lib."""
+    found: list[str] = []
     with old_resolver():
         from hepdata_validator.full_submission_validator import FullSubmissionValidator  # noqa: PLC0415 - an extra
 
         validator = FullSubmissionValidator(autoload_remote_schemas=False)
-        valid = validator.validate(directory=str(folder))
-    if not valid:
-        for file, messages in validator.get_messages().items():
-            yield from (f"{Path(str(file)).name}: {message.message}" for message in messages)
+        if not validator.validate(directory=str(folder)):
+            for file, messages in validator.get_messages().items():
+                found += [f"{Path(str(file)).name}: {message.message}" for message in messages]
+        del validator
+        gc.collect()  # it leaves the files open that it read
+    return found
 
 
 @contextmanager
 def old_resolver() -> Iterator[None]:
-    """Leave out warnings about jsonschema as hepdata-validator uses it, and undo what hepdata_lib sets for warnings."""
+    """Leave out warnings about what hepdata-validator does, and undo what hepdata_lib sets for warnings."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="jsonschema.", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="unclosed file", category=ResourceWarning)
         yield
