@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from archives import (
     KEY,
+    WEIGHTS,
     array_files,
     digest,
     inventory,

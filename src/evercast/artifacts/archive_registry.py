@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import BinaryIO, Final
+from io import BufferedIOBase
+from typing import Final
 
 from evercast.artifacts.archive import StoredVersion
 from evercast.artifacts.bag import SIGNATURES, TAGS
@@ -43,7 +44,7 @@ class RegistryFiles(BagFiles):
         self.registry, self.blobs, self.sizes = registry, blobs, sizes
         self.place = f"{registry.reference}:{tag}"
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedIOBase:
         """Return the content of a file as the registry sends it; its digest is to be compared."""
         return self.registry.get_blob(self.blobs[name])
 

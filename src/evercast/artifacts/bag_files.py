@@ -6,8 +6,9 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from evercast.artifacts.bag_walk import BagLimits, walk_files
 from evercast.errors import IntegrityError
@@ -29,7 +30,7 @@ class BagFiles(ABC):
     sizes: Mapping[str, int]
 
     @abstractmethod
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedIOBase:
         """Return the content of a file as a stream to be closed.
 
         Raises:
@@ -83,7 +84,7 @@ class FolderFiles(BagFiles):
             raise IntegrityError("it is no folder", code="bag.not-a-bag", where=self.place)
         self.sizes = dict(walk_files(root, limits or BagLimits()))
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedIOBase:
         """Return the content of a file; what became a link meanwhile is not followed."""
         try:
             handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from evercast.artifacts.bag_walk import check_name
 from evercast.artifacts.files import sha256_file
@@ -76,7 +77,7 @@ def link_known(target: Path, digest: str, known: Mapping[str, Path]) -> bool:
     return True
 
 
-def write_once(target: Path, source: Path | bytes | BinaryIO, *, digest: str, size: int | None = None) -> int:
+def write_once(target: Path, source: Path | bytes | BufferedIOBase, *, digest: str, size: int | None = None) -> int:
     """Write content to a new file that nobody changes any more, and return its size.
 
     Raises:
@@ -101,7 +102,7 @@ def write_once(target: Path, source: Path | bytes | BinaryIO, *, digest: str, si
     return written
 
 
-def _blocks(source: Path | bytes | BinaryIO) -> Iterator[bytes]:
+def _blocks(source: Path | bytes | BufferedIOBase) -> Iterator[bytes]:
     if isinstance(source, bytes):
         yield source
     elif isinstance(source, Path):

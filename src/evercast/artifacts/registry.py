@@ -14,8 +14,9 @@ import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
+from typing import Final, NoReturn
 
 from evercast.artifacts.files import parse_json
 from evercast.errors import EnvironmentUnfit, IntegrityError, UsageError
@@ -120,7 +121,7 @@ class Registry:
         answer.read()
         return answer.status == 200
 
-    def put_blob(self, digest: str, *, size: int, open_content: Callable[[], BinaryIO]) -> None:
+    def put_blob(self, digest: str, *, size: int, open_content: Callable[[], BufferedIOBase]) -> None:
         """Send a blob.
 
         Raises:
@@ -140,7 +141,7 @@ class Registry:
         answer.read()
         self._expect(answer, 201, "take a file")
 
-    def get_blob(self, digest: str) -> BinaryIO:
+    def get_blob(self, digest: str) -> BufferedIOBase:
         """Return a blob as a stream; whoever reads it compares its digest.
 
         Raises:
@@ -238,7 +239,7 @@ class Registry:
         return self._send(method, self._path(rest), headers=headers or {}, open_content=None)
 
     def _send(
-        self, method: str, target: str, *, headers: Mapping[str, str], open_content: Callable[[], BinaryIO] | None
+        self, method: str, target: str, *, headers: Mapping[str, str], open_content: Callable[[], BufferedIOBase] | None
     ) -> http.client.HTTPResponse:
         answer = self._once(method, target, headers, open_content)
         if answer.status == 401:
@@ -257,7 +258,7 @@ class Registry:
         return answer
 
     def _once(
-        self, method: str, target: str, headers: Mapping[str, str], open_content: Callable[[], BinaryIO] | None
+        self, method: str, target: str, headers: Mapping[str, str], open_content: Callable[[], BufferedIOBase] | None
     ) -> http.client.HTTPResponse:
         sent = {**headers, "User-Agent": "evercast"}
         if self._authorisation is not None:
@@ -320,7 +321,7 @@ def _connect(host: str) -> http.client.HTTPConnection:
     return kind(host, timeout=_TIMEOUT_S)
 
 
-def _follow(address: str, where: str, left: int) -> BinaryIO:
+def _follow(address: str, where: str, left: int) -> BufferedIOBase:
     """Return the stream at the address that a registry sends us to, without any credentials."""
     parts = urllib.parse.urlsplit(address)
     if parts.scheme != "https" or left == 0:

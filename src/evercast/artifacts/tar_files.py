@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from evercast.artifacts.bag_files import BagFiles
 from evercast.artifacts.bag_walk import BagLimits, check_name, check_names
@@ -56,7 +57,7 @@ class TarFiles(BagFiles):
         self.place = f"{file}/{inside}" if inside else str(file)
         self.sizes = {name: member.size for name, member in members.items()}
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedIOBase:
         """Return the content of a member."""
         member = self.members[name]
         stream = self.file.open("rb")
@@ -67,7 +68,7 @@ class TarFiles(BagFiles):
 class _Part(io.RawIOBase):
     """The next bytes of a stream, and no more."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: BufferedIOBase, size: int) -> None:
         self._stream, self._left = stream, size
 
     def readable(self) -> bool:
@@ -138,7 +139,7 @@ def _member(
     raise _refused(where, "tar.kind", f"{name} is {_KINDS.get(kind, f'of kind {kind!r}')}; expected a plain file")
 
 
-def _headers(stream: BinaryIO, end: int, where: str) -> Iterator[tuple[bytes, int]]:
+def _headers(stream: BufferedIOBase, end: int, where: str) -> Iterator[tuple[bytes, int]]:
     """Yield each header with the offset of the content behind it; the end must be two empty blocks, then zeros."""
     at = 0
     while True:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from evercast.artifacts.archive import StoredVersion
 from evercast.artifacts.bag import SIGNATURES, TAGS
@@ -51,7 +52,7 @@ def write_tar(file: Path, versions: Sequence[tuple[str, StoredVersion]]) -> int:
     return file.stat().st_size
 
 
-def _write_version(stream: BinaryIO, folder: str, version: StoredVersion, first: dict[str, str]) -> None:
+def _write_version(stream: BufferedIOBase, folder: str, version: StoredVersion, first: dict[str, str]) -> None:
     """Write one version.
 
     Args:
@@ -77,7 +78,7 @@ def _write_version(stream: BinaryIO, folder: str, version: StoredVersion, first:
         stream.write(bytes(-size % 512))
 
 
-def _copy(version: StoredVersion, name: str, stream: BinaryIO, size: int) -> None:
+def _copy(version: StoredVersion, name: str, stream: BufferedIOBase, size: int) -> None:
     written = 0
     with version.content.open(name) as source:
         while block := source.read(_BLOCK):

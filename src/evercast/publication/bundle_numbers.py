@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from evercast.errors import IntegrityError
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel
 from evercast.networks.evaluation import ensemble_coefficients, ensemble_log_ratio
+from evercast.publication.findings import Finding
 from evercast.publication.report.view import JsonView
 
 __all__ = ["Finding", "compare_best_fit", "compare_likelihood", "compare_networks"]
@@ -27,21 +28,6 @@ _OF_GRADIENT: Final = 100.0
 """Tolerance of the gradient in those of -2 ln L: it is their sum over events, each times a slope."""
 _BEST_FIT: Final = 1e-3
 """Of -2 ln L at the published best fit: a thousandth of what moves an interval by its error."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something that was checked and is right.
-
-    Args:
-        name: what was checked.
-        detail: how, in one line.
-        worst: largest difference in tolerances; None where it is no number.
-    """
-
-    name: str
-    detail: str
-    worst: float | None = None
 
 
 def compare_networks(ensembles: Mapping[str, BundleNetworks], vectors: JsonView, *, folder: Path) -> Iterator[Finding]:

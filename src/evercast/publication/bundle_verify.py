@@ -27,7 +27,8 @@ from evercast.artifacts.signatures import PublicKey, check_signature, read_publi
 from evercast.artifacts.validity import Domain, read_points, read_validity
 from evercast.artifacts.weights import read_tensors
 from evercast.errors import IntegrityError, InvalidInput
-from evercast.publication.bundle_numbers import Finding, compare_best_fit, compare_likelihood, compare_networks
+from evercast.publication.bundle_numbers import compare_best_fit, compare_likelihood, compare_networks
+from evercast.publication.findings import Finding
 from evercast.publication.graph_copies import check_copies
 from evercast.publication.report.view import JsonView
 
@@ -38,6 +39,7 @@ _REQUIRED: Final = (
     "README.md", "index.html",
 )  # fmt: skip
 _SCHEMAS: Final = (
+    (LIKELIHOOD_FILE, "likelihood"), ("architecture.json", "architecture"),
     ("reference_vectors.json", "reference-vectors"), ("validity.json", "validity"), ("results.json", "bundle-results"),
 )  # fmt: skip
 _SHOWN: Final = 5
@@ -142,8 +144,6 @@ def _documents(bundle: Bundle) -> Iterator[Finding]:
         InvalidInput: ``bundle.document``, ``format.unknown-version``.
         IntegrityError: a file is no JSON; ``validity.damaged``.
     """
-    likelihood = bundle.folder / LIKELIHOOD_FILE
-    require_schema(read_json(likelihood), "likelihood/1.0.0", where=likelihood)
     checked = ["manifest.json"]
     for name, kind in _SCHEMAS:
         if name not in bundle.files:
@@ -212,7 +212,6 @@ def _check_disclosure(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> N
 def _check_architecture(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> None:
     path = bundle.folder / "architecture.json"
     body = read_json(path)
-    require_schema(body, "architecture/1.0.0", where=path)
     said = body.get("networks") if isinstance(body, dict) else None
     found = {
         name: {label: networks.architecture.to_json() for label, networks in ensemble.networks()}

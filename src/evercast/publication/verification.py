@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from evercast.artifacts.archive_verify import verify_archive
-from evercast.artifacts.bundle_open import MANIFEST_FILE
 from evercast.artifacts.files import read_json
 from evercast.artifacts.key_ring import KeyRing
 from evercast.artifacts.tar_files import is_tar
 from evercast.errors import InvalidInput
-from evercast.publication.bundle_numbers import Finding
-from evercast.publication.bundle_verify import verify_bundle
-from evercast.publication.pyhf_checks import require_sound_patchset, require_sound_workspace, workspace_digest
+from evercast.publication.findings import Finding
 
 __all__ = ["Kind", "Verified", "kind_of", "verify_path"]
 
 Kind = Literal["bundle", "archive", "workspace", "patchset"]
+_MANIFEST_FILE: Final = "manifest.json"
 _WORKSPACE_KEYS: Final = frozenset({"channels", "measurements", "observations"})
 _LARGEST_JSON: Final = 512 << 20
 _LINK: Final = "a link is not followed: name the folder or file itself"
@@ -58,7 +56,7 @@ def kind_of(path: Path) -> Kind:
     if path.is_symlink():
         raise _unknown(path, _LINK)
     if path.is_dir():
-        if (path / MANIFEST_FILE).is_file() or (path / "likelihood.json").is_file():
+        if (path / _MANIFEST_FILE).is_file() or (path / "likelihood.json").is_file():
             return "bundle"
         if (path / "bagit.txt").is_file() or (path / "v1").is_dir():
             return "archive"
@@ -116,6 +114,8 @@ def verify_path(
 
 
 def _bundle(path: Path, key: Path | None) -> Verified:
+    from evercast.publication.bundle_verify import verify_bundle  # noqa: PLC0415 - heavy, and archives do without
+
     made = verify_bundle(path, key=key)
     signers = () if made.signer is None else (made.signer.fingerprint,)
     return Verified(kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers)
@@ -138,6 +138,12 @@ def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> 
 
 
 def _pyhf(path: Path, kind: Kind) -> Verified:
+    from evercast.publication.pyhf_checks import (  # noqa: PLC0415 - heavy, and archives do without
+        require_sound_patchset,
+        require_sound_workspace,
+        workspace_digest,
+    )
+
     body: Any = read_json(path)
     if kind == "workspace":
         require_sound_workspace(body, where=path.name)
