@@ -92,10 +92,10 @@ def test_limits_that_do_not_exist_are_not_quoted() -> None:
 
 
 def test_a_cls_that_stays_flat_ends_the_search() -> None:
-    with pytest.raises(NumericalFailure, match="does not fall to 0.05") as caught:
+    with pytest.raises(NumericalFailure, match="does not fall") as caught:
         _root(lambda _: 0.9, 0.05, 1.0, "mu")
     assert caught.value.code == "limit.open"
-    with pytest.raises(NumericalFailure, match="below 0.05") as caught:
+    with pytest.raises(NumericalFailure, match="is below") as caught:
         _root(lambda _: 0.01, 0.05, 1.0, "mu")
     assert caught.value.code == "limit.zero"
 
