@@ -28,6 +28,8 @@ KINDS: Final = (
     "archive",
     "lock",
     "replay",
+    "likelihood",
+    "architecture",
     "validity",
     "bundle-results",
     "reference-vectors",
