@@ -29,6 +29,7 @@ from evercast.publication.publication_source import open_run
 from evercast.publication.pyhf_files import write_pyhf
 from evercast.publication.run_crate import run_crate_files
 from evercast.spec.model import HepdataRecord, Reference
+from workflow_documents import evercast, small_body, write_document
 
 TERMS = Path(__file__).with_name("ro_crate_terms.json")
 URL = "https://example.org/toy"
@@ -262,7 +263,7 @@ def test_the_validator_of_run_crates_accepts_it(
         def json(self) -> Any:
             return json.loads(self.text)
 
-    monkeypatch.setattr(HttpRequester, "get", lambda *_, **__: Served())
+    monkeypatch.setattr(HttpRequester, "get", lambda *_, **__: Served(), raising=False)
     folder = tmp_path / "crate"
     crate(context, folder)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -275,3 +276,37 @@ def test_the_validator_of_run_crates_accepts_it(
     assert result.passed(models.Severity.REQUIRED), [issue.message for issue in result.get_issues()]
     open_checks = {issue.check.identifier for issue in result.get_issues(models.Severity.RECOMMENDED)}
     assert open_checks <= {"process-run-crate-0.5_5.1"}
+
+
+def test_signal_points_of_a_document_become_a_patchset(tmp_path: Path) -> None:
+    body = small_body()
+    body["processes"]["S2"] = {"sample": "signal", "coefficient": "mu"}
+    channel = body["likelihoods"]["binned"]["channels"]["SR"]
+    body["likelihoods"]["other"] = {"channels": {"SR": {**channel, "processes": ["S2", "B"]}}}
+    body["likelihoods"]["binned"]["channels"] = {"SR": channel}
+    points = {"one": {"likelihood": "binned", "values": [1]}, "two": {"likelihood": "other", "values": [2]}}
+    body["publish"]["pyhf"]["signal_points"] = {"labels": ["number"], "points": points}
+    write_document(tmp_path, body)
+    ran = evercast("run", "analysis.yaml", "--cores", "2", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    refused = evercast("publish", "analysis.yaml", "--part", "pyhf", cwd=tmp_path)
+    assert refused.returncode == 3
+    assert "publication.no-inspire-id" in refused.stderr
+    assert not (tmp_path / "results" / "toy" / "publication").exists()
+    body["publish"]["hepdata"] = {"inspire_id": 1234567}
+    write_document(tmp_path, body)
+    units = sorted((tmp_path / "results" / "toy" / "work" / "serialization").iterdir())
+    assert evercast("run", "analysis.yaml", "--cores", "2", cwd=tmp_path).returncode == 0
+    assert sorted((tmp_path / "results" / "toy" / "work" / "serialization").iterdir()) == units  # nothing was made anew
+    done = evercast("publish", "analysis.yaml", "--part", "pyhf", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "toy" / "publication" / "pyhf" / "binned"
+    assert "All good" in pyhf_command("patchset", "verify", "background_only.json", "patchset.json", cwd=folder)
+    whole = json.loads((folder / "workspace.json").read_text())
+    patched = json.loads(
+        pyhf_command("patchset", "apply", "--name", "one", "background_only.json", "patchset.json", cwd=folder)
+    )
+    for one in (whole, patched):
+        one["channels"][0]["samples"].sort(key=lambda sample: str(sample["name"]))
+    assert patched == whole
+    assert evercast("verify", str(folder / "patchset.json"), cwd=tmp_path).returncode == 0
