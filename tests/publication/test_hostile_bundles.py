@@ -336,6 +336,20 @@ FILES: dict[str, tuple[str, Callable[[Path], object], tuple[int, str]]] = {
         lambda path: edit(path, lambda b: b["log_ratio"]["invented"]["log_ratio"].pop("signal")),
         (5, "bundle.reference"),
     ),
+    "vectors of unequal length": (
+        "reference_vectors.json",
+        lambda path: edit(path, lambda b: b["log_ratio"]["invented"]["observables"][3].pop()),
+        (5, "bundle.reference"),
+    ),
+    "no outputs of single networks": (
+        "reference_vectors.json", lambda path: edit(path, lambda b: b["log_ratio"]["invented"].pop("networks")),
+        (5, "bundle.reference"),
+    ),
+    "ragged outputs of single networks": (
+        "reference_vectors.json",
+        lambda path: edit(path, lambda b: b["log_ratio"]["invented"]["networks"]["signal"][0].pop()),
+        (5, "bundle.reference"),
+    ),
     "no vectors": (
         "reference_vectors.json", lambda path: edit(path, lambda b: b["log_ratio"].clear()), (5, "bundle.reference"),
     ),

@@ -47,10 +47,10 @@ def compare_networks(ensembles: Mapping[str, BundleNetworks], vectors: JsonView,
     float32 = _tolerance(vectors.at("log_ratio_tolerance"), (1e-5, 1e-5))
     for name, ensemble in ensembles.items():
         body = vectors.at("log_ratio", name)
-        inputs = np.array([view.numbers() for view in body.entries("observables")])
+        inputs = _array(body.at("observables").value, name, folder)
         if inputs.ndim != 2 or inputs.shape[1] != len(ensemble.observables) or not np.isfinite(inputs).all():
             raise _other(f"the inputs of {name} are not events of {len(ensemble.observables)} observables", folder)
-        wanted = _by_label(body)
+        wanted = {label: _array(value, f"{name}: {label}", folder) for label, value in _by_label(body)}
         if wanted.keys() != {label for label, _ in ensemble.networks()}:
             raise _other(f"{name}: there are vectors of {', '.join(wanted)}, not of every network", folder)
         plain = ensemble.reference(inputs)
@@ -73,20 +73,31 @@ def compare_networks(ensembles: Mapping[str, BundleNetworks], vectors: JsonView,
         )
 
 
-def _by_label(body: JsonView) -> dict[str, np.ndarray]:
-    """Return label -> numbers of the reference vectors."""
-    found = {process: view.numbers() for process, view in body.items("log_ratio")}
+def _by_label(body: JsonView) -> Iterator[tuple[str, object]]:
+    """Yield label and numbers of the reference vectors."""
+    yield from ((process, view.value) for process, view in body.items("log_ratio"))
     for parameter, processes in body.items("variations"):
         for process, sides in processes.items():
-            found |= {f"{process}.{parameter}.{side}": view.numbers() for side, view in sides.items()}
-    for process, view in body.items("polynomials"):
-        found[f"{process}.polynomial"] = np.array([row.numbers() for row in view.entries()])
+            yield from ((f"{process}.{parameter}.{side}", view.value) for side, view in sides.items())
+    yield from ((f"{process}.polynomial", view.value) for process, view in body.items("polynomials"))
+
+
+def _array(value: object, what: str, folder: Path) -> np.ndarray:
+    """Return nested lists of numbers as an array.
+
+    Raises:
+        IntegrityError: ``bundle.reference``: the lists are not of equal length, or hold something else.
+    """
+    try:
+        found: np.ndarray = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise _other(f"{what}: the numbers are no table", folder) from err
     return found
 
 
 def _single(name: str, label: str, ensemble: BundleNetworks, inputs: np.ndarray, body: JsonView, folder: Path) -> int:
     """Compare every network by itself, which tells two members apart; return the number of inputs."""
-    wanted = np.array(body.at("networks", label).value, dtype=np.float64)
+    wanted = _array(body.at("networks", label).value, f"{name}: {label}", folder)
     networks = dict(ensemble.networks())[label]
     axes = (*networks.weights.axes(), networks.architecture.outputs)
     if wanted.ndim != 4 or (wanted.shape[0], wanted.shape[1], wanted.shape[3]) != axes or wanted.shape[2] > len(inputs):
