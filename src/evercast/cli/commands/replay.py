@@ -98,11 +98,12 @@ def _text(replay: Replay) -> str:
         if rows:
             lines += ["", f"{unit.name}: {WORDS[unit.verdict]}; {unit.text}"]
             lines += [f"  {row.quantity:<28}{row.old:>12.6g} ->{row.new:>12.6g}   {WORDS[row.verdict]}" for row in rows]
-    if comparison.declared:
+    compared = [row for row in comparison.declared if row.verdict != "not-compared"]
+    if compared:
         lines += ["", "numbers that the document declares under expected:"]
-    for declared in comparison.declared:
+    for declared in compared:
         found = "not computed" if declared.new is None else f"{declared.new:.6g}"
-        said = {"differs": "differs", "not-compared": "not compared"}.get(declared.verdict, "within tolerance")
+        said = "differs" if declared.verdict == "differs" else "within tolerance"
         lines.append(f"  {declared.key:<34}{declared.value:g} ± {declared.tolerance:g}: {found}, {said}")
     for number, (origins, causes) in enumerate(grouped(comparison.reasons.origins)):
         head = "differences begin at" if number == 0 else "and at"
