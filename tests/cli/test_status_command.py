@@ -77,3 +77,9 @@ def test_hints_of_failed_units_name_the_command_of_this_run(tmp_path: Path, caps
     file.write_text(json.dumps({"exit_code": 1, "code": "run.x", "message": "m", "hint": "do evercast run DOCUMENT"}))
     assert main(["status", "analysis.yaml", "--results", "results/toy"]) == 0
     assert "(do evercast run analysis.yaml --results results/toy)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [[], ["--verify"]])
+def test_a_file_is_no_run_folder(capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    assert main(["status", "analysis.yaml", "--results", "analysis.yaml", "--json", *more]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "run.no-folder"

@@ -74,8 +74,9 @@ def export_reana(document: Path, *, folder: Path, image: str | None = None, pseu
     reference = _image(image, analysis)
     attempt = folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
     try:
-        make_folder(attempt)
+        make_folder(folder.parent)
         with disk_errors(folder):
+            attempt.mkdir()
             copy = attempt / document.name
             shutil.copyfile(document, copy)
             for name in plan.files:

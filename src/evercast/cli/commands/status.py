@@ -12,7 +12,7 @@ import click
 from evercast.cli.again import NextCommand
 from evercast.cli.columns import column_width
 from evercast.cli.verification import verify_run
-from evercast.errors import EvercastError, IntegrityError
+from evercast.errors import EvercastError, IntegrityError, UsageError
 from evercast.plan import Plan
 from evercast.plan.jobs import jobs_of
 from evercast.runtime.folders import RunFolder, default_results
@@ -40,6 +40,8 @@ def command(context: click.Context, *, document: Path, results: Path | None, ver
     """
     analysis, plan = plan_document(document, pseudo=False)
     folder = RunFolder(results if results is not None else default_results(analysis.name))
+    if folder.root.exists() and not folder.root.is_dir():
+        raise UsageError(f"{folder.root} is a file; expected the folder of a run", code="run.no-folder")
     if ran_with_pseudo_data(folder):
         _, plan = plan_document(document, pseudo=True)
     again = NextCommand.of_last_run(folder, document=document, results=results, pseudo=plan.pseudo)
