@@ -6,6 +6,7 @@ variations, anchors of both kinds, a polynomial with a cross term, and a referen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ PARAMETERS = (
 
 
 def _event_set(made: BundleNetworks, count: int, *, seed: int, weight: float) -> EventSet:
-    """Events as the networks see them; `log_linear` anchors use the same columns as code 4."""
+    """Events as the networks see them."""
     values = made.reference(events(count, seed=seed))
     up, down = (np.float32(values[f"background.jes.{side}"])[:, None] for side in ("up", "down"))
     return EventSet(
@@ -76,16 +77,16 @@ def _event_set(made: BundleNetworks, count: int, *, seed: int, weight: float) ->
         weight=np.full(count, weight),
         log_up=up,
         log_down=down,
-        coefficients=values["background.polynomial"].astype(np.float32) * np.float32(0.05),
+        coefficients=values["background.polynomial"].astype(np.float32),
     )
 
 
-def model(made: BundleNetworks, *, blind: bool = False) -> LikelihoodModel:
-    """The likelihood of the bundle."""
+def model(made: BundleNetworks, *, blind: bool = False, smooth: bool = False) -> LikelihoodModel:
+    """The likelihood of the bundle; a smooth one leaves out what has kinks, for tests that make many fits."""
     signal = Component(
         process="signal",
         yield_events=30.0,
-        coefficient="mu + 0.1*sqrt(mu)",
+        coefficient="mu" if smooth else "mu + 0.1*sqrt(mu)",
         modifiers=(NormFactor(parameter="lumi"), NormSys(parameter="jer", up=1.1, down=0.95, code="1")),
     )
     background = Component(
@@ -104,16 +105,20 @@ def model(made: BundleNetworks, *, blind: bool = False) -> LikelihoodModel:
         blind=blind,
     )
     nominal = np.array([30.0, 12.0])
+    signal_coefficient = "mu" if smooth else "mu**2 - abs(mu - 2)/4"
+    kinked = (
+        NormSys(parameter="jer", up=1.2, down=0.8, code="0"),
+        HistoSys(parameter="jer", up=nominal + 1.0, down=nominal - 2.0, code="0"),
+        HistoSys(parameter="jer", up=nominal + 0.5, down=nominal - 0.3, code="2"),
+    )
     samples = (
-        BinnedSample(name="signal", nominal=np.array([2.0, 3.0]), coefficient="mu**2 - abs(mu - 2)/4"),
+        BinnedSample(name="signal", nominal=np.array([2.0, 3.0]), coefficient=signal_coefficient),
         BinnedSample(
             name="top",
             nominal=nominal,
             modifiers=(
-                NormSys(parameter="jer", up=1.2, down=0.8, code="0"),
                 HistoSys(parameter="jes", up=nominal * 1.1, down=nominal * 0.95),
-                HistoSys(parameter="jer", up=nominal + 1.0, down=nominal - 2.0, code="0"),
-                HistoSys(parameter="jer", up=nominal + 0.5, down=nominal - 0.3, code="2"),
+                *(() if smooth else kinked),
                 BinFactor(parameters=("stat[0]", "stat[1]")),
                 BinFactor(parameters=(None, "free")),
             ),
@@ -140,7 +145,13 @@ def ensemble_spec(made: BundleNetworks) -> Ensemble:
 
 
 def write_invented_bundle(
-    folder: Path, *, disclosure: str = "networks", blind: bool = False, copies: bool = True
+    folder: Path,
+    *,
+    disclosure: str = "networks",
+    blind: bool = False,
+    copies: bool = True,
+    smooth: bool = False,
+    more: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write the bundle into an existing empty folder and return it.
 
@@ -149,9 +160,11 @@ def write_invented_bundle(
         disclosure: ``networks`` or ``ratios``.
         blind: its unbinned channel is blind.
         copies: with ONNX and StableHLO.
+        smooth: without kinks in the likelihood.
+        more: further files, by name.
     """
     made = ensemble()
-    likelihood = model(made, blind=blind)
+    likelihood = model(made, blind=blind, smooth=smooth)
     bundle = BundleEnsemble(
         spec=ensemble_spec(made),
         ratios={label: made.ratios[label] for label in ("signal", "background")},
@@ -171,6 +184,8 @@ def write_invented_bundle(
     if copies and with_networks:
         said |= {"onnx": write_onnx(folder, manifest), "stablehlo": write_stablehlo(folder, manifest)}
     said["readers"] = write_readers(folder)
+    for name, content in (more or {}).items():
+        (folder / name).write_bytes(content)
     body = {key: value for key, value in manifest.items() if key != "ensembles"}
     write_manifest(folder, {**body, "publication": said}, ensembles=described)
     write_sums(folder)

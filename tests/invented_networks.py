@@ -19,9 +19,18 @@ TERMS: tuple[Term, ...] = ((("jes", 1),), (("jes", 2),), (("jes", 1), ("jer", 1)
 
 
 def networks(
-    seed: int, *, activation: Activation = "silu", terms: tuple[Term, ...] = (), members: int = 3, folds: int = 2
+    seed: int,
+    *,
+    activation: Activation = "silu",
+    terms: tuple[Term, ...] = (),
+    members: int = 3,
+    folds: int = 2,
+    strength: float = 1.0,
 ) -> EnsembleWeights:
-    """Networks of two hidden layers of 7; observables are around 100 with widths of some tens."""
+    """Networks of two hidden layers of 7; observables are around 100 with widths of some tens.
+
+    `strength` multiplies what the last layer gives.
+    """
     random = np.random.default_rng(seed)
     form = Architecture(observables=OBSERVABLES, width=7, depth=2, activation=activation, terms=terms)
 
@@ -35,6 +44,8 @@ def networks(
         weight=tuple(numbers(out, into) / np.float32(np.sqrt(into)) for into, out in pairwise(sizes)),
         bias=tuple(0.3 * numbers(out) for out in sizes[1:]),
     )
+    np.multiply(weights.weight[-1], np.float32(strength), out=weights.weight[-1])
+    np.multiply(weights.bias[-1], np.float32(strength), out=weights.bias[-1])
     return EnsembleWeights(
         architecture=form, members=tuple(range(members)), folds=folds, weights=weights, labels={"ensemble": "invented"}
     )
@@ -45,17 +56,19 @@ def ensemble(
 ) -> BundleNetworks:
     """Two processes, one calibrated, one with a variation up and down and a polynomial."""
 
-    def made(seed: int, *, terms: tuple[Term, ...] = ()) -> EnsembleWeights:
-        return networks(seed, activation=activation, terms=terms, members=members, folds=folds)
+    def made(seed: int, *, terms: tuple[Term, ...] = (), strength: float = 1.0) -> EnsembleWeights:
+        return networks(seed, activation=activation, terms=terms, members=members, folds=folds, strength=strength)
 
     calibration = HistogramCalibration(edges=(-0.5, 0.0, 0.25), values=(0.02, -0.01, 0.0, 0.03))
     ratios = {
         "signal": RatioNetworks(networks=made(1), log_norm=0.01, calibration=calibration),
         "background": RatioNetworks(networks=made(2), log_norm=-0.02),
-        "background.jes.up": RatioNetworks(networks=made(3), log_norm=0.1),
-        "background.jes.down": RatioNetworks(networks=made(4), log_norm=-0.1),
+        "background.jes.up": RatioNetworks(networks=made(3, strength=0.1), log_norm=0.01),
+        "background.jes.down": RatioNetworks(networks=made(4, strength=0.1), log_norm=-0.01),
     }
-    polynomial = PolynomialNetworks(networks=made(5, terms=TERMS), constants=np.array([0.1, 0.2, -0.3]))
+    polynomial = PolynomialNetworks(
+        networks=made(5, terms=TERMS, strength=0.05), constants=np.array([0.01, 0.02, -0.03])
+    )
     labels = (*ratios, "background.polynomial")
     return BundleNetworks(
         name="invented",
