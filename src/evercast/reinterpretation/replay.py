@@ -256,18 +256,21 @@ def _import(
     """Copy the finished units that the wanted ones rest on out of the archive, those with the same key; return them."""
     if stage is None:
         return ()
-    units, found = frozen.plan.by_id(), []
-    pending, seen = [item for unit in wanted for item in unit.needs()], {unit.id for unit in wanted}
+    chosen = _ancestors(frozen, wanted) - {unit.id for unit in wanted}
+    before = (unit for unit in frozen.plan.units if unit.id in chosen)
+    return tuple(unit for unit in before if _import_unit(unit, frozen.folder, archived))
+
+
+def _ancestors(frozen: FrozenPlan, wanted: Sequence[Unit]) -> set[str]:
+    """Return the ids of all units that some units rest on."""
+    units, seen = frozen.plan.by_id(), set[str]()
+    pending = [item for unit in wanted for item in unit.needs()]
     while pending:
         identity = pending.pop()
-        if identity in seen:
-            continue
-        seen.add(identity)
-        unit = units[identity]
-        if _import_unit(unit, frozen.folder, archived):
-            found.append(unit)
-        pending += unit.needs()
-    return tuple(found)
+        if identity not in seen:
+            seen.add(identity)
+            pending += units[identity].needs()
+    return seen
 
 
 def _import_unit(unit: Unit, folder: RunFolder, archived: ArchivedRun) -> bool:
@@ -306,7 +309,11 @@ def _fetched(unit: Unit, archived: ArchivedRun) -> Mapping[str, Path]:
 
 def _plan_text(frozen: FrozenPlan, wanted: Sequence[Unit], imported: Sequence[Unit]) -> str:
     text = f"{frozen.plan.name}: {len(wanted)} units to be made anew"
-    return f"{text}, {len(imported)} taken from the archive" if imported else text
+    if imported:
+        text += f", {len(imported)} taken from the archive"
+    chosen = {unit.id for unit in (*wanted, *imported)}
+    others = _ancestors(frozen, wanted) - chosen
+    return f"{text}; {len(others)} before them, which the archive has not so, are made too" if others else text
 
 
 def _run(
