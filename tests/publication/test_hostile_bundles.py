@@ -190,6 +190,8 @@ MANIFESTS: dict[str, tuple[Callable[[Path], None], tuple[int, str], str]] = {
                     (5, "artifact.not-json"), "stands twice"),
     "depth": (_manifest_text(lambda _: "[" * 1_000_000 + "]" * 1_000_000), (5, "artifact.not-json"), "JSON"),
     "20 MB": (_manifest_text(lambda text: text + " " * (20 << 20)), (5, "bundle.too-large"), "at most"),
+    "a number beyond all": (_manifest_text(lambda text: text.replace('"luminosity_fb": 1.0', '"luminosity_fb": 1e999')),
+                            (3, "bundle.manifest"), "too large"),
     "a list": (_manifest_text(lambda _: "[]"), (3, "format.unknown-version"), "neural-likelihood/1.0.0"),
     "version 999": (_manifest_body(lambda body: body.update(schema="neural-likelihood/999.0.0")),
                     (3, "format.unknown-version"), "neural-likelihood/999.0.0"),
@@ -335,6 +337,16 @@ FILES: dict[str, tuple[str, Callable[[Path], object], tuple[int, str]]] = {
         "reference_vectors.json",
         lambda path: edit(path, lambda b: b["log_ratio"]["invented"]["log_ratio"].pop("signal")),
         (5, "bundle.reference"),
+    ),
+    "a number of 400 digits": (
+        "likelihood.json",
+        lambda path: path.write_text(path.read_text().replace('"yield_events": 30.0', f'"yield_events": {10**400}')),
+        (3, "bundle.document"),
+    ),
+    "a number beyond all": (
+        "reference_vectors.json",
+        lambda path: path.write_text(path.read_text().replace('"abs": 1e-05', '"abs": 1e400')),
+        (3, "bundle.document"),
     ),
     "vectors of unequal length": (
         "reference_vectors.json",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 _MAX_FILES: Final = 20_000
 _MAX_JSON: Final = 512 << 20
 _MAX_MANIFEST: Final = 16 << 20
+_LARGEST: Final = sys.float_info.max
 _SHOWN: Final = 5
 _AGAIN: Final = "get the bundle again from where it was published"
 
@@ -166,8 +168,25 @@ def schema_problems(kind: str, body: object) -> list[str]:
     """Return what is wrong with a JSON value by its schema, each with its path; nothing is fetched."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - heavy
 
+    too_large = _too_large(body)
+    if too_large is not None:
+        return [f"the number {str(too_large)[:20]} is too large"]
     validator = Draft202012Validator(load_schema(kind), registry=registry())
     return [f"{error.json_path[:200]}: {error.message[:200]}" for error in validator.iter_errors(body)]
+
+
+def _too_large(body: object) -> float | None:
+    """Return a number in a JSON value that no 64-bit number can hold: 1e400, which JSON allows, or 400 digits."""
+    waiting = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            return value
+    return None
 
 
 def require_schema(body: object, expected: str, *, where: Path) -> None:

@@ -8,7 +8,9 @@ changed: equal content is left alone, other content refused.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +107,7 @@ def publish(request: PublicationRequest) -> Publication:
     parts = _parts(request.parts)
     context = open_run(request.document, results=request.results, likelihoods=request.likelihoods, key=request.key)
     output = request.output if request.output is not None else context.frozen.folder.root / "publication"
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = _attempt(output)
     with disk_errors(temporary):
         temporary.mkdir(parents=True)
     try:
@@ -119,6 +120,17 @@ def publish(request: PublicationRequest) -> Publication:
         shutil.rmtree(temporary, ignore_errors=True)
     size = sum((output / name).stat().st_size for name in files)
     return Publication(folder=output, written=written, files=files, size_bytes=size)
+
+
+def _attempt(output: Path) -> Path:
+    """Return the folder to prepare a publication in, after what killed attempts on this machine left was removed."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+    start, end = f".{output.name}.{host}-", ".tmp"
+    for left in output.parent.glob(f"{start}*{end}"):
+        number = left.name.removeprefix(start).removesuffix(end)
+        if number.isdecimal() and (int(number) == os.getpid() or not Path(f"/proc/{number}").exists()):
+            shutil.rmtree(left, ignore_errors=True)
+    return output.with_name(f"{start}{os.getpid()}{end}")
 
 
 def _parts(names: Sequence[str]) -> tuple[tuple[str, Part], ...]:

@@ -42,7 +42,8 @@ class JsonView:
         value = self.at(*keys).value
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return float(value) if math.isfinite(value) else None
+        number = _as_float(value)
+        return number if math.isfinite(number) else None
 
     def whole(self, *keys: str | int) -> int | None:
         """Return a whole number, None where there is none."""
@@ -64,7 +65,7 @@ class JsonView:
         value = self.at(*keys).value
         if not isinstance(value, list):
             return np.zeros(0)
-        return np.array([float(v) if isinstance(v, int | float) else math.nan for v in value], dtype=np.float64)
+        return np.array([_as_float(v) if isinstance(v, int | float) else math.nan for v in value], dtype=np.float64)
 
     def items(self, *keys: str | int) -> Iterator[tuple[str, JsonView]]:
         """Yield the keys and values of an object."""
@@ -88,3 +89,11 @@ def read_view(path: Path) -> JsonView:
         IntegrityError: the file is absent or not JSON.
     """
     return JsonView(read_json(path))
+
+
+def _as_float(value: float) -> float:
+    """Return a number of a JSON text as a float, infinite where it is larger than any."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
