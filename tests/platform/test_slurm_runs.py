@@ -70,14 +70,13 @@ def toy_here(place: Path, ordinary_user: OrdinaryUser, image_store: Path) -> Run
     return run_analysis(ordinary_user, place / "toy-here", body(), "--cores", "2", store=image_store)
 
 
-def test_the_toy_analysis_gives_the_same_bits_on_the_cluster_and_here(toy_on_slurm: Run, toy_here: Run) -> None:
-    assert toy_on_slurm.digests() == toy_here.digests()
-    assert len(toy_here.digests()) == 15
-    for name in ("fit.json", "diagnostics.json", "likelihood/workspace.json", "likelihood/neural/manifest.json"):
-        assert (toy_on_slurm.folder.root / name).read_bytes() == (toy_here.folder.root / name).read_bytes(), name
+def receipt_bytes(run: Run) -> dict[str, bytes]:
+    """unit -> its receipt."""
+    return {path.parent.name: path.read_bytes() for path in run.folder.work.glob("*/*/receipt.json")}
 
 
 def test_a_training_that_is_queued_again_after_its_end_trains_nothing(toy_on_slurm: Run) -> None:
+    """First of all: after some minutes SLURM has forgotten the job and cannot queue it again."""
     bodies = [content for content in toy_on_slurm.bodies() if content["stage"] == "training"]
     before, content = receipt_bytes(toy_on_slurm), bodies[0]
     folder, job = toy_on_slurm.folder.work, content["slurm_job"]
@@ -100,9 +99,11 @@ def test_a_training_that_is_queued_again_after_its_end_trains_nothing(toy_on_slu
     assert "is finished already" in log.read_text().removeprefix(said)
 
 
-def receipt_bytes(run: Run) -> dict[str, bytes]:
-    """unit -> its receipt."""
-    return {path.parent.name: path.read_bytes() for path in run.folder.work.glob("*/*/receipt.json")}
+def test_the_toy_analysis_gives_the_same_bits_on_the_cluster_and_here(toy_on_slurm: Run, toy_here: Run) -> None:
+    assert toy_on_slurm.digests() == toy_here.digests()
+    assert len(toy_here.digests()) == 15
+    for name in ("fit.json", "diagnostics.json", "likelihood/workspace.json", "likelihood/neural/manifest.json"):
+        assert (toy_on_slurm.folder.root / name).read_bytes() == (toy_here.folder.root / name).read_bytes(), name
 
 
 def test_every_unit_was_a_job_of_the_user_in_the_locked_image(
