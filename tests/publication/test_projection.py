@@ -9,7 +9,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,12 @@ from evercast.likelihood.reparametrise import Parametrisation, reparametrise
 from evercast.publication.projection import Projection, project
 from evercast.publication.projection_bins import MINIMUM_EFFECTIVE, choose_bins
 from evercast.publication.projection_compare import compare_with_pyhf
+from evercast.publication.projection_files import add_projection
 from evercast.publication.pyhf_checks import require_sound_workspace
 from evercast.publication.pyhf_workspace import Export, workspace_of
 from evercast.spec.documents import load_document
 from evercast.spec.expressions import parse_coefficient
+from evercast.spec.model import Inference
 
 
 def expected_uncertainty(model: LikelihoodModel) -> float:
@@ -251,3 +253,40 @@ def test_an_unbinned_channel_is_no_workspace() -> None:
     with pytest.raises(InvalidInput, match="the channel 'SR' is unbinned") as caught:
         workspace_of(linear(), measurement="m")
     assert caught.value.code == "likelihood.not-histfactory"
+
+
+def context(model: LikelihoodModel, uncertainty: float | None) -> Any:
+    """As much of a publication as the projection looks at."""
+    fitted = {"parameters": {"mu": {"value": 1.0, "uncertainty": uncertainty}}}
+    result = {"poi": "mu", "expected": {"fit": fitted, "interval": None}, "observed": {"fit": fitted}}
+    inference = Inference(scan_points=5, scan_range=(0.5, 1.5))
+    analysis = SimpleNamespace(name="linear", inference=inference)
+    return SimpleNamespace(model=model, result=result, analysis=analysis)
+
+
+def test_a_bundle_without_a_projection_says_why(tmp_path: Path) -> None:
+    model = linear()
+    bare = replace(model, channels=(replace(model.channels[0], simulation=None), model.channels[1]))  # type: ignore[arg-type, call-arg]
+    cases = [(bare, 0.2, "holds no simulated events"), (model, None, "no expected uncertainty")]
+    for wrong, uncertainty, reason in cases:
+        said = add_projection(tmp_path, context(wrong, uncertainty))
+        assert said["made"] is False
+        assert reason in str(said["reason"])
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_states_both_results(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Title\n")
+    said: Any = add_projection(tmp_path, context(interfering(), 0.1))
+    assert said["made"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "README.md", "projection.json", "projection_parametrisation.json", "read_projection.py",
+    }  # fmt: skip
+    numbers = said["comparison"]["observed"]
+    assert numbers["unbinned"]["value"] == 1.0
+    assert numbers["interval_length_ratio"] is None  # the run has no interval to compare with
+    assert numbers["shift_in_uncertainties"] == pytest.approx((numbers["projection"]["value"] - 1.0) / 0.1)
+    text = (tmp_path / "README.md").read_text()
+    assert text.startswith("# Title\n")
+    assert "--parametrisation projection_parametrisation.json" in text
+    assert f"{numbers['projection']['value']:.4g}" in text

@@ -31,8 +31,8 @@ READER_FILE: Final = "read_projection.py"
 def add_projection(folder: Path, context: BundleContext) -> Mapping[str, object]:
     """Write ``projection.json`` and what belongs to it; return what the manifest says of it.
 
-    Where no projection can be made (no simulated events, no parameter of interest, templates that are negative) the
-    manifest says why, and there is no file.
+    Where no projection can be made (no simulated events, no parameter of interest, templates that are negative, a fit
+    that fails) the manifest says why, and there is no file.
 
     Raises:
         InvalidInput: ``publication.workspace``: the projection is not sound.
@@ -44,6 +44,7 @@ def add_projection(folder: Path, context: BundleContext) -> Mapping[str, object]
     try:
         projection = project(context.model, uncertainty=uncertainty)
         export = workspace_of(projection.model, measurement=context.analysis.name)
+        said = _statement(projection, export, context)
     except (InvalidInput, NumericalFailure) as err:
         return {"made": False, "reason": err.message, "code": err.code}
     require_sound_workspace(export.workspace, where=PROJECTION_FILE)
@@ -52,7 +53,6 @@ def add_projection(folder: Path, context: BundleContext) -> Mapping[str, object]
         atomic_write_json(folder / PARAMETRISATION_FILE, export.parametrisation)
     reader = resources.files("evercast.publication.shipped").joinpath(READER_FILE)
     atomic_write_bytes(folder / READER_FILE, reader.read_bytes())
-    said = _statement(projection, export, context)
     readme = folder / "README.md"
     if readme.is_file():
         atomic_write_bytes(readme, readme.read_bytes().rstrip() + b"\n\n" + projection_section(said).encode())
