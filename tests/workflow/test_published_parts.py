@@ -280,6 +280,7 @@ def test_the_validator_of_run_crates_accepts_it(
 
 def test_signal_points_of_a_document_become_a_patchset(tmp_path: Path) -> None:
     body = small_body()
+    del body["pseudo_data"]
     body["processes"]["S2"] = {"sample": "signal", "coefficient": "mu"}
     channel = body["likelihoods"]["binned"]["channels"]["SR"]
     body["likelihoods"]["other"] = {"channels": {"SR": {**channel, "processes": ["S2", "B"]}}}
