@@ -20,6 +20,10 @@ from evercast.schemas import load_schema
 from evercast.spec.functions import COEFFICIENT_FUNCTIONS, FUNCTIONS, ITEM_PROPERTIES
 
 SOURCE = Path(errors.__file__).parent
+OTHER_DOCUMENTS = (
+    "parametrisation", "combination", "wrapped-analysis", "request", "response", "diagnostics", "accounting", "site",
+    "images", "replay",
+)  # fmt: skip
 EXIT_CODES = {
     0: "success",
     1: "a stage or a run failed; it can be resumed",
@@ -71,11 +75,11 @@ def other_documents_page() -> str:
         "# Other documents",
         (
             "Generated from the schemas; `evercast schema KIND` prints each. People write a parametrisation, a "
-            "combination and a site; a run writes diagnostics and accounting; `evercast image build` writes images; "
-            "`evercast replay` writes replay."
+            "combination, a request and a site; a run writes diagnostics and accounting; `evercast image build` writes "
+            "images; `evercast replay` a replay; `evercast wrap` a wrapped-analysis; `evercast respond` a response."
         ),
     ]
-    for kind in ("parametrisation", "combination", "diagnostics", "accounting", "site", "images", "replay"):
+    for kind in OTHER_DOCUMENTS:
         schema = load_schema(kind)
         parts += [f"## {kind}", schema["description"], *_schema_sections(kind, "### ")]
     return "\n\n".join(parts) + "\n"
@@ -207,7 +211,8 @@ def commands_page() -> str:
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context, max_content_width=96, terminal_width=96)
         parts += [f"## {name}", f"```text\n{command.get_help(inner).rstrip()}\n```"]
-        for sub, part in command.commands.items() if isinstance(command, click.Group) else ():
+        shown = command.commands if isinstance(command, click.Group) else {}
+        for sub, part in [(sub, part) for sub, part in shown.items() if not part.hidden]:
             below = click.Context(part, info_name=sub, parent=inner, max_content_width=96, terminal_width=96)
             parts += [f"### {name} {sub}", f"```text\n{part.get_help(below).rstrip()}\n```"]
     return "\n\n".join(parts) + "\n"

@@ -22,7 +22,13 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"evercast {__version__}\n"
 
 
-PARTS = {"export": ["reana"], "image": ["build", "list", "verify"], "profile": ["init"]}
+PARTS = {
+    "export": ["reana"],
+    "image": ["build", "list", "verify"],
+    "profile": ["init"],
+    "catalogue": ["add", "check", "describe", "ls", "rm", "search"],
+    "request": ["check", "new", "run", "status", "submit"],
+}
 """Commands that are a group of commands."""
 
 

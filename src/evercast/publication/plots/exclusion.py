@@ -18,6 +18,8 @@ __all__ = ["ExclusionPlane", "draw_exclusion", "draw_limits_along"]
 
 Lines = Sequence[Float[np.ndarray, "points 2"]]
 _GREEN, _YELLOW = "#4caf50", "#ffcc00"
+_PARTS = 12
+"""Parts of a side of a triangle, so that the kink of a band within it is drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,11 +56,9 @@ def draw_exclusion(ax: Axes, plane: ExclusionPlane, *, x: str, y: str) -> Axes:
     Returns:
         `ax`.
     """
-    mesh = Triangulation(plane.x, plane.y, plane.triangles)
     for low, high, color in ((1, 5, _YELLOW), (2, 4, _GREEN)):
-        ends = plane.log_ratio[:, [low, high]]
-        if np.isfinite(ends).all():
-            _band(ax, mesh, ends, color)
+        if np.isfinite(plane.log_ratio[:, [low, high]]).all():
+            _band(ax, plane, (low, high), color)
     for lines, style, width in ((plane.expected, "--", 1.6), (plane.observed, "-", 2.2)):
         for line in lines:
             ax.plot(line[:, 0], line[:, 1], style, color=INK, lw=width)
@@ -84,16 +84,29 @@ def draw_exclusion(ax: Axes, plane: ExclusionPlane, *, x: str, y: str) -> Axes:
     return ax
 
 
-def _band(ax: Axes, mesh: Triangulation, ends: Float[np.ndarray, "points 2"], color: str) -> None:
+def _band(ax: Axes, plane: ExclusionPlane, curves: tuple[int, int], color: str) -> None:
     """Fill where one quantile of the background excludes and the opposite does not; both linear on the triangles."""
-    from matplotlib.tri import LinearTriInterpolator, UniformTriRefiner  # noqa: PLC0415 - with the band only
+    weights, small = _divided(_PARTS)
+    corners = np.stack([plane.x, plane.y, *(plane.log_ratio[:, curve] for curve in curves)], axis=-1)[plane.triangles]
+    x, y, strong, weak = np.einsum("pc,tcv->vtp", weights, corners).reshape(4, -1)
+    offsets = len(weights) * np.arange(len(plane.triangles))
+    triangles = (small[None] + offsets[:, None, None]).reshape(-1, 3)
+    inside = np.minimum(-strong, weak)  # positive between the two lines, where strong < 0 < weak
+    if inside.max() > 0:
+        levels = [0.0, float(inside.max()) + 1.0]
+        ax.tricontourf(Triangulation(x, y, triangles), inside, levels=levels, colors=[color])
 
-    fine, _ = UniformTriRefiner(mesh).refine_triangulation(return_tri_index=True, subdiv=4)
-    strong, weak = (LinearTriInterpolator(mesh, ends[:, column])(fine.x, fine.y) for column in (0, 1))
-    # positive between the two lines, where strong < 0 < weak
-    inside = np.minimum(-np.ma.filled(strong, np.nan), np.ma.filled(weak, np.nan))
-    if np.isfinite(inside).all() and inside.max() > 0:
-        ax.tricontourf(fine, inside, levels=[0.0, float(inside.max()) + 1.0], colors=[color])
+
+def _divided(parts: int) -> tuple[Float[np.ndarray, "places 3"], np.ndarray]:
+    """Return a triangle cut into parts x parts: barycentric coordinates of the corners, and the triangles of them."""
+    number: dict[tuple[int, int], int] = {}
+    for row in range(parts + 1):
+        for column in range(parts + 1 - row):
+            number[row, column] = len(number)
+    weights = np.array([(row, column, parts - row - column) for row, column in number]) / parts
+    up = [(number[r, c], number[r + 1, c], number[r, c + 1]) for r, c in number if r + c < parts]
+    down = [(number[r + 1, c], number[r + 1, c + 1], number[r, c + 1]) for r, c in number if r + c < parts - 1]
+    return weights, np.array(up + down)
 
 
 def draw_limits_along(

@@ -1,7 +1,8 @@
 """A submitted request, frozen: copies of all it depends on, so that what is edited afterwards changes nothing.
 
 ``runs/RUN/``: ``request.json`` and ``request.yaml`` (canonical, and as written), ``analysis.json``,
-``background.json``, ``patches/DIGEST.json``, ``points.json``. RUN are the first 12 digits of the sha256 of what is asked and of whom.
+``background.json``, ``patches/DIGEST.json``, ``points.json``. RUN are the
+first 12 digits of the sha256 of what is asked and of whom.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,9 +196,10 @@ def _content(folder: Path, stated: PatchFile) -> bytes:
     except OSError as err:
         message = f"the file cannot be read: {(err.strerror or str(err)).lower()}"
         raise InvalidInput(message, code="request.no-file", where=stated.path) from err
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InvalidInput("the file is no regular file", code="request.no-file", where=stated.path)
     with os.fdopen(handle, "rb") as stream:
-        if not place.is_file():
-            raise InvalidInput("the file is no regular file", code="request.no-file", where=stated.path)
         content = stream.read(stated.size_bytes + 1)
     size = place.stat().st_size
     if size != stated.size_bytes:
