@@ -170,13 +170,13 @@ def schema_problems(kind: str, body: object) -> list[str]:
 
     too_large = _too_large(body)
     if too_large is not None:
-        return [f"the number {str(too_large)[:20]} is too large"]
+        return [f"the number {too_large} is too large"]
     validator = Draft202012Validator(load_schema(kind), registry=registry())
     return [f"{error.json_path[:200]}: {error.message[:200]}" for error in validator.iter_errors(body)]
 
 
-def _too_large(body: object) -> float | None:
-    """Return a number in a JSON value that no 64-bit number can hold: 1e400, which JSON allows, or 400 digits."""
+def _too_large(body: object) -> str | None:
+    """Return how a number in a JSON value begins that no float holds: 1e400, which JSON allows, or 400 digits."""
     waiting = [body]
     while waiting:
         value = waiting.pop()
@@ -185,7 +185,7 @@ def _too_large(body: object) -> float | None:
         elif isinstance(value, list):
             waiting += value
         elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
-            return value
+            return str(value)[:20]
     return None
 
 
