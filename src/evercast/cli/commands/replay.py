@@ -88,11 +88,11 @@ def _text(replay: Replay) -> str:
     from evercast.reinterpretation.verdict import WORDS  # noqa: PLC0415 - likewise
 
     comparison = replay.comparison
-    lines = [f"\n{'stage':<20}{'verdict':<30}{'units':>6}{'archived [s]':>14}{'now [s]':>9}"]
+    lines = [f"\n{'stage':<20}{'verdict':<30}{'units':>8}{'archived [s]':>14}{'now [s]':>9}"]
     for stage in comparison.stages:
-        units = sum(stage.counts.values())
+        units = f"{stage.counts[stage.verdict]}/{sum(stage.counts.values())}"
         times = f"{stage.seconds[0]:>14.1f}{stage.seconds[1]:>9.1f}"
-        lines.append(f"{stage.stage:<20}{WORDS[stage.verdict]:<30}{units:>6}{times}")
+        lines.append(f"{stage.stage:<20}{WORDS[stage.verdict]:<30}{units:>8}{times}")
     for unit in comparison.units:
         rows = [row for row in unit.rows if row.main and row.difference is not None]
         if rows:
