@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:Deprecati
 def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
     (tmp_path / "bundles" / "neural").mkdir(parents=True)
     write_invented_bundle(tmp_path / "bundles" / "neural", smooth=True)
+    shutil.copy(tmp_path / "bundles" / "neural" / "read_numpy.py", tmp_path)
     columns = dict(zip(OBSERVABLES, events(100, seed=5).T, strict=True))
     pyarrow.parquet.write_table(pa.table(columns), tmp_path / "events.parquet")
     model = pyhf.simplemodels.uncorrelated_background(signal=[12.0], bkg=[50.0], bkg_uncertainty=[3.0])

@@ -530,3 +530,11 @@ def test_a_url_with_another_content_is_refused(server: str, cache: Path) -> None
 
 def test_examples_of_the_object_run() -> None:
     assert doctest.testmod(likelihood_object).failed == 0
+
+
+def test_a_cache_that_python_left_in_a_bundle_is_named(bundle: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    (folder / "__pycache__").mkdir()
+    with pytest.raises(IntegrityError, match="remove it; Python writes it") as caught:
+        evercast.open_likelihood(folder)
+    assert caught.value.code == "bundle.kind"

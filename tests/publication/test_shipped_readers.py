@@ -50,7 +50,7 @@ def run(site: Path, program: str, *, check: bool = True) -> str:
         f"assert not [name for name in {FORBIDDEN!r} if u.find_spec(name)]\n"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", start + program],
+        [sys.executable, "-I", "-S", "-B", "-c", start + program],
         capture_output=True,
         text=True,
         check=False,

@@ -44,6 +44,9 @@ _MAX_MANIFEST: Final = 16 << 20
 _LARGEST: Final = sys.float_info.max
 _SHOWN: Final = 5
 _AGAIN: Final = "get the bundle again from where it was published"
+_CACHE: Final = (
+    "remove it; Python writes it where a reader is imported from the bundle: copy the reader to your own folder"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +122,9 @@ def _files(folder: Path) -> dict[str, int]:
             state = entry.stat(follow_symlinks=False)
             if not stat.S_ISREG(state.st_mode):
                 raise _refused(
-                    "bundle.kind", f"{entry.name!r} is {_kind(state.st_mode)}; expected regular files", folder
-                )
+                    "bundle.kind", f"{entry.name!r} is {_kind(state.st_mode)}; expected regular files", folder,
+                    _CACHE if entry.name == "__pycache__" else _AGAIN,
+                )  # fmt: skip
             if _NAME.fullmatch(entry.name) is None:
                 raise _refused(
                     "bundle.name", f"the name {entry.name[:100]!r} is not allowed: letters, digits and . _ + - are",

@@ -2,6 +2,8 @@
 
     python read_numpy.py [FOLDER]      compares with reference_vectors.json and prints the largest differences
 
+Copy it beside your own program to import it (imported from here, Python would write a __pycache__ into the bundle):
+
     from read_numpy import Likelihood, Networks
     likelihood = Likelihood("FOLDER")
     likelihood.twice_nll({"mu": 1.2})                         # -2 ln L; what is not named is at its initial value
