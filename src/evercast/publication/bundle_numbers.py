@@ -97,6 +97,8 @@ def _array(value: object, what: str, folder: Path) -> np.ndarray:
 
 def _single(name: str, label: str, ensemble: BundleNetworks, inputs: np.ndarray, body: JsonView, folder: Path) -> int:
     """Compare every network by itself, which tells two members apart; return the number of inputs."""
+    if body.at("networks", label).value is None:
+        raise _other(f"{name}: {label}: there are no outputs of single networks", folder)
     wanted = _array(body.at("networks", label).value, f"{name}: {label}", folder)
     networks = dict(ensemble.networks())[label]
     axes = (*networks.weights.axes(), networks.architecture.outputs)
