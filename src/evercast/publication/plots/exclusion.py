@@ -138,11 +138,12 @@ def draw_limits_along(
         ax.plot(*zip(*seen, strict=True), "o", color=INK, ms=7, label="observed")
     ax.axhline(1.0, color=MUTED, lw=1.2, ls=":")
     ax.set_yscale("log")
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top * (top / bottom) ** 0.25)
+    ends = [*expected.ravel().tolist(), 1.0, *(value for _, value in seen)]
+    bottom, top = min(ends) / 1.3, max(ends) * 1.3
+    ax.set_ylim(bottom, top * (top / bottom) ** 0.3)
     ax.set_xlim(-0.6, len(names) - 0.4)
     ax.set_xticks(at, [safe_text(name) for name in names], rotation=90 if len(names) > 3 else 0, fontsize="x-small")
     ax.tick_params(axis="x", which="both", length=0)
     ax.set_ylabel(f"upper limit on {safe_text(axis)}")
-    ax.legend(loc="upper left", fontsize="small", ncols=4)
+    ax.legend(loc="upper left", fontsize="small", ncols=2)
     return ax

@@ -215,7 +215,7 @@ def _verdict(answer: Answer) -> Cell:
     if answer.excluded is None:
         failure = answer.body.get("failure")
         return Cell(str(failure.get("message")) if isinstance(failure, Mapping) else "no number", "bad")
-    return Cell("excluded" if answer.excluded else "allowed", "good" if answer.excluded else "plain")
+    return Cell("excluded" if answer.excluded else "not excluded", "good" if answer.excluded else "plain")
 
 
 def _signal_section(answers: Answers) -> Section:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from evercast.reinterpretation.requests.answers import Answer, Answers
 from evercast.reinterpretation.requests.frozen import FrozenRequest
 
 __all__ = ["verdict_sentence"]
+
+_NAMED: Final = 4
+"""Excluded points that are named in the sentence."""
 
 
 def verdict_sentence(frozen: FrozenRequest, answers: Answers) -> str:
@@ -27,6 +32,8 @@ def verdict_sentence(frozen: FrozenRequest, answers: Answers) -> str:
         if count
     ]
     text += f" ({'; '.join(notes)})" if notes else ""
+    if 0 < excluded <= _NAMED:
+        text += f": {', '.join(answer.point.name for answer in answers.answers if answer.excluded)}"
     longest = _longest(frozen, answers)
     return f"{text}{longest}."
 
