@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.archive import Version, open_version
+from evercast.artifacts.archive_record import ImageEntry
 from evercast.artifacts.bag import MANIFEST
 from evercast.artifacts.files import read_json
 from evercast.errors import IntegrityError
@@ -20,6 +21,8 @@ from evercast.runtime.source_code import source_files
 
 __all__ = ["ArchivedRun", "open_archived", "running_code"]
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_DOCUMENT: Final = "data/document/"
 _ENVIRONMENT: Final = "data/environment.json"
 _VERSION: Final = re.compile(r"v([1-9][0-9]{0,5})")
 _COMPUTES: Final = re.compile(r"src/evercast/(?!cli/|interop/|reinterpretation/|schemas/)[A-Za-z0-9_/]+\.py")
@@ -57,6 +60,7 @@ def open_archived(path: Path) -> ArchivedRun:
         InvalidInput: ``archive.version``: of a format that this evercast does not know.
     """
     version = open_version(_newest(path))
+    _check_names(version)
     data = version.folder / "data"
     environment = read_json(version.folder / _ENVIRONMENT) if _ENVIRONMENT in version.bag.files else {}
     recorded = environment if isinstance(environment, Mapping) else {}
@@ -64,6 +68,8 @@ def open_archived(path: Path) -> ArchivedRun:
         data, document=version.folder / version.record.document, machine=_texts(recorded.get("machine")),
         defaults=_texts(recorded.get("defaults")), code=_archived_code(version),
     )  # fmt: skip
+    for unit in side.plan.units:
+        side.receipt(unit)  # one that leads out is refused now, not when its unit is copied
     return ArchivedRun(version=version, side=side, versions=version.record.versions)
 
 
@@ -78,6 +84,27 @@ def running_code() -> dict[str, str]:
         for name, path in source_files().items()
         if _COMPUTES.fullmatch(name)
     }
+
+
+def _check_names(version: Version) -> None:
+    """Refuse a record whose names could lead out of the folders that a replay makes, or to other files than it says.
+
+    Raises:
+        IntegrityError: ``archive.record``.
+    """
+    record, files = version.record, version.bag.files
+    wrong = [] if record.document.startswith(_DOCUMENT) else [f"the document {record.document!r}"]
+    for entry in (*record.inputs, *record.images):
+        fetched = isinstance(entry, ImageEntry) or entry.url is not None
+        if _DIGEST.fullmatch(entry.sha256) is None:
+            wrong.append(f"{entry.name!r} with sha256 {entry.sha256[:80]!r}")
+        elif fetched and entry.file is not None and files.get(entry.file) != entry.sha256:
+            wrong.append(f"{entry.name!r} as {entry.file!r}, which has another content")
+    if wrong:
+        raise IntegrityError(
+            f"its record names {wrong[0]}", code="archive.record", where=str(version.folder),
+            hint="no evercast writes this; do not use it",
+        )  # fmt: skip
 
 
 def _newest(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from evercast.artifacts.files import read_json
 from evercast.errors import IntegrityError
@@ -63,9 +63,17 @@ class Side:
         """Return the receipt of a unit; None where it is not finished.
 
         Raises:
-            IntegrityError: ``unit.receipt-damaged``.
+            IntegrityError: ``unit.receipt-damaged``: unreadable, that of another unit, or with a file outside.
         """
-        return finished_receipt(unit, receipt_file=self.folder(unit) / RECEIPT)
+        place = self.folder(unit) / RECEIPT
+        receipt = finished_receipt(unit, receipt_file=place)
+        outside = [name for name in (receipt.files if receipt else ()) if _leads_out(name)]
+        if outside:
+            raise IntegrityError(
+                f"the receipt names a file outside of its unit: {outside[0][:100]!r}", code="unit.receipt-damaged",
+                where=str(place), hint="no evercast writes this; do not use it",
+            )  # fmt: skip
+        return receipt
 
 
 def side_of_run(
@@ -105,8 +113,15 @@ def side_of_archive(
     Raises:
         IntegrityError: plan or document are missing or damaged.
     """
+    plan = plan_from_json(read_json(data / "plan.json"))
+    strange = [unit.id for unit in plan.units if _leads_out(unit.id) or "/" in unit.id]
+    if strange:
+        raise IntegrityError(
+            f"the plan has a unit {strange[0][:100]!r}", code="plan.damaged", where=str(data),
+            hint="no evercast writes this; do not use it",
+        )  # fmt: skip
     return Side(
-        plan=plan_from_json(read_json(data / "plan.json")), body=_object(data / "analysis.json"), document=document,
+        plan=plan, body=_object(data / "analysis.json"), document=document,
         units=data / "units", machine=machine, defaults=defaults, code=code,
     )  # fmt: skip
 
@@ -116,3 +131,9 @@ def _object(path: Path) -> Mapping[str, object]:
     if not isinstance(body, Mapping):
         raise IntegrityError("the canonical document is no object", code="artifact.structure", where=str(path))
     return body
+
+
+def _leads_out(name: str) -> bool:
+    """Return whether a path of an archive leaves its folder."""
+    path = PurePosixPath(name)
+    return not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
