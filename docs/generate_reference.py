@@ -22,7 +22,7 @@ from evercast.spec.functions import COEFFICIENT_FUNCTIONS, FUNCTIONS, ITEM_PROPE
 SOURCE = Path(errors.__file__).parent
 OTHER_DOCUMENTS = (
     "parametrisation", "combination", "wrapped-analysis", "request", "response", "diagnostics", "accounting", "site",
-    "images", "replay",
+    "images", "lock", "archive", "replay",
 )  # fmt: skip
 EXIT_CODES = {
     0: "success",
@@ -76,7 +76,8 @@ def other_documents_page() -> str:
         (
             "Generated from the schemas; `evercast schema KIND` prints each. People write a parametrisation, a "
             "combination, a request and a site; a run writes diagnostics and accounting; `evercast image build` writes "
-            "images; `evercast replay` a replay; `evercast wrap` a wrapped-analysis; `evercast respond` a response."
+            "images; `evercast lock` a lock; `evercast archive pack` the record of an archive; `evercast replay` a "
+            "replay; `evercast wrap` a wrapped-analysis; `evercast respond` a response."
         ),
     ]
     for kind in OTHER_DOCUMENTS:

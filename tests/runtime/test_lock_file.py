@@ -91,7 +91,7 @@ LOCKS: dict[str, Any] = {
         lambda folder: _change_lock(folder, "packages", "numpy", "version", value="1.0"), "lock.differs", 5, "numpy",
     ),
     "an image": (
-        lambda folder: _change_lock(folder, "images", value={"evercast": NO_DIGEST}), "lock.differs", 5, "image evercast",
+        lambda folder: _change_lock(folder, "images", value={"cms": NO_DIGEST}), "lock.differs", 5, "image cms",
     ),
     "the code": (
         lambda folder: _change_lock(folder, "code", "sha256", value="0" * 64), "lock.differs", 5, "source of evercast",
