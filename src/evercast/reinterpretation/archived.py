@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.archive import Version, open_version
-from evercast.artifacts.archive_record import ImageEntry
+from evercast.artifacts.archive_record import ImageEntry, InputEntry
 from evercast.artifacts.bag import MANIFEST
 from evercast.artifacts.files import read_json
 from evercast.errors import IntegrityError
@@ -94,7 +94,8 @@ def _check_names(version: Version) -> None:
     """
     record, files = version.record, version.bag.files
     wrong = [] if record.document.startswith(_DOCUMENT) else [f"the document {record.document!r}"]
-    for entry in (*record.inputs, *record.images):
+    held: list[InputEntry | ImageEntry] = [*record.inputs, *record.images]
+    for entry in held:
         fetched = isinstance(entry, ImageEntry) or entry.url is not None
         if _DIGEST.fullmatch(entry.sha256) is None:
             wrong.append(f"{entry.name!r} with sha256 {entry.sha256[:80]!r}")
