@@ -15,7 +15,7 @@ from evercast.artifacts.archive import Version, open_version
 from evercast.artifacts.archive_record import ImageEntry, InputEntry
 from evercast.artifacts.bag import MANIFEST
 from evercast.artifacts.files import read_json
-from evercast.errors import IntegrityError
+from evercast.errors import IntegrityError, UsageError
 from evercast.reinterpretation.sides import Side, side_of_archive
 from evercast.runtime.source_code import source_files
 
@@ -58,7 +58,14 @@ def open_archived(path: Path) -> ArchivedRun:
     Raises:
         IntegrityError: ``bag.*`` or ``archive.*``: it is no archive, or something in it is not what it must be.
         InvalidInput: ``archive.version``: of a format that this evercast does not know.
+        UsageError: ``replay.file``: a tar file.
     """
+    if path.is_file():
+        raise UsageError(
+            f"{path} is a file; a replay reads the folder of an archive",
+            code="replay.file",
+            hint=f"unpack it: evercast archive pull {path} FOLDER",
+        )
     version = open_version(_newest(path))
     _check_names(version)
     data = version.folder / "data"
