@@ -23,8 +23,10 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 PARTS = {
+    "archive": ["ls", "pack", "pull", "push", "sign"],
     "export": ["reana"],
     "image": ["build", "list", "verify"],
+    "keys": ["list", "new", "show", "trust"],
     "profile": ["init"],
     "catalogue": ["add", "check", "describe", "ls", "rm", "search"],
     "request": ["check", "new", "run", "status", "submit"],
