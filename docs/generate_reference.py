@@ -6,6 +6,7 @@ A hook of MkDocs (``hooks`` in mkdocs.yml). Run as a program it prints one page:
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,6 +52,9 @@ MEANING = {
     "phi1_plane": "angle between the decay plane of the first boson and the plane of the beam",
     "atan2": "angle of the point (second, first)",
 }  # fmt: skip
+
+
+CODE = re.compile(r"[a-z]+\.[a-z]+(?:-[a-z]+)*")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -270,11 +274,34 @@ def errors_page() -> str:
 def _codes() -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in sorted(SOURCE.rglob("*.py")):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        helpers = dict(_helpers(module))
+        for call in ast.walk(module):
             if isinstance(call, ast.Call):
-                for code, exit_code, text in _raised(call):
+                for code, exit_code, text in (*_raised(call), *_raised_by_helper(call, helpers)):
                     found.setdefault(code, (exit_code, text))
     return found
+
+
+def _helpers(module: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield name and exit code of the functions of a module that make an error of a code they are given."""
+    for function in ast.walk(module):
+        if not isinstance(function, ast.FunctionDef) or "code" not in [arg.arg for arg in function.args.args]:
+            continue
+        for call in ast.walk(function):
+            name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+            kind = getattr(errors, name, None)
+            if isinstance(kind, type) and issubclass(kind, errors.EvercastError):
+                yield function.name, str(kind.exit_code)
+
+
+def _raised_by_helper(call: ast.Call, helpers: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the code that a helper is given by its place; the message is the argument behind it, or before it."""
+    exit_code = helpers.get(call.func.id) if isinstance(call.func, ast.Name) else None
+    for place, argument in enumerate(call.args if exit_code is not None else ()):
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and CODE.fullmatch(argument.value):
+            texts = [_template(other) for other in (*call.args[place + 1 :], *call.args[:place])]
+            yield argument.value, exit_code or "", next((text for text in texts if text.strip("…")), "")
 
 
 def _raised(call: ast.Call) -> Iterator[tuple[str, str, str]]:

@@ -123,7 +123,7 @@ def test_a_registry_that_is_not_there_is_named(archive: Path) -> None:
 def test_an_empty_repository_is_no_archive(registry: tuple[str, Store], tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         transfer_archive(f"oci://{registry[0]}/toy", str(tmp_path / "pulled"))
-    assert caught.value.code == "archive.not-an-archive"
+    assert caught.value.code == "registry.empty"
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def registry_versions(registry: Registry) -> dict[str, BagFiles]:
     """Return tag -> files of the versions in a repository, unchecked.
 
     Raises:
-        InvalidInput: ``archive.not-an-archive``: there is none.
+        InvalidInput: ``registry.empty``: there is none.
         IntegrityError: ``registry.manifest`` or ``bag.*``.
         EnvironmentUnfit: ``registry.*``.
     """
@@ -76,7 +76,7 @@ def registry_versions(registry: Registry) -> dict[str, BagFiles]:
     if not tags:
         raise InvalidInput(
             "the registry has no version of an archive there",
-            code="archive.not-an-archive",
+            code="registry.empty",
             where=str(registry.reference),
         )
     return {tag if registry.reference.tag is None else "": _files(registry, tag) for tag in tags}
