@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKE := Snakefile $(wildcard workflow/rules/*.smk)
+SNAKE := Snakefile workflow/requests/Snakefile $(wildcard workflow/rules/*.smk)
 NEARBY_DATA := $(wildcard ../shared/data)
 export EVERCAST_DATA ?= $(if $(NEARBY_DATA),$(abspath $(NEARBY_DATA)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

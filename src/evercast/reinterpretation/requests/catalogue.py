@@ -57,7 +57,7 @@ class Entry:
     signatures: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     disclosure: str = ""
-    replayed: str = "never replayed"
+    replayed: str = "no replay recorded"
     problem: str | None = None
 
     def matches(self, words: Sequence[str]) -> bool:
