@@ -15,7 +15,7 @@ from evercast.artifacts.key_ring import KeyRing, SignerState
 from evercast.artifacts.signatures import PublicKey, read_public_key, sign_file, signed_by
 from evercast.errors import IntegrityError
 
-__all__ = ["SignedBy", "VerifiedArchive", "VerifiedVersion", "sign_version", "verify_archive"]
+__all__ = ["SignedBy", "VerifiedArchive", "VerifiedVersion", "known_signer", "sign_version", "verify_archive"]
 
 ID_FILE: Final = f"{SIGNATURES}/id.txt"
 
@@ -129,17 +129,28 @@ def _signatures(version: StoredVersion, keys: KeyRing | None, today: str) -> tup
             where=content.where(),
         )
     return tuple(
-        _known(signed_by(text, content.read(name), where=content.where(name)), keys, today, content.where(name))
+        known_signer(signed_by(text, content.read(name), where=content.where(name)), keys, today, content.where(name))
         for name in names
     )
 
 
-def _known(key: PublicKey, keys: KeyRing | None, today: str, where: str) -> SignedBy:
+def known_signer(key: PublicKey, keys: KeyRing | None, today: str, where: str) -> SignedBy:
+    """Return who has signed with a key, as far as that is known.
+
+    Args:
+        key: whose signature was found to be right.
+        keys: whose keys are known; None knows nobody's.
+        today: ``YYYYMMDD``.
+        where: the signature, for messages.
+
+    Raises:
+        IntegrityError: ``signature.revoked`` or ``signature.expired``.
+    """
     state, who = ("unknown", None) if keys is None else keys.state(key, today=today)
     if state in ("revoked", "expired"):
         raise IntegrityError(
             f"the key {key.fingerprint} of {who or 'its owner'} is {state}",
-            code=f"signature.{state}",
+            code="signature.revoked" if state == "revoked" else "signature.expired",
             where=where,
             hint="ask who published it to sign it again with another key",
         )

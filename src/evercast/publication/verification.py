@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from evercast.artifacts.archive_verify import verify_archive
+from evercast.artifacts.archive_verify import known_signer, verify_archive
 from evercast.artifacts.files import read_json
 from evercast.artifacts.key_ring import KeyRing
 from evercast.artifacts.tar_files import is_tar
-from evercast.errors import InvalidInput
+from evercast.errors import IntegrityError, InvalidInput
 from evercast.publication.findings import Finding
 
 __all__ = ["Kind", "Verified", "kind_of", "verify_path"]
@@ -87,7 +87,12 @@ def _unknown(path: Path, hint: str) -> InvalidInput:
 
 
 def verify_path(
-    path: Path, *, key: Path | None = None, keys: KeyRing | None = None, today: str | None = None
+    path: Path,
+    *,
+    key: Path | None = None,
+    keys: KeyRing | None = None,
+    today: str | None = None,
+    expected_id: str | None = None,
 ) -> Verified:
     """Verify what a path holds.
 
@@ -96,6 +101,7 @@ def verify_path(
         key: file of the public key that must have signed it.
         keys: whose keys are known; None knows nobody's.
         today: ``YYYYMMDD``, since keys end; None: this day.
+        expected_id: the id that it must have, known from elsewhere; of an archive, one of its versions.
 
     Raises:
         IntegrityError: it is not what it must be.
@@ -103,26 +109,38 @@ def verify_path(
         EvercastError: as `verify_bundle` and `verify_archive` say.
     """
     kind = kind_of(path)
-    if kind == "bundle":
-        return _bundle(path, key)
+    day = today or time.strftime("%Y%m%d", time.gmtime())
     if kind == "archive":
-        return _archive(path, key, keys, today or time.strftime("%Y%m%d", time.gmtime()))
+        return _archive(path, key, keys, day, expected_id)
+    made = _bundle(path, key, keys, day) if kind == "bundle" else _pyhf(path, kind, key)
+    if expected_id is not None and made.id != expected_id:
+        raise IntegrityError(
+            f"its id is {made.id}; expected {expected_id}",
+            code="verify.id",
+            where=str(path),
+            hint="it is another one, or it was changed together with its digests",
+        )
+    return made
+
+
+def _refuse_key(path: Path, key: Path | None) -> None:
     if key is not None:
         message = "a JSON file of pyhf holds no signature; that of its bundle or archive stands for it"
         raise InvalidInput(message, code="verify.unsigned-kind", where=str(path))
-    return _pyhf(path, kind)
 
 
-def _bundle(path: Path, key: Path | None) -> Verified:
+def _bundle(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> Verified:
     from evercast.publication.bundle_verify import verify_bundle  # noqa: PLC0415 - heavy, and archives do without
 
     made = verify_bundle(path, key=key)
+    if made.signer is not None:
+        known_signer(made.signer, keys, today, str(path))
     signers = () if made.signer is None else (made.signer.fingerprint,)
     return Verified(kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers)
 
 
-def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> Verified:
-    made = verify_archive(path, today=today, keys=keys, key=key)
+def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str, expected_id: str | None) -> Verified:
+    made = verify_archive(path, today=today, keys=keys, key=key, expected_id=expected_id)
     findings = [
         Finding(
             name=f"version {version.record.version}",
@@ -137,7 +155,8 @@ def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> 
     )
 
 
-def _pyhf(path: Path, kind: Kind) -> Verified:
+def _pyhf(path: Path, kind: Kind, key: Path | None) -> Verified:
+    _refuse_key(path, key)
     from evercast.publication.pyhf_checks import (  # noqa: PLC0415 - heavy, and archives do without
         require_sound_patchset,
         require_sound_workspace,

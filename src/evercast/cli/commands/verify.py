@@ -21,14 +21,15 @@ __all__ = ["command"]
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path), help="Public key of who must have signed it.")
+@click.option("--id", "expected_id", help="The id that it, or a version of the archive, must have.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
-def command(*, path: Path, key: Path | None, as_json: bool) -> None:
+def command(*, path: Path, key: Path | None, expected_id: str | None, as_json: bool) -> None:
     """Verify what PATH holds: a neural bundle, an archive (folder or tar), a pyhf workspace or patchset.
 
     Nothing in it is executed. Of a bundle the numbers are computed again and compared with its reference vectors. The
     exit code is 5 where something is not what it must be, 3 for an unknown version or a document that is not valid.
     """
-    made = verify_path(path, key=key, keys=KeyRing(key_folder(os.environ)))
+    made = verify_path(path, key=key, keys=KeyRing(key_folder(os.environ)), expected_id=expected_id)
     if as_json:
         body = {
             "kind": made.kind, "path": str(made.path), "id": made.id, "signed_by": list(made.signed_by),
