@@ -79,6 +79,7 @@ def test_every_mapping_is_closed(kind: str) -> None:
         "wrapped-analysis",
         "request",
         "response",
+        "replay",
     ],
 )
 def test_every_property_has_a_description_and_a_unit(kind: str) -> None:
