@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from small_record import OPTIONS, PATTERN, background, patch, write_record
 
 from evercast.cli import main
+from evercast.errors import InvalidInput
+from evercast.events.sources import SearchPath
+from evercast.reinterpretation.requests.catalogue import entry_named, find_analysis, read_catalogue
 from evercast.reinterpretation.wrapped.data import json_digest
 
 BACKGROUND = json_digest(background())
@@ -239,3 +243,26 @@ def test_a_history_that_was_changed_is_told(draft: Path, capsys) -> None:
     assert error(capsys)["code"] == "request.history"
     shutil.rmtree(draft / "history")
     assert main(["request", "status", str(draft), "--json"]) == 3
+
+
+@pytest.mark.parametrize("path", ["https://example.org/patch.json", "/etc/passwd", "~/patch.json", "a/../../b.json"])
+def test_a_patch_elsewhere_is_refused_and_nothing_is_looked_up(path: str, draft: Path, capsys) -> None:
+    assert check(draft, request(patched(draft, path=path))) == 5
+    (problem,) = error(capsys)["problems"]
+    assert problem["code"] == "spec.unsafe-path"
+    assert problem["path"] == "$.signal.points.mine.patch.path"
+
+
+@pytest.mark.usefixtures("wrapped")
+def test_a_digest_that_begins_two_analyses_is_refused_with_both(tmp_path: Path) -> None:
+    catalogue = read_catalogue(tmp_path / "config" / "catalogue.json")
+    (entry,) = catalogue.entries()
+    digest = str(entry.digest)
+    search = SearchPath(cache=tmp_path / "cache", network=False)
+    assert find_analysis(digest[:8], catalogue, search).analysis.name == "small-search"
+    with pytest.raises(InvalidInput, match="no preserved analysis"):
+        find_analysis("0" * 12, catalogue, search)
+    other = replace(entry, digest=digest[:20] + "0" * 44, path=tmp_path / "twin.yaml")
+    with pytest.raises(InvalidInput, match=r"is 2 analyses: small-search .*twin\.yaml") as caught:
+        entry_named(digest[:8], (entry, other))
+    assert caught.value.code == "catalogue.ambiguous"

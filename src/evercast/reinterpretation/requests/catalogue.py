@@ -19,7 +19,7 @@ from evercast.reinterpretation.wrapped.model import WrappedAnalysis, analysis_di
 from evercast.reinterpretation.wrapped.read import read_wrapped
 from evercast.spec.documents_kind import kind_of_file
 
-__all__ = ["Catalogue", "Entry", "catalogue_file", "find_analysis", "read_catalogue"]
+__all__ = ["Catalogue", "Entry", "catalogue_file", "entry_named", "find_analysis", "read_catalogue"]
 
 _SCHEMA: Final = "catalogue/1.0.0"
 _DIGEST: Final = re.compile(r"[0-9a-f]{8,64}")
@@ -175,6 +175,22 @@ def find_analysis(name: str, catalogue: Catalogue, search_path: SearchPath) -> R
     if not _NAME.fullmatch(name) and not _DIGEST.fullmatch(name) and Path(name).exists():
         return _opened(_document_in(Path(name)), search_path)
     entries = [entry for entry in catalogue.entries() if entry.kind == "wrapped likelihood"]
+    named = entry_named(name, entries)
+    if named is not None:
+        return _opened(named.path, search_path)
+    if Path(name).is_dir() or Path(name).is_file():
+        return _opened(_document_in(Path(name)), search_path)
+    known = ", ".join(entry.name for entry in entries) or "none"
+    hint = f"in the catalogue: {known}; evercast catalogue add FOLDER puts more there"
+    raise InvalidInput(f"there is no preserved analysis {name!a}", code="catalogue.unknown", hint=hint)
+
+
+def entry_named(name: str, entries: Sequence[Entry]) -> Entry | None:
+    """Return the entry of a name, or of at least 8 digits of a digest; None where there is none.
+
+    Raises:
+        InvalidInput: ``catalogue.ambiguous``: several analyses are meant; they are listed.
+    """
     found = [entry for entry in entries if entry.name == name]
     if not found and _DIGEST.fullmatch(name):
         found = [entry for entry in entries if (entry.digest or "").startswith(name)]
@@ -184,13 +200,7 @@ def find_analysis(name: str, catalogue: Catalogue, search_path: SearchPath) -> R
         hint = "say it with more digits of its digest, or by its path"
         message = f"{name!r} is {len(distinct)} analyses: {listed}"
         raise InvalidInput(message, code="catalogue.ambiguous", hint=hint)
-    if found:
-        return _opened(found[0].path, search_path)
-    if Path(name).is_dir() or Path(name).is_file():
-        return _opened(_document_in(Path(name)), search_path)
-    known = ", ".join(entry.name for entry in entries) or "none"
-    hint = f"in the catalogue: {known}; evercast catalogue add FOLDER puts more there"
-    raise InvalidInput(f"there is no preserved analysis {name!a}", code="catalogue.unknown", hint=hint)
+    return found[0] if found else None
 
 
 def _document_in(path: Path) -> Path:
