@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archives import make_archive, verify_apart
+from archives import digest, make_archive, verify_apart
 
 from evercast.artifacts.archive import find_versions, open_archive
 from evercast.artifacts.archive_transfer import transfer_archive
@@ -217,6 +217,26 @@ def _many_links(file: Path) -> None:
         stream.write(end_of_tar(stream.tell()))
 
 
+def _listed_links(file: Path) -> None:
+    """The same, with manifests that agree: every digest is to be compared."""
+    content = bytes(1 << 20)
+    names = sorted(f"data/{number}" for number in range(30_000))
+    info = f"Payload-Oxum: {len(content) * len(names)}.{len(names)}\n".encode()
+    tags = {
+        "bag-info.txt": info,
+        "bagit.txt": b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
+        "manifest-sha256.txt": "".join(f"{digest(content)}  {name}\n" for name in names).encode(),
+    }
+    tags["tagmanifest-sha256.txt"] = "".join(f"{digest(text)}  {name}\n" for name, text in tags.items()).encode()
+    with file.open("wb") as stream:
+        for name, text in tags.items():
+            stream.write(tar_header(f"v1/{name}", size=len(text)) + text + bytes(-len(text) % 512))
+        stream.write(tar_header(f"v1/{names[0]}", size=len(content)) + content)
+        for name in names[1:]:
+            stream.write(tar_header(f"v1/{name}", size=0, link=f"v1/{names[0]}"))
+        stream.write(end_of_tar(stream.tell()))
+
+
 def _sparse(file: Path) -> None:
     """A terabyte of zeros that takes no room on the disk."""
     with file.open("wb") as stream:
@@ -256,6 +276,7 @@ def _deep_record(file: Path) -> None:
 BOMBS: dict[str, tuple[Callable[[Path], None], int]] = {
     "60 000 entries": (_empty_entries, 5),
     "30 000 names of one content": (_many_links, 5),
+    "30 000 names of one content that are listed": (_listed_links, 5),
     "a terabyte without room": (_sparse, 5),
     "a zip file": (_zip, 3),
     "a gzip file": (_gzip, 3),

@@ -157,9 +157,9 @@ def _in_folder(path: Path, *, may_be_empty: bool = False) -> dict[str, BagFiles]
         what = "it is neither a folder nor a tar file" if path.exists() else "there is no such archive"
         raise _wrong(str(path), "archive.not-an-archive", what, "a compressed one is unpacked first: gunzip, unzip")
     names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
-    return {
-        name: FolderFiles(path / name) for name in _version_names(names, str(path), may_be_empty=may_be_empty)
-    }  # fmt: skip
+    versions = _version_names(names, str(path), may_be_empty=may_be_empty)
+    seen: dict[tuple[int, int], str] = {}
+    return {name: FolderFiles(path / name, seen=seen) for name in versions}
 
 
 def _in_tar(path: Path) -> dict[str, BagFiles]:

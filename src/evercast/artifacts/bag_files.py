@@ -72,13 +72,17 @@ class FolderFiles(BagFiles):
     Args:
         root: the folder.
         limits: how large it may be.
+        seen: digests of files with several names, by device and inode; shared by bags that share files, and filled.
 
     Raises:
         IntegrityError: ``bag.not-a-bag``, or as `walk_files`.
     """
 
-    def __init__(self, root: Path, *, limits: BagLimits | None = None) -> None:
+    def __init__(
+        self, root: Path, *, limits: BagLimits | None = None, seen: dict[tuple[int, int], str] | None = None
+    ) -> None:
         self.root = root
+        self._seen = {} if seen is None else seen
         self.place = str(root)
         if root.is_symlink() or not root.is_dir():
             raise IntegrityError("it is no folder", code="bag.not-a-bag", where=self.place)
@@ -92,3 +96,17 @@ class FolderFiles(BagFiles):
             reason = f"it cannot be read: {err.strerror}"
             raise IntegrityError(reason, code="bag.unreadable", where=self.where(name)) from err
         return os.fdopen(handle, "rb")
+
+    def digest(self, name: str) -> str:
+        """Return the sha256 of a file; one with several names is read once."""
+        try:
+            status = (self.root / name).lstat()
+        except OSError as err:
+            reason = f"it cannot be read: {err.strerror}"
+            raise IntegrityError(reason, code="bag.unreadable", where=self.where(name)) from err
+        if status.st_nlink == 1:
+            return super().digest(name)
+        place = (status.st_dev, status.st_ino)
+        if place not in self._seen:
+            self._seen[place] = super().digest(name)
+        return self._seen[place]

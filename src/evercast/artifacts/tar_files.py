@@ -56,6 +56,14 @@ class TarFiles(BagFiles):
         self.file, self.members = file, members
         self.place = f"{file}/{inside}" if inside else str(file)
         self.sizes = {name: member.size for name, member in members.items()}
+        self._seen: dict[TarMember, str] = {}
+
+    def digest(self, name: str) -> str:
+        """Return the sha256 of a member; content with many names is read once."""
+        member = self.members[name]
+        if member not in self._seen:
+            self._seen[member] = super().digest(name)
+        return self._seen[member]
 
     def open(self, name: str) -> BufferedIOBase:
         """Return the content of a member."""
