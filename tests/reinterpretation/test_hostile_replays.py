@@ -1,0 +1,102 @@
+"""Archives made to lead a replay out of its folders are refused before anything is written or run."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evercast.artifacts.bag import BAGIT, INFO, MANIFEST, TAG_MANIFEST, write_bag
+from evercast.cli import main
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "v1.0" / "archive.tar.xz"
+
+Change = Callable[[Path], None]
+
+
+def edited(name: str, change: Callable[[Any], None]) -> Change:
+    """What changes a JSON file of the payload."""
+
+    def apply(data: Path) -> None:
+        (place,) = data.glob(name)
+        body = json.loads(place.read_text())
+        change(body)
+        place.write_text(json.dumps(body))
+
+    return apply
+
+
+def hostile(folder: Path, change: Change) -> Path:
+    """A golden archive with a changed payload under right digests."""
+    with tarfile.open(fileobj=io.BytesIO(GOLDEN.read_bytes()), mode="r:xz") as packed:
+        packed.extractall(folder, filter="data")
+    version = folder / "archive" / "v1"
+    for name in (BAGIT, INFO, MANIFEST, TAG_MANIFEST):
+        (version / name).unlink()
+    change(version / "data")
+    write_bag(version, info={"External-Identifier": "tiny"})
+    return version
+
+
+def outside_name(body: Any) -> None:
+    body["files"]["../../../../canary"] = {"sha256": "0" * 64, "size": 1}
+
+
+def outside_unit(body: Any) -> None:
+    body["units"][0]["id"] = "../../../canary"
+
+
+def outside_input(body: Any) -> None:
+    body["inputs"].append({
+        "name": "x", "sha256": "../../../canary", "size": 1, "url": "https://example.org/x",
+        "file": "data/document/make_events.py",
+    })  # fmt: skip
+
+
+def other_input(body: Any) -> None:
+    body["inputs"].append({
+        "name": "x", "sha256": "0" * 64, "size": 1, "url": "https://example.org/x",
+        "file": "data/document/make_events.py",
+    })  # fmt: skip
+
+
+def outside_image(body: Any) -> None:
+    body["images"].append({"name": "x", "sha256": "/../../canary", "file": "data/document/make_events.py"})
+
+
+def other_document(body: Any) -> None:
+    body["document"] = "data/plan.json"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (edited("units/selection/signal-*/receipt.json", outside_name), "unit.receipt-damaged"),
+        (edited("plan.json", outside_unit), "plan.damaged"),
+        (edited("archive.json", outside_input), "archive.record"),
+        (edited("archive.json", other_input), "archive.record"),
+        (edited("archive.json", outside_image), "archive.record"),
+        (edited("archive.json", other_document), "archive.record"),
+        (lambda data: next((data / "code").iterdir()).write_bytes(b"\x1f\x8b no tar"), "archive.code"),
+    ],
+    ids=["receipt", "unit", "input", "other-input", "image", "document", "code"],
+)
+def test_an_archive_that_leads_out_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Change, code: str
+) -> None:
+    archive = hostile(tmp_path / "archive", change)
+    words = ["replay", str(archive), "--stage", "training", "--output", str(tmp_path / "again"), "--json"]
+    assert main(words) == 5
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+    assert not list(tmp_path.rglob("canary*"))
+    assert not list((tmp_path / "again").rglob("receipt.json"))
+
+
+def test_a_tar_file_is_to_be_unpacked_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-env", str(GOLDEN)]) == 2
+    assert "evercast archive pull" in capsys.readouterr().err
