@@ -195,3 +195,60 @@ def test_blind_data_are_replaced_by_asimov_data(tmp_path: Path, site: Path) -> N
     folder = write_invented_bundle(tmp_path, blind=True, copies=False)
     assert json.loads((folder / "reference_vectors.json").read_text())["dataset"] == "asimov"
     assert differences(run(site / "numpy", as_script(folder / "read_numpy.py")))[0] < 1e-9
+
+
+def edited_vectors(path: Path, bundle: Path, change: str) -> Path:
+    """A copy of the bundle whose vectors, or whose list of graphs, say less, or something that is no number."""
+    folder = Path(shutil.copytree(bundle, path / "bundle"))
+    vectors = json.loads((folder / "reference_vectors.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    body = vectors["log_ratio"]["invented"]
+    if change == "no vectors":
+        vectors["log_ratio"] = {}
+    elif change == "no points":
+        vectors["likelihood"] = []
+    elif change == "not a number":
+        body["log_ratio"]["signal"][3] = float("nan")
+    elif change == "not a value of L":
+        vectors["likelihood"][0]["twice_nll"] = float("nan")
+    elif change == "a process without vectors":
+        del body["log_ratio"]["signal"]
+    elif change == "vectors of no process":
+        body["log_ratio"]["other"] = body["log_ratio"]["signal"]
+    elif change == "fewer events":
+        body["log_ratio"]["signal"] = body["log_ratio"]["signal"][:1]
+    elif change == "no events":
+        body["observables"] = []
+        body["log_ratio"] = {name: [] for name in body["log_ratio"]}
+    elif change == "no graphs":
+        manifest["publication"]["onnx"]["graphs"] = []
+    (folder / "reference_vectors.json").write_text(json.dumps(vectors))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+BOTH = (
+    "no vectors", "not a number", "a process without vectors", "vectors of no process", "fewer events", "no events",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [*BOTH, "no graphs"])
+def test_the_onnx_reader_passes_nothing_that_it_did_not_compare(
+    tmp_path: Path, bundle: Path, site: Path, change: str
+) -> None:
+    folder = edited_vectors(tmp_path, bundle, change)
+    assert run(site / "onnx", as_script(folder / "read_onnx.py"), check=False).startswith("1\n")
+
+
+@pytest.mark.parametrize("change", [*BOTH, "no points", "not a value of L"])
+def test_the_numpy_reader_passes_nothing_that_it_did_not_compare(
+    tmp_path: Path, bundle: Path, site: Path, change: str
+) -> None:
+    folder = edited_vectors(tmp_path, bundle, change)
+    assert run(site / "numpy", as_script(folder / "read_numpy.py"), check=False).startswith("1\n")
+
+
+def test_an_unchanged_copy_passes_both(tmp_path: Path, bundle: Path, site: Path) -> None:
+    folder = edited_vectors(tmp_path, bundle, "nothing")
+    assert run(site / "numpy", as_script(folder / "read_numpy.py"), check=False).startswith("0\n")
+    assert run(site / "onnx", as_script(folder / "read_onnx.py"), check=False).startswith("0\n")

@@ -97,7 +97,7 @@ def _numpy(poi: str, initial: float, ensemble: str, *, networks: bool) -> str:
     own = [(f'Networks("FOLDER").log_ratios("{ensemble}", events)', "your own events")] if networks else []
     return _lines(
         "pip install numpy",
-        ("python FOLDER/read_numpy.py FOLDER", "compares with the reference vectors"),
+        ("python -I FOLDER/read_numpy.py FOLDER", "compares with the reference vectors"),
         "",
         "from read_numpy import Likelihood, Networks",
         (f'Likelihood("FOLDER").twice_nll({{"{poi}": {initial:g}}})', "what is not named is at its initial value"),
@@ -108,7 +108,7 @@ def _numpy(poi: str, initial: float, ensemble: str, *, networks: bool) -> str:
 def _onnx(ensemble: str) -> str:
     return _lines(
         "pip install numpy onnxruntime",
-        ("python FOLDER/read_onnx.py FOLDER", "compares with the reference vectors"),
+        ("python -I FOLDER/read_onnx.py FOLDER", "compares with the reference vectors"),
         "",
         "from read_onnx import log_ratios",
         (f'log_ratios("FOLDER", "{ensemble}", events)', "process -> log ratio of each of your events"),
