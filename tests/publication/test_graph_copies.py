@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from invented_networks import OBSERVABLES, ensemble, events, networks, write_folder
 from jax import export
 
 from evercast.artifacts.bundle_ensembles import BundleNetworks, read_ensembles
@@ -21,6 +20,7 @@ from evercast.publication.graph_copies import GRAPH_TOLERANCE, check_copies, wri
 from evercast.publication.onnx_check import evaluate_onnx, read_onnx
 from evercast.publication.onnx_graph import OPERATORS, OPSET, ensemble_graph, label_graph
 from evercast.publication.stablehlo import export_ensemble, read_stablehlo
+from invented_networks import OBSERVABLES, ensemble, events, networks, write_folder
 
 LABELS = ("signal", "background", "background.jes.up", "background.jes.down", "background.polynomial")
 
@@ -290,6 +290,27 @@ def test_a_missing_copy_is_named(folder: Path) -> None:
     (folder / "model.onnx").unlink()
     with pytest.raises(IntegrityError, match=r"model[.]onnx"):
         check_copies(folder, manifest_of(folder))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "stablehlo"])
+def test_a_copy_that_nothing_names_is_refused(folder: Path, kind: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["publication"][kind]
+    with pytest.raises(IntegrityError, match=f"model[.]{kind} is in the bundle"):
+        check_copies(folder, manifest)
+
+
+def test_edges_everywhere_do_not_hide_a_difference(folder: Path) -> None:
+    made = ensemble()
+    edges = np.linspace(-5.0, 5.0, 1_000_001)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    calibration = {"kind": "histogram", "edges": edges.tolist(), "values": [0.0] * (len(edges) + 1)}
+    manifest["ensembles"]["invented"]["processes"]["signal"]["calibration"] = calibration
+    other = replace(made, ratios={**made.ratios, "signal": replace(made.ratios["signal"], networks=networks(77))})
+    (folder / "model.onnx").write_bytes(ensemble_graph(other).SerializeToString())
+    with pytest.raises(IntegrityError) as caught:
+        check_copies(folder, manifest)
+    assert caught.value.code == "onnx.differs"
 
 
 @pytest.mark.parametrize("name", ["../model.onnx", "/model.onnx", ".model", 7, None])

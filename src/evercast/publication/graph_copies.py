@@ -6,7 +6,7 @@ evaluation of weights and architecture in float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -170,6 +170,7 @@ def check_copies(folder: Path, manifest: Mapping[str, object]) -> tuple[CopyChec
              for section, key in zip(sections, ("graphs", "modules"), strict=True)]  # fmt: skip
     graphs, modules = ([one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
                        for found in lists)  # fmt: skip
+    _refuse_unnamed(folder, [*graphs, *modules])
     if not graphs and not modules:
         return ()
     ensembles = read_ensembles(folder, manifest)
@@ -190,6 +191,15 @@ def _ensemble_of(entry: Mapping[str, object], ensembles: Mapping[str, BundleNetw
         message = f"a copy is said to be of {entry.get('ensemble')!r} with the inputs {entry.get('observables')!r}"
         raise _wrong_manifest(message, folder)
     return found
+
+
+def _refuse_unnamed(folder: Path, entries: Sequence[Mapping[str, object]]) -> None:
+    """Refuse a graph in the folder that no entry names: nobody would compare it."""
+    named = {_name_of(entry, "file", folder) for entry in entries}
+    there = sorted(path.name for suffix in ("onnx", "stablehlo") for path in folder.glob(f"*.{suffix}"))
+    unnamed = [name for name in there if name not in named]
+    if unnamed:
+        raise _wrong_manifest(f"{unnamed[0]} is in the bundle, and 'publication' does not say of what it is", folder)
 
 
 def _name_of(entry: Mapping[str, object], key: str, folder: Path) -> str:
@@ -274,7 +284,7 @@ def _points(folder: Path, ensemble: BundleNetworks) -> Float[np.ndarray, "events
     given = np.asarray(vectors["observables"] if isinstance(vectors, dict) else [], dtype=np.float64)
     points = np.concatenate([given.reshape(-1, len(mean)), drawn])
     chosen: Float[np.ndarray, "events inputs"] = points[~_near_edges(ensemble, points)]
-    return chosen
+    return chosen if len(chosen) > _DRAWN // 2 else points  # edges that leave out most points would hide what differs
 
 
 def _near_edges(ensemble: BundleNetworks, points: Float[np.ndarray, "events inputs"]) -> np.ndarray:
@@ -283,7 +293,9 @@ def _near_edges(ensemble: BundleNetworks, points: Float[np.ndarray, "events inpu
     for ratio in calibrated.values():
         plain = replace(ratio, calibration=None, log_norm=0.0)
         combined = reference_log_ratio(plain, points, combine=ensemble.combine)
-        edges = np.asarray(ratio.calibration.edges if ratio.calibration is not None else ())
+        edges = np.sort(np.asarray(ratio.calibration.edges if ratio.calibration is not None else ()))
+        around = np.concatenate([[-np.inf], edges, [np.inf]])
+        above = np.searchsorted(around[1:-1], combined, side="right")
         limit = GRAPH_TOLERANCE["abs"] + GRAPH_TOLERANCE["rel"] * np.abs(combined)
-        near |= np.any(np.abs(combined[:, None] - edges) <= limit[:, None], axis=1)
+        near |= np.minimum(combined - around[above], around[above + 1] - combined) <= limit
     return near
