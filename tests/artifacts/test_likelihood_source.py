@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evercast.artifacts.likelihood_file import write_likelihood
 from evercast.artifacts.likelihood_source import LikelihoodSource, open_likelihood_source, open_patchset
 from evercast.errors import IntegrityError, InvalidDocument, InvalidInput, UsageError
 from evercast.likelihood.combination import combine
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import read_workspace
+from indexed_likelihood import write_indexed
 from statistics_inputs import gaussian_mixture, synthetic_workspace
 
 NAMES = sorted({p.name.split("[")[0] for p in read_workspace(synthetic_workspace()).parameters} - {"mu"})
@@ -69,7 +69,7 @@ def test_a_document_combines_what_lies_beside_it(folder: Path, suffix: str) -> N
 
 def test_binned_unbinned_and_combined_parts_nest(folder: Path) -> None:
     (folder / "neural").mkdir()
-    write_likelihood(folder / "neural", gaussian_mixture())
+    write_indexed(folder / "neural", gaussian_mixture())
     rename = {"mu": "mu_T1"}
     write(folder / "inner.yaml", document(one={"path": "one.json"}))
     outer = document(inner={"path": "inner.yaml"}, T1={"path": "neural", "rename": rename}) | {"poi": "mu_T1"}
@@ -194,9 +194,34 @@ def test_the_name_of_a_patch_without_its_set_says_what_is_missing(folder: Path) 
 
 
 def test_a_bundle_without_its_events_says_where_to_get_them(tmp_path: Path) -> None:
-    write_likelihood(tmp_path, gaussian_mixture())
+    write_indexed(tmp_path, gaussian_mixture())
     (tmp_path / "events.safetensors").unlink()
     with pytest.raises(IntegrityError, match=r": events.safetensors does not exist") as failure:
         open_likelihood_source(LikelihoodSource(path=tmp_path))
     assert str(failure.value).count(str(tmp_path)) == 1
     assert "published" in failure.value.hint
+
+
+@pytest.mark.parametrize("left", [(), ("index.json",)])
+def test_a_folder_that_nothing_vouches_for_is_not_opened(tmp_path: Path, left: tuple[str, ...]) -> None:
+    write_indexed(tmp_path, gaussian_mixture(), path="inside")
+    for name in left:
+        (tmp_path / name).write_text((tmp_path / name).read_text().replace('"inside"', '"another"'))
+    if not left:
+        (tmp_path / "index.json").unlink()
+    with pytest.raises(IntegrityError, match=r"no manifest[.]json") as failure:
+        open_likelihood_source(LikelihoodSource(path=tmp_path / "inside"))
+    assert (failure.value.code, failure.value.exit_code) == ("bundle.missing", 5)
+
+
+def test_a_likelihood_of_a_run_is_opened_by_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_indexed(tmp_path, gaussian_mixture(), path="inside")
+    expected = open_likelihood_source(LikelihoodSource(path=tmp_path)).parameter_names
+    assert open_likelihood_source(LikelihoodSource(path=tmp_path / "inside")).parameter_names == expected
+    monkeypatch.chdir(tmp_path / "inside")
+    assert open_likelihood_source(LikelihoodSource(path=Path())).parameter_names == expected
+    file = tmp_path / "inside" / "likelihood.json"
+    file.write_text(file.read_text().replace('"bounds"', '"bounds" '))
+    with pytest.raises(IntegrityError) as failure:
+        open_likelihood_source(LikelihoodSource(path=tmp_path / "inside"))
+    assert failure.value.code == "likelihood.digest"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evercast.artifacts.likelihood_file import EVENTS_FILE, write_likelihood
+from evercast.artifacts.likelihood_file import EVENTS_FILE
 from evercast.likelihood.model import (
     AnchorMorph,
     Component,
@@ -23,6 +23,7 @@ from evercast.likelihood.model import (
     ParameterModel,
     UnbinnedChannelModel,
 )
+from indexed_likelihood import write_indexed
 
 EVERCAST = [sys.executable, "-m", "evercast"]
 
@@ -57,7 +58,7 @@ def model(count: int = 2503) -> LikelihoodModel:
 def stored(tmp_path: Path) -> Path:
     folder = tmp_path / "stored"
     folder.mkdir()
-    write_likelihood(folder, model())
+    write_indexed(folder, model())
     return folder
 
 
@@ -105,7 +106,7 @@ def test_a_process_that_is_killed_ends_all_others_at_once(tmp_path: Path) -> Non
     """A large store keeps them busy; the limit of silence is longer than this test may take."""
     folder = tmp_path / "large"
     folder.mkdir()
-    write_likelihood(folder, model(400_000))
+    write_indexed(folder, model(400_000))
     port = two_free_ports()
     processes = [start(folder, port, number, count=3, options=("--process-timeout", "300")) for number in range(3)]
     others = tmp_path / "connected"

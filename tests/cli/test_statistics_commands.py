@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from evercast.artifacts.likelihood_file import write_likelihood
 from evercast.cli import main
 from evercast.cli.commands import cls, fit, scan, significance
 from evercast.inference.asymptotics import cls as cls_of
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.histfactory import apply_patch, read_workspace
+from indexed_likelihood import write_indexed
 from statistics_inputs import counting_model, gaussian_mixture, synthetic_workspace
 
 COMMANDS = {"fit": fit, "scan": scan, "cls": cls, "significance": significance}
@@ -74,7 +74,7 @@ def test_scan_follows_the_range_asked_for(workspace: Path, capsys: pytest.Captur
 
 
 def test_significance_of_a_counting_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_likelihood(tmp_path, counting_model(observed=75.0))
+    write_indexed(tmp_path, counting_model(observed=75.0))
     body = run_json(capsys, "significance", str(tmp_path))
     assert body["z"] == pytest.approx(3.2894, abs=1e-4)  # sqrt(2 (75 ln 1.5 - 25)) = 3.2894
     assert body["p"] == pytest.approx(5.02e-4, rel=1e-2)
@@ -83,7 +83,7 @@ def test_significance_of_a_counting_experiment(tmp_path: Path, capsys: pytest.Ca
 def test_a_neural_bundle_is_fitted_on_data_and_on_its_simulation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_likelihood(tmp_path, gaussian_mixture())
+    write_indexed(tmp_path, gaussian_mixture())
     observed, expected = (run_json(capsys, "fit", str(tmp_path), flag) for flag in ("--observed", "--expected"))
     assert observed["parameters"]["mu"]["uncertainty"] == pytest.approx(0.1669, abs=1e-4)
     assert (observed["asimov"], expected["asimov"]) == (None, "simulation")
@@ -160,7 +160,7 @@ def test_what_is_wrong_has_a_message_and_an_exit_code(
 
 
 def test_a_fit_that_fails_gives_no_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_likelihood(tmp_path, counting_model(signal=0.0))
+    write_indexed(tmp_path, counting_model(signal=0.0))
     code = main(["fit", str(tmp_path)])
     captured = capsys.readouterr()
     assert code == 7

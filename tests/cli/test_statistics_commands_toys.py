@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from evercast.artifacts.arrays import read_arrays
-from evercast.artifacts.likelihood_file import write_likelihood
 from evercast.cli import main
 from evercast.cli.commands import gof, impacts, limit, toys
+from indexed_likelihood import write_indexed
 from statistics_inputs import counting_model, synthetic_workspace
 
 NEW = {"limit": limit, "toys": toys, "impacts": impacts, "gof": gof}
@@ -30,7 +30,7 @@ def workspace(tmp_path: Path) -> Path:
 def counting(tmp_path: Path) -> Path:
     folder = tmp_path / "counting"
     folder.mkdir()
-    write_likelihood(folder, counting_model(width=0.1))
+    write_indexed(folder, counting_model(width=0.1))
     return folder
 
 
@@ -75,7 +75,7 @@ def test_the_regime_decides_where_pseudo_experiments_are_thrown(
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    write_likelihood(empty, counting_model(signal=3.0, background=1.0, observed=0.0))
+    write_indexed(empty, counting_model(signal=3.0, background=1.0, observed=0.0))
     few = run_json(capsys, "cls", str(empty), "--regime", "auto", "--toys", "400", "--seed", "3")
     assert (few["method"], few["toys"], few["seed"]) == ("toys", 400, 3)
     assert few["CLs_obs"] == pytest.approx(np.exp(-3.0), abs=0.05)  # P(0 | 4) / P(0 | 1); binomial errors of 400

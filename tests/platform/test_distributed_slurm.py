@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evercast.artifacts.likelihood_file import write_likelihood
 from evercast.likelihood.model import (
     AnchorMorph,
     Component,
@@ -20,6 +19,7 @@ from evercast.likelihood.model import (
     ParameterModel,
     UnbinnedChannelModel,
 )
+from indexed_likelihood import write_indexed
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
@@ -54,7 +54,7 @@ def model(count: int = 4001) -> LikelihoodModel:
 def test_four_processes_on_two_nodes_fit_as_one(open_folder: Path, cluster: None) -> None:
     folder = open_folder / "distributed"
     folder.mkdir()
-    write_likelihood(folder, model())
+    write_indexed(folder, model())
     environment = os.environ | ONE_THREAD
     alone = subprocess.run(
         [*EVERCAST, "fit", str(folder), "--json"], env=environment, capture_output=True, text=True, check=True

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evercast.artifacts.bundle_open import MANIFEST_FILE
 from evercast.artifacts.combination import Combination, read_combination
 from evercast.artifacts.files import read_json, sha256_file
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
@@ -154,11 +155,28 @@ def _open_folder(path: Path, name: str | None) -> LikelihoodModel:
             raise UsageError(f"the run holds the likelihoods {', '.join(names)}; choose one with --likelihood NAME")
         return open_likelihood(folder, name or names[0])
     if (path / LIKELIHOOD_FILE).is_file():
-        return read_likelihood(path)
+        return read_likelihood(path) if (path / MANIFEST_FILE).is_file() else _of_its_run(path)
     message = f"{path} holds neither a neural bundle ({LIKELIHOOD_FILE}) nor a run (likelihood/{INDEX_FILE})"
     raise InvalidInput(
         message, code="likelihood.missing", hint="give a workspace file, a bundle or the folder of a run"
     )
+
+
+def _of_its_run(path: Path) -> LikelihoodModel:
+    """Return the likelihood of a run that is not published: the index beside its folder names it with its digest.
+
+    Raises:
+        IntegrityError: ``bundle.missing``: no index names it either, nothing says what its files must be;
+            ``likelihood.digest``.
+    """
+    above = path.absolute().parent
+    entries = read_index(above).likelihoods if (above / INDEX_FILE).is_file() else {}
+    for name, entry in entries.items():
+        if entry.kind == "folder" and entry.path == path.absolute().name:
+            return open_likelihood(above, name)
+    message = f"there is {LIKELIHOOD_FILE}, but no {MANIFEST_FILE} that says what its files must be"
+    hint = "get the whole bundle again; of a run give its folder, with --likelihood NAME"
+    raise IntegrityError(message, code="bundle.missing", where=str(path), hint=hint)
 
 
 def _patched(workspace: Mapping[str, object], source: LikelihoodSource) -> Mapping[str, object]:
