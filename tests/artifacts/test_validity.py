@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,43 @@ def test_another_unit_is_named_with_its_observable_and_fraction() -> None:
 )
 def test_a_few_wild_events_among_many_are_no_reason_to_refuse(count: int, bad: int, refused: bool) -> None:
     events = ring(count, np.random.default_rng(11))
-    events[:bad] = 50.0
+    events[:bad] = 20.0
     problems = examine(domain(), "rings", POINTS / 5.0, events).problems()
     assert any("outside of" in text for text in problems) is refused
+
+
+@pytest.mark.parametrize("count", [1, 10, 1000, 100_000])
+def test_one_event_far_beyond_a_range_is_refused_among_any_number(count: int) -> None:
+    events = ring(count, np.random.default_rng(11))
+    events[0, 1] = 37.0  # the range is [-12, 12]
+    found = examine(domain(), "rings", POINTS / 5.0, events)
+    assert (
+        f"{100 / count:.3g} % of {count} events have 'py' outside of [-12, 12] GeV by more than 24" in found.problems()
+    )
+    assert found.to_json()["far_beyond_range"] == 1
+    events[0, 1] = -35.0
+    assert not examine(domain(), "rings", POINTS / 5.0, events).wild.any()
+
+
+def test_far_is_told_by_the_outermost_quantiles_where_there_are_some() -> None:
+    given = domain().ensembles["rings"]
+    narrow = replace(given.observables[0], quantiles=((0.001, -2.0), (0.5, 0.0), (0.999, 3.0)))
+    ensembles = {"rings": replace(given, observables=(narrow, given.observables[1]))}
+    events = ring(1000, np.random.default_rng(11))
+    events[0] = (16.9, 16.9)
+    assert examine(replace(domain(), ensembles=ensembles), "rings", POINTS / 5.0, events).problems() == []
+    events[0] = (17.1, 16.9)
+    (said,) = examine(replace(domain(), ensembles=ensembles), "rings", POINTS / 5.0, events).problems()
+    assert said == "0.1 % of 1000 events have 'px' outside of [-12, 12] GeV by more than 5"
+
+
+def test_an_observable_that_is_constant_may_be_rounded_and_nothing_else() -> None:
+    given = domain().ensembles["rings"]
+    constant = replace(given.observables[0], low=8.0, high=8.0, quantiles=((0.001, 8.0), (0.999, 8.0)))
+    ensembles = {"rings": replace(given, observables=(constant, given.observables[1]))}
+    events = np.array([[8.0, 1.0], [np.nextafter(8.0, 9.0), 1.0], [8.1, 1.0]])
+    found = examine(replace(domain(), ensembles=ensembles), "rings", POINTS / 5.0, events)
+    assert found.wild[:, 0].tolist() == [False, False, True]
 
 
 def test_the_result_says_how_many_were_outside() -> None:

@@ -56,7 +56,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def own_events(count: int = 200) -> dict[str, np.ndarray]:
-    return dict(zip(OBSERVABLES, events(count, seed=5).T, strict=True))
+    """Return events in the middle of the training: none of them is outside of its domain."""
+    return dict(zip(OBSERVABLES, (100.0 + 0.5 * (events(count, seed=5) - 100.0)).T, strict=True))
 
 
 # ---------------------------------------------------------------- the object
@@ -204,7 +205,7 @@ def test_likelihoods_combine(likelihood: OpenedLikelihood, workspace: Path) -> N
 def test_own_events_have_the_log_ratios_of_the_weights(likelihood: OpenedLikelihood) -> None:
     found = likelihood.evaluate(own_events())
     assert not found.extrapolated
-    for label, values in ensemble().reference(events(200, seed=5)).items():
+    for label, values in ensemble().reference(np.stack(list(own_events().values()), axis=1)).items():
         np.testing.assert_allclose(found.values[label], values, atol=1e-5, rtol=1e-5)
     with pytest.raises(InvalidInput, match="there is no log ratio of 'top'"):
         found.log_ratio("top")
@@ -302,6 +303,28 @@ def test_events_outside_of_the_domain_are_refused_with_fraction_and_observable(l
     body = found.to_json()
     assert body["extrapolated"] is True
     assert "20 % of 200 events have 'pt'" in body["domain"]["problems"][0]
+
+
+def test_one_event_outside_is_said_and_one_far_outside_refused(
+    likelihood: OpenedLikelihood, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    domain = json.loads((bundle / "validity.json").read_text())["ensembles"]["invented"]
+    low, high = next((one["low"], one["high"]) for one in domain["observables"] if one["name"] == "pt")
+    columns = own_events()
+    columns["pt"][7] = high + 0.9 * (high - low)
+    found = likelihood.evaluate(columns)
+    assert found.domain is not None
+    assert found.domain.outside[7]
+    assert (found.extrapolated, found.extrapolation_allowed) == (True, False)
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "events.parquet")
+    assert main(["evaluate", str(bundle), str(tmp_path / "events.parquet")]) == 0
+    assert "events outside of the domain of validity, EXTRAPOLATED" in capsys.readouterr().out
+    columns["pt"][7] = high + 1.1 * (high - low)
+    with pytest.raises(InvalidInput, match=r"0\.5 % of 200 events have 'pt' outside of .* by more than") as caught:
+        likelihood.evaluate(columns)
+    assert caught.value.code == "validity.outside"
+    allowed = likelihood.evaluate(columns, allow_extrapolation=True).to_json()
+    assert (allowed["extrapolated"], allowed["extrapolation_allowed"]) == (True, True)
 
 
 def test_ratios_alone_evaluate_no_events(tmp_path: Path) -> None:
@@ -440,6 +463,22 @@ def test_a_changed_bundle_is_not_opened(bundle: Path, tmp_path: Path) -> None:
     (folder / "events.safetensors").write_bytes(bytes(content))
     with pytest.raises(IntegrityError, match=r"events[.]safetensors has sha256"):
         evercast.open_likelihood(folder)
+
+
+@pytest.mark.parametrize("more", [(), ("manifest-sha256.txt",), ("manifest-sha256.txt", "validity.json")])
+def test_a_bundle_without_a_manifest_is_not_opened(
+    bundle: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    for name in ("manifest.json", *more):
+        (folder / name).unlink()
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    for place in (folder, packed):
+        with pytest.raises(IntegrityError, match=r"no manifest[.]json") as caught:
+            evercast.open_likelihood(place)
+        assert (caught.value.code, caught.value.exit_code) == ("bundle.missing", 5)
+    assert main(["fit", str(folder)]) == 5
+    assert "error[bundle.missing]" in capsys.readouterr().err
 
 
 def test_a_bundle_without_a_domain_is_not_opened(bundle: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 An event is outside where an observable lies beyond the range of the reference sample, or where the event is far from
 all events of that sample: its distance d_k to the k-th nearest of the published reference points, all observables
 standardised, exceeds the threshold. The first finds wrong units and wild values, the second combinations that never
-occurred although each value did. Of n events up to f n + 3 sqrt(f n) may be outside; more are refused.
+occurred although each value did. Of n events up to f n + 3 sqrt(f n) may be outside; more are refused. So is a single
+event that lies farther beyond the range than the observable is wide. Where the bundle gives no points, which are
+simulated events, the joint density is not known: then too many events beyond the outermost quantiles are refused.
 """
 
 from __future__ import annotations
@@ -141,18 +143,24 @@ class Examined:
 
     Args:
         below, above: (events, observables), beyond the range of the reference.
-        far: (events,), outside the support.
+        far: (events,), outside the support; all False where no support is published.
+        wild: (events, observables), beyond the range by more than `widths`: one such event is too many.
+        rare: (events, observables), beyond the outermost quantiles; all False where a support is published.
         names: observables, in order.
-        limits: how many of the events may be outside the range, and outside the support.
-        ranges: (observables,) pairs (low, high).
+        limits: how many of the events may be outside the range, and outside the support or beyond the quantiles.
+        ranges: (observables,) low, high and unit.
+        widths: (observables,) between the outermost quantiles, or of the range where there are none.
     """
 
     below: Bool[np.ndarray, "events observables"]
     above: Bool[np.ndarray, "events observables"]
     far: Bool[np.ndarray, " events"]
+    wild: Bool[np.ndarray, "events observables"]
+    rare: Bool[np.ndarray, "events observables"]
     names: tuple[str, ...]
     limits: tuple[float, float]
     ranges: tuple[tuple[float, float, str], ...]
+    widths: tuple[float, ...]
 
     @property
     def outside(self) -> Bool[np.ndarray, " events"]:
@@ -168,24 +176,31 @@ class Examined:
 
     def problems(self) -> list[str]:
         """Return why the events must be refused, one sentence each; empty where they need not be."""
-        events = len(self.far)
         beyond = self.below | self.above
         said = []
         if int(beyond.any(axis=1).sum()) > self.limits[0]:
-            for column in np.argsort(-beyond.sum(axis=0), kind="stable"):
-                count = int(beyond[:, column].sum())
-                low, high, unit = self.ranges[column]
-                if count:
-                    said.append(
-                        f"{100 * count / events:.3g} % of {events} events have '{self.names[column]}' outside of "
-                        f"[{low:.6g}, {high:.6g}] {unit}".rstrip()
-                    )
+            said += [f"{self._share(beyond[:, column])} {self._outside(column)}" for column in _most(beyond)]
+        said += [
+            f"{self._share(self.wild[:, column])} {self._outside(column)} by more than {self.widths[column]:.4g}"
+            for column in _most(self.wild)
+        ]
         if int(self.far.sum()) > self.limits[1]:
-            said.append(
-                f"{100 * float(self.far.mean()):.3g} % of {events} events are outside the support of the training in "
-                f"{', '.join(self.names)} together"
-            )
+            names = ", ".join(self.names)
+            said.append(f"{self._share(self.far)} are outside the support of the training in {names} together")
+        for column in _most(self.rare):
+            if int(self.rare[:, column].sum()) > self.limits[1]:
+                name = self.names[column]
+                said.append(
+                    f"{self._share(self.rare[:, column])} have '{name}' beyond its outermost quantiles in the training"
+                )
         return said
+
+    def _share(self, found: Bool[np.ndarray, " events"]) -> str:
+        return f"{100 * float(found.mean()):.3g} % of {len(found)} events"
+
+    def _outside(self, column: int) -> str:
+        low, high, unit = self.ranges[column]
+        return f"have '{self.names[column]}' outside of [{low:.6g}, {high:.6g}] {unit}".rstrip()
 
     def to_json(self) -> dict[str, object]:
         """Return what a result says of it."""
@@ -194,6 +209,7 @@ class Examined:
             "outside": int(self.outside.sum()),
             "outside_support": int(self.far.sum()),
             "outside_range": self.fractions,
+            "far_beyond_range": int(self.wild.any(axis=1).sum()),
             "problems": self.problems(),
         }
 
@@ -216,26 +232,59 @@ def examine(
         InvalidInput: ``validity.not-published``: the networks, and so their domain, were not published.
     """
     found = domain.ensembles.get(ensemble)
-    if found is None or found.support is None:
+    if found is None or not found.observables:
         raise InvalidInput(
             f"the bundle gives no domain for ensemble {ensemble!r}: its networks are not published",
             code="validity.not-published",
             where=VALIDITY_FILE,
         )
     support = found.support
-    low = np.array([one.low for one in found.observables])
-    high = np.array([one.high for one in found.observables])
+    low, high = (np.array([getattr(one, side) for one in found.observables]) for side in ("low", "high"))
+    outer = np.array([_outer(one) for one in found.observables])
+    widths = _widths(outer, low, high)
     x = np.asarray(events, dtype=np.float64)
-    distance = neighbour_distance(points, (x - np.array(support.center)) / np.array(support.scale), support.neighbour)
+    if support is None:
+        far, rare = np.zeros(len(x), dtype=bool), (x < outer[:, 0]) | (x > outer[:, 1])
+    else:
+        z = (x - np.array(support.center)) / np.array(support.scale)
+        far, rare = neighbour_distance(points, z, support.neighbour) > support.threshold, np.zeros(x.shape, dtype=bool)
     shares = (domain.outside.max_fraction_range, domain.outside.max_fraction_support)
     return Examined(
         below=x < low,
         above=x > high,
-        far=distance > support.threshold,
+        far=far,
+        wild=(x < low - widths) | (x > high + widths),
+        rare=rare,
         names=tuple(one.name for one in found.observables),
         limits=(_allowed(shares[0], len(x)), _allowed(shares[1], len(x))),
         ranges=tuple((one.low, one.high, "" if one.unit == "1" else one.unit) for one in found.observables),
+        widths=tuple(widths.tolist()),
     )
+
+
+def _outer(one: ObservableRange) -> tuple[float, float]:
+    """Return the values of the outermost quantiles, the ends of the range where none are published."""
+    values = [value for _, value in one.quantiles]
+    return (values[0], values[-1]) if len(values) > 1 else (one.low, one.high)
+
+
+def _widths(
+    outer: Float64[np.ndarray, "observables two"], low: Float64[np.ndarray, " o"], high: Float64[np.ndarray, " o"]
+) -> Float64[np.ndarray, " o"]:
+    """Return how far beyond its range an observable may be: between its outer quantiles, else the width of the range.
+
+    One that is constant in the training may differ by rounding.
+    """
+    between = outer[:, 1] - outer[:, 0]
+    rounding = 1e-6 * np.maximum(np.abs(low), np.abs(high))
+    found: Float64[np.ndarray, " o"] = np.maximum(np.where(between > 0.0, between, high - low), rounding)
+    return found
+
+
+def _most(found: Bool[np.ndarray, "events observables"]) -> list[int]:
+    """Return the observables with such events, those with most first."""
+    count = found.sum(axis=0)
+    return [int(column) for column in np.argsort(-count, kind="stable") if count[column]]
 
 
 def _allowed(share: float, events: int) -> float:

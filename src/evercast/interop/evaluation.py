@@ -31,7 +31,8 @@ class Evaluation:
         values: label -> (events,) log ratios, natural logarithm, or (events, terms) coefficients; labels as in
             `evercast.artifacts.bundle_ensembles.BundleNetworks`.
         domain: how the events lie with respect to the domain of validity; None where the bundle states none.
-        extrapolated: events that should have been refused were evaluated because the user asked for it.
+        extrapolated: one event at least lies outside of the domain, or nothing says what the domain is.
+        extrapolation_allowed: the user asked that events be evaluated wherever they lie.
     """
 
     channel: str
@@ -41,6 +42,7 @@ class Evaluation:
     values: Mapping[str, Float64[np.ndarray, "events ..."]]
     domain: Examined | None
     extrapolated: bool
+    extrapolation_allowed: bool
 
     def __len__(self) -> int:
         """Return the number of events."""
@@ -65,6 +67,7 @@ class Evaluation:
             "events": len(self),
             "observables": list(self.observables),
             "extrapolated": self.extrapolated,
+            "extrapolation_allowed": self.extrapolation_allowed,
             "domain": None if self.domain is None else self.domain.to_json(),
             "values": {label: values.tolist() for label, values in self.values.items()},
         }
@@ -145,7 +148,8 @@ def evaluate_events(
         )
     return Evaluation(
         channel=name, ensemble=ensemble, observables=found.observables, inputs=inputs, values=_values(found, inputs),
-        domain=domain, extrapolated=bool(problems) or domain is None,
+        domain=domain, extrapolated=domain is None or bool(domain.outside.any() or problems),
+        extrapolation_allowed=allow_extrapolation,
     )  # fmt: skip
 
 

@@ -46,8 +46,9 @@ _OUTSIDE: Final = Outside(
     max_fraction_support=0.05,
     rule="An event is outside the range where an observable is below low or above high; it is outside the support "
     "where its distance exceeds the threshold. n events are refused where more than f n + 3 sqrt(f n) of them are "
-    "outside, f being max_fraction_range or max_fraction_support. Whoever extrapolates all the same says so in the "
-    "result.",
+    "outside, f being max_fraction_range or max_fraction_support; and where a single one lies beyond the range by more "
+    "than the distance between the outermost quantiles of an observable. A result says that it extrapolates where one "
+    "event is outside.",
 )
 _FORMULA: Final = (
     "z = (x - center) / scale; d_i = sqrt(sum over observables of (z - point_i)^2); outside where the neighbour-th "

@@ -74,7 +74,8 @@ def _table(name: str, found: Evaluation, output: Path | None) -> str:
         lines.append("EXTRAPOLATED: the bundle states no domain of validity")
     else:
         outside = int(found.domain.outside.sum())
-        lines.append(f"{outside} of {len(found)} events outside of the domain of validity")
+        said = ", EXTRAPOLATED" if outside else ""
+        lines.append(f"{outside} of {len(found)} events outside of the domain of validity{said}")
         lines += [f"EXTRAPOLATED: {problem}" for problem in found.domain.problems()]
     if output is not None:
         lines.append(f"all values: {output}")
