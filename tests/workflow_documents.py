@@ -87,7 +87,7 @@ def evercast(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess
     """Run the command line in a process of its own."""
     command = [str(Path(sys.executable).parent / "evercast"), *words]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=300, check=False
+        command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=1200, check=False
     )
 
 
