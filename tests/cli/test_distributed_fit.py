@@ -183,7 +183,8 @@ with joined(place, as_json=False) as make_source:
     print(Likelihood(model(), make_source=make_source).twice_nll(np.array([1.0, 0.0])))
 """
     port = two_free_ports()
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program, str(port), str(number)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
