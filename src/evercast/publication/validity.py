@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64, Int
 
 from evercast.artifacts.event_table import EventTable, read_event_table
 from evercast.artifacts.files import atomic_write_json
@@ -35,7 +35,7 @@ __all__ = ["add_validity"]
 
 _FRACTIONS: Final = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 _POINTS: Final = 4096
-_CALIBRATION: Final = 4096
+_CALIBRATION: Final = 8192
 _HELD_OUT: Final = 8192
 _NEIGHBOUR: Final = 5
 _RATE: Final = 0.01
@@ -183,23 +183,26 @@ def _ranges(
 def _support(
     name: str, spec: Ensemble, events: Float[np.ndarray, "events observables"], weight: Float[np.ndarray, " events"]
 ) -> tuple[Support, np.ndarray]:
-    """Return the test on the joint density and its points: drawn with the weights, each event once, the seed's own."""
-    keys = -np.log1p(-np.random.default_rng(spec.seed).random(len(events))) / np.maximum(weight, 1e-300)
-    order = np.argsort(keys, kind="stable")
-    n_points = min(_POINTS, max(1, len(events) // 2))
-    n_calibration = min(_CALIBRATION, max(1, len(events) // 4))
-    drawn = np.split(events[order], [n_points, n_points + n_calibration, n_points + n_calibration + _HELD_OUT])[:3]
-    low, center, high = np.quantile(drawn[0], [0.1587, 0.5, 0.8413], axis=0)
+    """Return the test on the joint density and its points.
+
+    The events are split at random, whatever their weights: what is left of a draw by weight would be of another
+    composition than the reference. Points are drawn from the first half with the weights, each event once; the others
+    keep their weights in the threshold and in the rate that is quoted for it.
+    """
+    random = np.random.default_rng(spec.seed)
+    of_points, calibration, held_out = _split(random.permutation(len(events)))
+    keys = -np.log1p(-random.random(len(of_points))) / np.maximum(weight[of_points], 1e-300)
+    drawn = events[of_points[np.argsort(keys, kind="stable")][:_POINTS]]
+    low, center, high = np.quantile(drawn, [0.1587, 0.5, 0.8413], axis=0)
     scale = (high - low) / 2.0
-    scale = np.where(scale > 0.0, scale, np.maximum(drawn[0].std(axis=0), 1e-12))
+    scale = np.where(scale > 0.0, scale, np.maximum(drawn.std(axis=0), 1e-12))
     scale = np.where(scale > 1e-12, scale, 1.0)
-    points = ((drawn[0] - center) / scale).astype(np.float32)
+    points = ((drawn - center) / scale).astype(np.float32)
     neighbour = min(_NEIGHBOUR, len(points))
-    calibration, held_out = (neighbour_distance(points, (part - center) / scale, neighbour) for part in drawn[1:])
-    threshold = float(np.quantile(calibration, 1.0 - _RATE, method="higher"))
-    outside = int(np.sum(held_out > threshold))
-    count = len(held_out)
-    rate = outside / count if count else None
+    distances = [
+        neighbour_distance(points, (events[part] - center) / scale, neighbour) for part in (calibration, held_out)
+    ]
+    threshold = _weighted_quantile(distances[0], weight[calibration], 1.0 - _RATE)
     support = Support(
         method="nearest-neighbour",
         file=SUPPORT_FILE,
@@ -210,12 +213,36 @@ def _support(
         scale=tuple(scale.tolist()),
         threshold=max(threshold, 1e-12),
         nominal_rate=_RATE,
-        false_positive=FalsePositive(
-            events=count,
-            outside=outside,
-            rate=rate,
-            uncertainty=None if rate is None else math.sqrt(max(rate * (1.0 - rate), 1.0 / count) / count),
-        ),
+        false_positive=_false_positive(distances[1] > threshold, weight[held_out]),
         formula=_FORMULA,
     )
     return support, points
+
+
+def _split(order: Int[np.ndarray, " events"]) -> tuple[Int[np.ndarray, " n"], ...]:
+    """Return half of the events, a quarter for the threshold, a quarter for its rate; very few are used as they are."""
+    half = max(1, len(order) // 2)
+    quarter = (len(order) - half) // 2
+    if not quarter:
+        return order[:half], order[half:] if len(order) > half else order, order[:0]
+    return order[:half], order[half : half + quarter][:_CALIBRATION], order[half + quarter :][:_HELD_OUT]
+
+
+def _weighted_quantile(values: Float64[np.ndarray, " n"], weight: Float64[np.ndarray, " n"], fraction: float) -> float:
+    """Return the smallest of the values that is not exceeded by this fraction of the weight."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weight[order])
+    at = min(int(np.searchsorted(below, fraction * below[-1])), len(order) - 1)
+    return float(values[order[at]])
+
+
+def _false_positive(outside: Bool[np.ndarray, " n"], weight: Float64[np.ndarray, " n"]) -> FalsePositive:
+    """Return the weighted fraction of held-out events outside; None where they have no weight."""
+    whole, count = float(weight.sum()), int(outside.sum())
+    if whole <= 0.0:
+        return FalsePositive(events=len(outside), outside=count, rate=None, uncertainty=None)
+    rate = float(weight[outside].sum()) / whole
+    effective = _effective(weight)
+    spread = float(np.sum(weight**2 * (outside - rate) ** 2)) / whole**2
+    uncertainty = math.sqrt(max(spread, 1.0 / effective**2))
+    return FalsePositive(events=len(outside), outside=count, rate=rate, uncertainty=uncertainty)
