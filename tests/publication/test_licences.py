@@ -11,9 +11,13 @@ from evercast.publication.licences import LICENCES, licence_text, require_licenc
 @pytest.mark.parametrize("identifier", [*LICENCES, "LicenseRef-CMS-2019"])
 def test_licences_that_people_know_are_taken(identifier: str) -> None:
     require_licence(identifier)
-    text = licence_text(identifier, title="a result", holder="an experiment")
-    assert text.startswith(f"SPDX-License-Identifier: {identifier}\n")
-    assert "a result" in text
+    text = licence_text(identifier, title="a result", authors="A, B", origin="Data: an experiment")
+    assert text.startswith(
+        f"SPDX-License-Identifier: {identifier}\n\na result\nPublished by: A, B\nData: an experiment\n"
+    )
+    assert "Contact" not in text
+    asked = licence_text(identifier, title="a result", authors="A, B", origin="Data: X", contacts=("c@example.org",))
+    assert "Data: X\nContact: c@example.org\n\n" in asked
 
 
 @pytest.mark.parametrize("identifier", ["", " ", "none", "TBD", "CC-BY", "cc-by-4.0", "LicenseRef-", "LicenseRef-a b"])

@@ -135,4 +135,5 @@ def test_a_missing_generator_names_the_extra(tmp_path, monkeypatch):
     with pytest.raises(EnvironmentUnfit) as caught:
         generation.run(make_task(tmp_path / "out"))
     assert caught.value.code == "generator.missing"
-    assert "evercast[generate]" in str(caught.value)
+    assert "install the extra 'generate'" in str(caught.value)
+    assert "pip install" not in str(caught.value)  # no index has it: whoever registered the name would be trusted

@@ -8,21 +8,18 @@ __all__ = ["FORMULAS", "README"]
 
 README: Final = """# {title}
 
-A likelihood on learned density ratios, published with evercast. `manifest.json` says what it is: observables with
-units, processes, yields, conventions in formulas, and the sha256 of every file. `likelihood.json` holds parameters,
-constraints and coefficients; `events.safetensors` the log ratios of the observed and of simulated events.
+The core of a likelihood on learned density ratios, as a run of evercast left it; `evercast publish` completes it. `manifest.json` says what it is: observables with units, processes, yields, conventions in formulas, and the sha256
+of every file. `likelihood.json` holds parameters, constraints and coefficients; `events.safetensors` the log ratios of
+the observed and of simulated events.
 
-    pip install evercast
     evercast fit FOLDER                  # best values, uncertainties, fit guard
     evercast scan FOLDER --json          # profile likelihood
 
 In Python:
 
-    from pathlib import Path
-    from evercast.artifacts.likelihood_file import read_likelihood
-    from evercast.likelihood.evaluate import Likelihood
-    likelihood = Likelihood(read_likelihood(Path("FOLDER")))
-    likelihood.twice_nll(likelihood.initial)
+    import evercast
+    likelihood = evercast.open_likelihood("FOLDER")
+    likelihood.twice_nll()               # at the initial values
 
 Without evercast: read the safetensors files with any reader, follow the formulas in `architecture.json` (where the
 networks are published) and in the manifest, and compare with `reference_vectors.json` before use.

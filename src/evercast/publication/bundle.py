@@ -23,6 +23,8 @@ from evercast.publication.page import add_page
 from evercast.publication.projection_files import add_projection
 from evercast.publication.pyhf_files import add_workspace
 from evercast.publication.readers import add_readers
+from evercast.publication.readme import add_readme
+from evercast.publication.report_copy import add_report
 from evercast.publication.validity import add_validity
 
 __all__ = ["CONTRIBUTORS", "Contributor", "assemble_bundle"]
@@ -40,7 +42,9 @@ CONTRIBUTORS: Final[tuple[tuple[str, Contributor], ...]] = (
     ("stablehlo", add_stablehlo),
     ("readers", add_readers),
     ("workspace", add_workspace),
+    ("readme", add_readme),
     ("projection", add_projection),
+    ("report", add_report),
     ("page", add_page),
 )
 """Name in the manifest -> contributor, in the order in which they are called. Each has a line of its own."""
@@ -58,10 +62,14 @@ def assemble_bundle(folder: Path, context: BundleContext) -> None:
         EvercastError: as each contributor says.
     """
     _copy_core(folder, context)
-    said = {name: dict(contribute(folder, context)) for name, contribute in CONTRIBUTORS}
+    context.said.clear()
+    for name, contribute in CONTRIBUTORS:
+        context.said[name] = dict(contribute(folder, context))
     kept = {key: value for key, value in context.manifest.items() if key not in {"schema", "ensembles", "files"}}
     ensembles = context.manifest.get("ensembles")
-    write_manifest(folder, {**kept, "publication": said}, ensembles=ensembles if isinstance(ensembles, dict) else {})
+    write_manifest(
+        folder, {**kept, "publication": dict(context.said)}, ensembles=ensembles if isinstance(ensembles, dict) else {}
+    )
     _write_sums(folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from evercast.artifacts.neural_bundle import MANIFEST_FILE
 from evercast.errors import IntegrityError
 from evercast.likelihood.model import LikelihoodModel
 from evercast.plan.recipes import StageName
+from evercast.publication.authors import is_pseudo
 from evercast.runtime.plans import FrozenPlan
 from evercast.spec.model import Analysis
 
@@ -30,6 +31,7 @@ class BundleContext:
         core: the folder of its core bundle in the run, ``results/NAME/likelihood/LIKELIHOOD``.
         results: content of the run's ``fit.json``.
         diagnostics: content of the run's ``diagnostics.json``.
+        said: contributor -> what it says of its files, for those that are called after it.
     """
 
     frozen: FrozenPlan
@@ -38,6 +40,7 @@ class BundleContext:
     core: Path
     results: Mapping[str, object]
     diagnostics: Mapping[str, object]
+    said: dict[str, Mapping[str, object]] = field(default_factory=dict)
 
     @cached_property
     def manifest(self) -> Mapping[str, object]:
@@ -59,6 +62,11 @@ class BundleContext:
             IntegrityError: a file of the core bundle is missing or damaged.
         """
         return read_likelihood(self.core)
+
+    @property
+    def pseudo(self) -> bool:
+        """Whether the observed events were drawn from simulation."""
+        return is_pseudo(self.frozen)
 
     @property
     def result(self) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json
+from evercast.publication.authors import author_line, origin_of
 from evercast.publication.bundle_context import BundleContext
 from evercast.publication.licences import licence_text
 
@@ -80,8 +81,9 @@ def add_licence(folder: Path, context: BundleContext) -> Mapping[str, object]:
         EnvironmentUnfit: the disk is full or read-only.
     """
     metadata = context.analysis.metadata
-    contacts = "; ".join(metadata.contacts)
-    holder = metadata.experiment + (f" ({contacts})" if contacts else "")
-    text = licence_text(metadata.license, title=str(context.manifest.get("title", "")), holder=holder)
+    text = licence_text(
+        metadata.license, title=str(context.manifest.get("title", "")), authors=author_line(context.analysis),
+        origin=origin_of(context.analysis, pseudo=context.pseudo), contacts=metadata.contacts,
+    )  # fmt: skip
     atomic_write_bytes(folder / _LICENCE, text.encode())
     return {"file": _LICENCE, "license": metadata.license}

@@ -6,7 +6,7 @@
     hepdata/submission.tar.gz          the same, to be uploaded
     hepdata/analyses.json              where implementations are, for HEPData to link to; needs publish.hepdata
 
-Tables are written by hepdata_lib, which is an extra: ``pip install evercast[hepdata]``. Its own packing is not used: it
+Tables are written by hepdata_lib, which is the extra ``hepdata`` of evercast. Its own packing is not used: it
 writes into the current folder and calls ImageMagick for pictures.
 """
 
@@ -24,6 +24,7 @@ import yaml
 
 from evercast.artifacts.files import atomic_write_json, disk_errors, read_json
 from evercast.errors import EnvironmentUnfit
+from evercast.publication.authors import author_line, is_pseudo, origin_of
 from evercast.publication.bundle_context import PublicationContext
 from evercast.publication.hepdata_analyses import analyses_json
 from evercast.publication.hepdata_checks import old_resolver, require_sound_submission
@@ -83,7 +84,7 @@ def _library() -> ModuleType:
         raise EnvironmentUnfit(
             "hepdata_lib is not installed; it writes the tables of a HEPData submission",
             code="publication.no-hepdata-lib",
-            hint="pip install 'evercast[hepdata]', or publish the other parts only",
+            hint="install the extra 'hepdata' (README.md of evercast, Installation), or publish the other parts only",
         ) from err
     found: ModuleType = hepdata_lib
     return found
@@ -146,7 +147,9 @@ def _write_head(library: ModuleType, folder: Path, context: PublicationContext, 
             resource_license=_licence(metadata.license),
         )  # fmt: skip
     left_out = [f"Too large for this record: {one.description}." for one in resources if one.location is None]
-    comment = " ".join(part for part in (context.analysis.title + ".", metadata.description, *left_out) if part)
+    origin = origin_of(context.analysis, pseudo=is_pseudo(context.frozen))
+    made = f"Made by {author_line(context.analysis)}. {origin}."
+    comment = " ".join(part for part in (context.analysis.title + ".", metadata.description, made, *left_out) if part)
     head: dict[str, object] = {
         "data_license": _licence(metadata.license),
         "comment": comment,
@@ -170,7 +173,7 @@ def _licence(identifier: str) -> dict[str, str]:
 def _write_table(library: ModuleType, folder: Path, content: TableContent, analysis: Analysis) -> None:
     """Write a table and its entry in ``submission.yaml``."""
     table = library.Table(content.name)
-    table.description, table.location = content.description, "Written by the run of the analysis"
+    table.description, table.location = content.description, "Written by a run of the analysis"
     table.keywords = {
         "cmenergies": [1000.0 * energy for energy in analysis.metadata.sqrt_s_tev],
         "phrases": ["likelihood", "reinterpretation"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from evercast.errors import InvalidInput
@@ -81,18 +82,21 @@ def require_licence(identifier: str) -> None:
     )
 
 
-def licence_text(identifier: str, *, title: str, holder: str) -> str:
+def licence_text(identifier: str, *, title: str, authors: str, origin: str, contacts: Sequence[str] = ()) -> str:
     """Return the text of ``LICENSE.txt``: what is licensed, by whom, how, and where the legal text stands.
 
     Args:
         identifier: as `require_licence` takes it.
         title: what is licensed.
-        holder: who measured it.
+        authors: who publishes it, such as `evercast.publication.authors.author_line` gives.
+        origin: whose data were analysed, a sentence without its end.
+        contacts: whom to ask.
     """
     known = LICENCES.get(identifier)
-    lines = [f"SPDX-License-Identifier: {identifier}", "", f"{title}", f"Published by: {holder}", ""]
+    lines = [f"SPDX-License-Identifier: {identifier}", "", title, f"Published by: {authors}", origin]
+    lines += [f"Contact: {'; '.join(contacts)}", ""] if contacts else [""]
     if known is None:
-        lines += ["The terms are those of the publisher; ask the contacts named in manifest.json."]
+        lines += ["The terms are those of the authors; ask them."]
     else:
         lines += [f"Licence: {known.name}", f"Legal text: {known.url}", "", known.meaning]
     return "\n".join([*lines, ""])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from evercast.artifacts.files import atomic_write_bytes, sha256_file
+from evercast.publication.authors import author_line, origin_of
 from evercast.publication.bundle_context import BundleContext
 from evercast.publication.licences import LICENCES
 from evercast.publication.page_domain import domain_section
@@ -19,7 +19,7 @@ from evercast.publication.page_usage import usage_section
 from evercast.publication.plots.figure import Label
 from evercast.publication.report.blocks import Block, Cell, Gallery, Page, Paragraph, Section, Table
 from evercast.publication.report.mathtext import to_html
-from evercast.publication.report.page import PSEUDO_BANNER, render_page
+from evercast.publication.report.page import PSEUDO_BANNER, label_of, render_page, without_marks
 from evercast.publication.report.processes import drawn_processes
 from evercast.publication.report.sections_results import headlines, result_sentence, results_section
 from evercast.publication.report.view import JsonView
@@ -54,6 +54,7 @@ _FILES: Final = {
     "read_onnx.py": "reader with onnxruntime",
     "projection_parametrisation.json": "formulas of the factors in the projection",
     "read_projection.py": "evaluates the projection with pyhf",
+    "report.html": "report of the whole analysis",
     "README.md": "the same as this page in short",
     "LICENSE.txt": "licence",
     "CITATION.cff": "how to cite",
@@ -66,27 +67,17 @@ def add_page(folder: Path, context: BundleContext) -> Mapping[str, object]:
     Raises:
         EnvironmentUnfit: the disk is full or read-only.
     """
-    html = _for_a_bundle(render_page(_page(folder, context)))
+    html = without_marks(render_page(_page(folder, context)))
     atomic_write_bytes(folder / _PAGE, html.encode())
     return {"file": _PAGE, "readme": "README.md"}
-
-
-def _for_a_bundle(html: str) -> str:
-    """Return the page without the marks at which a run adds what it knows at its end."""
-    return re.sub(r"<!-- evercast: [a-z ]+ -->\n?", "", html)
 
 
 def _page(folder: Path, context: BundleContext) -> Page:
     manifest: Mapping[str, Any] = context.manifest
     analysis, metadata = context.analysis, context.analysis.metadata
     result = read_result(context.likelihood, JsonView(dict(context.result)))
-    pseudo = bool(manifest["pseudo_data"])
-    label = Label(
-        experiment=metadata.experiment,
-        text="Pseudo-data" if pseudo else "",
-        sqrt_s_tev=metadata.sqrt_s_tev,
-        luminosity_fb=metadata.luminosity_fb,
-    )
+    pseudo = context.pseudo
+    label = label_of(analysis, pseudo=pseudo)
     observed = sum(one["observed_events"] for one in manifest["channels"].values())
     sections = (
         _about(manifest),
@@ -102,7 +93,7 @@ def _page(folder: Path, context: BundleContext) -> Page:
         title=str(manifest["title"]),
         name="Neural likelihood",
         facts=(
-            metadata.experiment, f"{energies} TeV", f"{metadata.luminosity_fb:g} fb⁻¹", metadata.license,
+            origin_of(analysis, pseudo=pseudo), f"{energies} TeV", f"{metadata.luminosity_fb:g} fb⁻¹", metadata.license,
             f"run {manifest['run_id']}",
         ),
         banners=(PSEUDO_BANNER,) if pseudo else (),
@@ -230,6 +221,8 @@ def _terms(context: BundleContext) -> Section:
     rows = [(Cell("licence"), Cell(metadata.license if known is None else known.name, link=known and known.url))]
     if known is not None:
         rows.append((Cell("which means"), Cell(known.meaning)))
+    rows.append((Cell("published by"), Cell(author_line(context.analysis))))
+    rows.append((Cell("whose data"), Cell(origin_of(context.analysis, pseudo=context.pseudo))))
     rows += [(Cell("contact"), Cell(contact)) for contact in metadata.contacts]
     for reference in metadata.references:
         link = (

@@ -9,7 +9,21 @@ from typing import Any, Final
 from evercast.likelihood.model import LikelihoodModel
 from evercast.publication.report.blocks import Block, Code, Paragraph, Section
 
-__all__ = ["usage_section"]
+__all__ = ["software_text", "usage_section"]
+
+
+def software_text(manifest: Mapping[str, Any]) -> str:
+    """Return where the program is that made a bundle, in sentences.
+
+    Args:
+        manifest: of the core bundle.
+    """
+    return (
+        f"The likelihood was written by evercast {manifest['versions'].get('evercast', '(version unknown)')}. Its "
+        "source code is in the folder data/code of the archive of this run; data/lock.json there names its revision "
+        "and the versions of all packages, README.md in the source says how to install it. Do not take a package of "
+        "that name from a package index: nobody vouches for it."
+    )
 
 
 def usage_section(folder: Path, manifest: Mapping[str, Any], model: LikelihoodModel) -> Section:
@@ -25,7 +39,11 @@ def usage_section(folder: Path, manifest: Mapping[str, Any], model: LikelihoodMo
     ensemble = next(iter(manifest["ensembles"]), "ENSEMBLE")
     networks = manifest["disclosure"] != "ratios"
     blocks: list[Block] = [
-        Code(title="1. With evercast", text=_evercast(poi, initial, networks=networks), note=_EVERCAST_NOTE)
+        Code(
+            title="1. With evercast",
+            text=_evercast(poi, initial, networks=networks),
+            note=f"{_EVERCAST_NOTE} {software_text(manifest)}",
+        )
     ]
     if (folder / "read_numpy.py").is_file():
         blocks.append(Code(title="2. With numpy alone", text=_numpy(poi, initial, ensemble, networks=networks)))
@@ -58,7 +76,7 @@ pyhf fit FOLDER/projection.json --value"""
 
 _PYHF_TIED: Final = """pip install pyhf
 pyhf inspect FOLDER/projection.json
-python FOLDER/read_projection.py FOLDER
+python -I FOLDER/read_projection.py FOLDER
 evercast fit FOLDER/projection.json --parametrisation FOLDER/projection_parametrisation.json"""
 _PYHF_TIED_NOTE: Final = (
     f"{_PYHF_NOTE} Its coefficients are no products of parameters, so the workspace has a free factor for each process "
@@ -79,7 +97,6 @@ def _evercast(poi: str, initial: float, *, networks: bool) -> str:
         [("own = likelihood.evaluate(events)", "(events, observables) -> log ratios, or a refusal")] if networks else []
     )
     return _lines(
-        "pip install evercast",
         ("evercast verify FOLDER", "digests, and every number computed again"),
         "evercast fit FOLDER",
         "evercast scan FOLDER",

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from evercast import __version__
 from evercast.plan import Unit
+from evercast.publication.authors import UNNAMED, is_person, is_pseudo, orcid_url, origin_of
 from evercast.publication.licences import LICENCES
 from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import Receipt
@@ -66,17 +67,19 @@ class Crate:
         metadata = self.analysis.metadata
         licence = LICENCES.get(metadata.license)
         described = metadata.description or self.analysis.title
+        origin = origin_of(self.analysis, pseudo=is_pseudo(self.frozen))
         return {
             "name": self.analysis.title,
-            "description": f"{described} The run of an analysis with evercast: document, inputs, units, results.",
+            "description": f"{described} {origin}. The run of an analysis with evercast: document, inputs, units, "
+            "results.",
             "datePublished": max(receipt.ended for receipt in self.receipts.values())[:10],
             "license": metadata.license if licence is None else {"@id": licence.url},
             "conformsTo": _ids(list(_PROFILES)),
             "mainEntity": {"@id": _WORKFLOW},
             "hasPart": _ids(self._parts()),
             "mentions": _ids(["#run", *(self._action(unit) for unit in self.units)]),
-            "author": {"@id": "#experiment"},
-            "publisher": {"@id": "#experiment"},
+            "author": _ids([entity["@id"] for entity in self._authors()] or ["#authors"]),
+            "publisher": {"@id": "#authors"},
         }
 
     def _parts(self) -> list[str]:
@@ -105,17 +108,38 @@ class Crate:
 
     def _people(self) -> list[Entity]:
         metadata = self.analysis.metadata
-        found: list[Entity] = [{"@id": "#experiment", "@type": "Organization", "name": metadata.experiment}]
-        record = self.analysis.publish.hepdata
-        found[0]["url"] = record.url if record is not None and record.url is not None else "https://inspirehep.net"
+        record, authors = self.analysis.publish.hepdata, self._authors()
+        group: Entity = {"@id": "#authors", "@type": "Organization", "name": UNNAMED.capitalize()}
+        if authors:
+            group["member"] = _ids([entity["@id"] for entity in authors])
+        if record is not None and record.url is not None:
+            group["url"] = record.url
         if metadata.contacts:
-            found[0]["description"] = f"Contacts: {', '.join(metadata.contacts)}"
+            group["description"] = f"Contacts: {', '.join(metadata.contacts)}"
+        places = [{"@id": identity, "@type": "Organization", "name": name} for name, identity in self._places().items()]
+        found: list[Entity] = [group, *authors, *places]
         licence = LICENCES.get(metadata.license)
         if licence is not None:
             found.append(
                 {"@id": licence.url, "@type": "CreativeWork", "name": licence.name, "description": licence.meaning}
             )
         return found
+
+    def _authors(self) -> list[Entity]:
+        """Return those whom the document names; an ORCID iD is their address."""
+        found: list[Entity] = []
+        for number, author in enumerate(self.analysis.metadata.authors, start=1):
+            kind = "Person" if is_person(author) else "Organization"
+            entity: Entity = {"@id": orcid_url(author) or f"#author-{number}", "@type": kind, "name": author.name}
+            if author.affiliation is not None:
+                entity["affiliation"] = {"@id": self._places()[author.affiliation]}
+            found.append(entity)
+        return found
+
+    def _places(self) -> dict[str, str]:
+        """Return affiliation -> identity, each once."""
+        names = dict.fromkeys(author.affiliation for author in self.analysis.metadata.authors)
+        return {name: f"#affiliation-{number}" for number, name in enumerate(filter(None, names), start=1)}
 
     def _workflow(self) -> list[Entity]:
         snakemake = next(iter(self.receipts.values())).versions.get("snakemake", "unknown")
@@ -212,13 +236,13 @@ class Crate:
                 "description": f"{len(self.units)} units; plan {self.frozen.plan.digest}",
                 "instrument": {"@id": _WORKFLOW}, "object": _ids([*self.document, *self.inputs]),
                 "result": _ids(["results/"]), "startTime": _time(started), "endTime": _time(ended),
-                "agent": {"@id": "#experiment"}, "actionStatus": _DONE,
+                "agent": {"@id": "#authors"}, "actionStatus": _DONE,
             },
             {
                 "@id": "#orchestration", "@type": "OrganizeAction", "name": "Run of Snakemake",
                 "instrument": {"@id": _SNAKEMAKE}, "object": _ids([f"#control-{stage}" for stage in self.stages]),
                 "result": {"@id": "#run"}, "startTime": _time(started), "endTime": _time(ended),
-                "agent": {"@id": "#experiment"}, "actionStatus": _DONE,
+                "agent": {"@id": "#authors"}, "actionStatus": _DONE,
             },
         ]  # fmt: skip
 
@@ -233,7 +257,7 @@ class Crate:
             "@id": self._action(unit), "@type": "CreateAction", "name": f"{unit.stage}: {unit.name}",
             "description": f"Unit {unit.id}; key {unit.key}; {receipt.seconds:.3g} s, {receipt.max_rss_mb:.3g} MB",
             "instrument": {"@id": self._tool(unit.stage)}, "startTime": _time(receipt.started),
-            "endTime": _time(receipt.ended), "agent": {"@id": "#experiment"}, "actionStatus": _DONE,
+            "endTime": _time(receipt.ended), "agent": {"@id": "#authors"}, "actionStatus": _DONE,
             "result": _ids([there.get(unit.id, "results/")]),
         }  # fmt: skip
         objects += [name for name in files if name in self.document]

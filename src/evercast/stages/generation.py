@@ -108,7 +108,7 @@ def _initialise(name: str, generator: Generator, seed: int) -> pythia8mc.Pythia:
         raise EnvironmentUnfit(
             f"generator {name!r} needs Pythia 8, which is not installed",
             code="generator.missing",
-            hint="pip install 'evercast[generate]'",
+            hint="install the extra 'generate' (README.md of evercast, Installation)",
         ) from err
     pythia = pythia8mc.Pythia("", False)  # noqa: FBT003  (no banner)
     quiet = ("Print:quiet = on", "Print:errors = on")  # no tables and banners, but Pythia's own words on trouble

@@ -35,7 +35,7 @@ from evercast.publication.report.view import JsonView, read_view
 from evercast.publication.results import LikelihoodResult, read_result
 from evercast.spec.model import Analysis, BinnedChannel
 
-__all__ = ["add_section", "fit_document", "make_page", "read_results", "render_page"]
+__all__ = ["add_section", "fit_document", "label_of", "make_page", "read_results", "render_page", "without_marks"]
 
 PSEUDO_BANNER = (
     "Simulated pseudo-data: the public collision data could not be fetched, so the events called observed below were "
@@ -139,6 +139,13 @@ def add_section(html: str, section: Section) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", full)
 
 
+def without_marks(html: str) -> str:
+    """Return a page without the comments that keep the place of later sections: it is finished."""
+    for mark in _LATER.values():
+        html = html.replace(f"{mark}\n", "").replace(str(mark), "")
+    return html
+
+
 def _environment() -> Environment:
     return Environment(
         loader=FunctionLoader(lambda name: (_TEMPLATES / name).read_text(encoding="utf-8")),
@@ -176,10 +183,24 @@ def _figure_style(analysis: Analysis, processes: tuple[DrawnProcess, ...]) -> Fi
     )  # fmt: skip
 
 
+def label_of(analysis: Analysis, *, pseudo: bool) -> Label:
+    """Return what stands above the axes of figures: whose data, and that they are open data or simulated ones.
+
+    Args:
+        analysis: the document.
+        pseudo: the observed events were drawn from simulation.
+    """
+    public = any(file.source for s in analysis.samples.values() if s.role == "data" for file in s.files)
+    return Label(
+        experiment=analysis.metadata.experiment,
+        text="Pseudo-data" if pseudo else "Open Data" if public else "",
+        sqrt_s_tev=analysis.metadata.sqrt_s_tev,
+        luminosity_fb=analysis.metadata.luminosity_fb,
+    )
+
+
 def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> Selected:
     selections = of_stage(units, "selection")
-    public = any(file.source for s in analysis.samples.values() if s.role == "data" for file in s.files)
-    data_text = "Open Data" if public else ""
     nominal = [unit for unit in selections if unit.name in analysis.samples]
     return Selected(
         tables={u.name: read_event_table(u.folder / "events.zarr") for u in nominal},
@@ -187,12 +208,7 @@ def _selected(analysis: Analysis, units: tuple[Unit, ...], *, pseudo: bool) -> S
         varied=varied_events(analysis, selections),
         blind=blind_regions(analysis),
         models=_binned_models(analysis, units),
-        label=Label(
-            experiment=analysis.metadata.experiment,
-            text="Pseudo-data" if pseudo else data_text,
-            sqrt_s_tev=analysis.metadata.sqrt_s_tev,
-            luminosity_fb=analysis.metadata.luminosity_fb,
-        ),
+        label=label_of(analysis, pseudo=pseudo),
         observed_title="Pseudo-data" if pseudo else "Data",
     )
 

@@ -6,7 +6,7 @@ Optional keys carry the same default here and in the schema. Mappings keep the o
 
 from __future__ import annotations
 
-from evercast.spec.model.analysis import Analysis, Metadata, Reference
+from evercast.spec.model.analysis import Analysis, Author, Metadata, Reference
 from evercast.spec.model.events import Candidates, Objects, Observable, Region, Selection
 from evercast.spec.model.inputs import (
     Calibration,
@@ -60,6 +60,7 @@ from evercast.spec.model.work import (
 
 __all__ = [
     "Analysis",
+    "Author",
     "BinnedChannel",
     "BinnedPublication",
     "Bootstrap",

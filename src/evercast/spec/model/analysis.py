@@ -20,7 +20,16 @@ from evercast.spec.model.statistics import (
 )
 from evercast.spec.model.work import CommandStage, Environment, Publish
 
-__all__ = ["Analysis", "Metadata", "Reference"]
+__all__ = ["Analysis", "Author", "Metadata", "Reference"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who made an analysis: a person (``Family name, Given names``), a group or a collaboration."""
+
+    name: str
+    affiliation: str | None = None
+    orcid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +44,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """Who measured what, and under which licence the result may be used."""
+    """Whose data, who analysed them, and under which licence the result may be used."""
 
     experiment: str
     sqrt_s_tev: tuple[float, ...]
     luminosity_fb: float
     license: str
     description: str | None = None
+    authors: tuple[Author, ...] = field(default=(), metadata={"key": "unless default"})
     contacts: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
 
