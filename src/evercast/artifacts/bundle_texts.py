@@ -8,9 +8,10 @@ __all__ = ["FORMULAS", "README"]
 
 README: Final = """# {title}
 
-The core of a likelihood on learned density ratios, as a run of evercast left it; `evercast publish` completes it. `manifest.json` says what it is: observables with units, processes, yields, conventions in formulas, and the sha256
-of every file. `likelihood.json` holds parameters, constraints and coefficients; `events.safetensors` the log ratios of
-the observed and of simulated events.
+The core of a likelihood on learned density ratios, as a run of evercast left it; `evercast publish` completes it.
+`manifest.json` says what it is: observables with units, processes, yields, conventions in formulas, and the sha256 of
+every file. `likelihood.json` holds parameters, constraints and coefficients; `events.safetensors` the log ratios of the
+observed and of simulated events.
 
     evercast fit FOLDER                  # best values, uncertainties, fit guard
     evercast scan FOLDER --json          # profile likelihood
