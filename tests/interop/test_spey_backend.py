@@ -70,6 +70,48 @@ def test_upper_limit_is_that_of_evercast(workspace: Path) -> None:
     assert model.s95obs == pytest.approx(0.5 * own.observed, rel=1e-5)
 
 
+@pytest.mark.parametrize(("bounds", "upper"), [((0.0, 10.0), 10.0), ((0.0, 3.0), 3.0), ((-2.0, 50.0), 50.0)])
+def test_bounds_are_the_published_ones(workspace: Path, bounds: tuple[float, float], upper: float) -> None:
+    model = bounded(workspace, bounds)
+    for asked in (5.0, 10.0, 1e4):
+        config = model.backend.config(poi_upper_bound=asked)
+        assert config.suggested_bounds[config.poi_index] == (bounds[0], upper)
+        assert config.minimum_poi == bounds[0]
+        config = model.backend.config(allow_negative_signal=False, poi_upper_bound=asked)
+        assert config.suggested_bounds[config.poi_index] == (0.0, upper)
+
+
+def bounded(workspace: Path, bounds: tuple[float, float]) -> "spey.StatisticalModel":
+    body = json.loads(workspace.read_text())
+    body["measurements"][0]["config"]["parameters"] = [
+        {"name": "mu", "bounds": [list(bounds)], "inits": [bounds[1] / 2]}
+    ]
+    path = workspace.with_name(f"bounded_{bounds[1]:g}.json")
+    path.write_text(json.dumps(body))
+    return spey.get_backend("evercast.likelihood")(path, analysis="bounded", xsection=0.5)
+
+
+def test_a_limit_beyond_the_published_range_is_warned_of(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = evercast.open_likelihood(workspace).limit().observed
+    assert bounded(workspace, (0.0, 50.0)).poi_upper_limit() == pytest.approx(own, rel=1e-5)
+    assert caplog.text == ""
+    assert bounded(workspace, (0.0, 0.5)).poi_upper_limit() > 0.5
+    (said,) = [entry.getMessage() for entry in caplog.records]
+    assert said.startswith("values are tested outside of the published range [0, 0.5] of 'mu', first 1: ")
+
+
+def test_a_best_fit_at_the_end_of_the_published_range_is_warned_of(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.loads(workspace.read_text())
+    body["observations"][0]["data"] = [80.0, 82.0]
+    path = workspace.with_name("excess.json")
+    path.write_text(json.dumps(body))
+    value, _ = bounded(path, (0.0, 0.25)).maximize_likelihood()
+    assert value == pytest.approx(0.25)
+    assert "the best fit lies at the published range [0, 0.25] of 'mu', first 0.25" in caplog.text
+
+
 def test_significance_is_that_of_evercast(model: "spey.StatisticalModel", likelihood: OpenedLikelihood) -> None:
     assert model.significance()[1] == pytest.approx(likelihood.significance().z, abs=1e-5)
 

@@ -14,6 +14,7 @@ around: counts of bins, weights of the simulated events of unbinned channels, gl
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ __all__ = ["EvercastBackend", "ProjectionBackend"]
 Point = Float64[np.ndarray, " parameters"]
 PoiTest = float | Mapping[int | str, float]
 
+_LOG = logging.getLogger(__name__)
 _PROJECTION = "projection.json"
 _PROJECTION_PARAMETERS = "projection_parametrisation.json"
 
@@ -77,6 +79,7 @@ class EvercastBackend(BackendBase):  # type: ignore[misc]  # spey has no types
         self._random = np.random.default_rng(seed)
         self._sets: dict[tuple[str, float | None], Likelihood] = {}
         self._profiles: dict[tuple[str, float | None, bool], Profile] = {}
+        self._warned: set[str] = set()
 
     @staticmethod
     def _open(likelihood: str | os.PathLike[str] | OpenedLikelihood, options: Mapping[str, Any]) -> OpenedLikelihood:
@@ -101,13 +104,13 @@ class EvercastBackend(BackendBase):  # type: ignore[misc]  # spey has no types
 
         Args:
             allow_negative_signal: the parameter of interest may be negative, where the likelihood lets it.
-            poi_upper_bound: its upper bound, where that of the likelihood is lower.
+            poi_upper_bound: its upper bound, where the likelihood states none; a stated one is never exceeded.
         """
         likelihood, index = self._likelihood, self._index
-        low = min(float(likelihood.lower[index]), 0.0)
+        low, high = float(likelihood.lower[index]), float(likelihood.upper[index])
         bounds = list(zip(likelihood.lower.tolist(), likelihood.upper.tolist(), strict=True))
-        high = max(float(likelihood.upper[index]), poi_upper_bound)
-        bounds[index] = (low if allow_negative_signal else 0.0, high)
+        least = low if allow_negative_signal else max(low, 0.0)
+        bounds[index] = (least, high if np.isfinite(high) else max(poi_upper_bound, least + 1.0))
         return ModelConfig(
             poi_index=index, minimum_poi=low, suggested_init=likelihood.initial.tolist(), suggested_bounds=bounds,
             parameter_names=list(likelihood.names), suggested_fixed=likelihood.fixed.tolist(),
@@ -199,6 +202,7 @@ class EvercastBackend(BackendBase):  # type: ignore[misc]  # spey has no types
             best = self._profile((str(expected), None), likelihood, negative=allow_negative_signal).best
         else:
             best = fit(likelihood, bounds=self._bounds(negative=allow_negative_signal))
+        self._note_outside(best.value(self._poi), fitted=True)
         return self._chosen(best, poi_indices), 0.5 * best.twice_nll
 
     def minimize_asimov_negative_loglikelihood(
@@ -214,6 +218,22 @@ class EvercastBackend(BackendBase):  # type: ignore[misc]  # spey has no types
         likelihood = self._asimov_data(expected, key)
         best = self._profile(key, likelihood, negative=test_statistics in {"q", "qmu"}).best
         return self._chosen(best, poi_indices), 0.5 * best.twice_nll
+
+    def _note_outside(self, value: float, *, fitted: bool = False) -> None:
+        """Warn once where a value of the parameter of interest is tested, or fitted, where nothing was published.
+
+        spey brackets a limit by values far above it, so that they are computed; a limit among them is no result.
+        """
+        low, high = float(self._likelihood.lower[self._index]), float(self._likelihood.upper[self._index])
+        what = "the best fit lies at" if fitted else "values are tested outside of"
+        if what in self._warned or not (value >= high if fitted else value > high or value < low):
+            return
+        self._warned.add(what)
+        _LOG.warning(  # spey swallows Python's warnings
+            "%s the published range [%g, %g] of %r, first %.6g: spey may look there for a limit, but one at the end "
+            "of the range or beyond is an extrapolation, not a result",
+            what, low, high, self._poi, value,
+        )  # fmt: skip
 
     def _bounds(self, *, negative: bool) -> dict[str, tuple[float, float]]:
         return {self._poi: self.config(allow_negative_signal=negative).suggested_bounds[self._index]}
@@ -233,7 +253,9 @@ class EvercastBackend(BackendBase):  # type: ignore[misc]  # spey has no types
                 name if isinstance(name, str) else likelihood.names[name]: float(value)
                 for name, value in poi_test.items()
             }
+            self._note_outside(held.get(self._poi, float(likelihood.lower[self._index])))
             return fit(likelihood, fixed=held)
+        self._note_outside(float(poi_test))
         if not known:
             return fit(likelihood, fixed={self._poi: float(poi_test)})
         return self._profile(key, likelihood, negative=False).conditional(float(poi_test))
