@@ -10,6 +10,7 @@ from typing import Any
 from evercast.artifacts.bundle_open import MANIFEST_FILE, SIGNATURE_FILE, SUMS_FILE, sums_text
 from evercast.artifacts.files import sha256_file
 from evercast.artifacts.likelihood_file import read_likelihood
+from evercast.inference.fit import fit
 from evercast.likelihood.evaluate import Likelihood
 from invented_bundle import write_invented_bundle
 
@@ -19,11 +20,12 @@ def write_sealed_bundle(folder: Path, *, disclosure: str = "networks", copies: b
     folder.mkdir(parents=True)
     write_invented_bundle(folder, disclosure=disclosure, copies=copies)
     likelihood = Likelihood(read_likelihood(folder))
+    best = fit(likelihood)
     observed = {
-        "asimov": None, "status": "ok", "trusted": True, "twice_nll": likelihood.twice_nll(likelihood.initial),
+        "asimov": None, "status": "ok", "trusted": True, "twice_nll": best.twice_nll,
         "parameters": {
             name: {"value": float(value), "uncertainty": 0.1}
-            for name, value in zip(likelihood.names, likelihood.initial, strict=True)
+            for name, value in zip(likelihood.names, best.theta, strict=True)
         },
     }  # fmt: skip
     results = {

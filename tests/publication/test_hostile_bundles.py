@@ -54,7 +54,8 @@ def test_a_sound_bundle_passes(bundle: Path, capsys: pytest.CaptureFixture[str])
     code, said = verify(bundle, capsys)
     assert code == 0
     assert [one["name"] for one in said["checks"]] == [
-        "files", "documents", "domain", "invented: numpy", "invented: float32", "-2 ln L", "best fit",
+        "files", "programs", "pages", "documents", "domain", "invented: numpy", "invented: float32", "-2 ln L",
+        "best fit", "minimum",
     ]  # fmt: skip
     assert all(one["worst"] is None or one["worst"] <= 1 for one in said["checks"])
     assert said["signed_by"] == []
@@ -465,7 +466,7 @@ def test_programs_in_a_bundle_are_never_run(
     for name in ("read_numpy.py", "numpy.py", "json.py", "conftest.py"):
         (bundle / name).write_text(canary)
     seal(bundle)
-    assert verify(bundle, capsys)[0] == 0
+    assert refused(bundle, capsys)[:2] == (5, "bundle.program")
     assert main(["inspect", str(bundle)]) == 0
     assert not (bundle.parent / "canary").exists()
 

@@ -26,6 +26,10 @@ _EXACT: Final = (1e-9, 1e-9)
 """Absolute and relative tolerance of float64 evaluations against each other."""
 _OF_GRADIENT: Final = 100.0
 """Tolerance of the gradient in those of -2 ln L: it is their sum over events, each times a slope."""
+_WIDEST: Final = 10.0
+"""How many times the tolerance of this version a bundle may ask for."""
+_RATIO: Final = (1e-5, 1e-5)
+_NLL: Final = (1e-6, 1e-9)
 _BEST_FIT: Final = 1e-3
 """Of -2 ln L at the published best fit: a thousandth of what moves an interval by its error."""
 
@@ -44,7 +48,7 @@ def compare_networks(ensembles: Mapping[str, BundleNetworks], vectors: JsonView,
     said = [name for name, _ in vectors.items("log_ratio")]
     if sorted(said) != sorted(ensembles):
         raise _other(f"there are vectors of {said}; the networks are those of {sorted(ensembles)}", folder)
-    float32 = _tolerance(vectors.at("log_ratio_tolerance"), (1e-5, 1e-5))
+    float32 = _tolerance(vectors.at("log_ratio_tolerance"), _RATIO)
     for name, ensemble in ensembles.items():
         body = vectors.at("log_ratio", name)
         inputs = _array(body.at("observables").value, name, folder)
@@ -68,7 +72,8 @@ def compare_networks(ensembles: Mapping[str, BundleNetworks], vectors: JsonView,
         )
         yield Finding(
             name=f"{name}: float32",
-            detail=f"the same compiled in single precision, tolerance {float32[0]:g} + {float32[1]:g} |x|",
+            detail=f"the same compiled in single precision, tolerance {float32[0]:g} + {float32[1]:g} |x|"
+            f"{_wider(float32, _RATIO)}",
             worst=compiled,
         )
 
@@ -126,20 +131,23 @@ def _compiled(
         yield label, coefficients - polynomial.constants, ensemble.reference(inputs)[label]
 
 
-def compare_likelihood(model: LikelihoodModel, vectors: JsonView, *, folder: Path) -> Iterator[Finding]:
-    """Yield how -2 ln L and its gradient agree with the reference points.
+def compare_likelihood(model: LikelihoodModel, vectors: JsonView, *, folder: Path) -> Iterator[Finding | str]:
+    """Yield how -2 ln L and its gradient agree with the reference points; or that there can be none.
 
     Raises:
         IntegrityError: ``bundle.reference``.
     """
     shown = vector_model(model)
     points = list(vectors.entries("likelihood"))
-    if shown is None or not points:
+    if shown is None:
         if points:
             raise _other("there are points of the likelihood, but no data they can be of", folder)
+        yield "-2 ln L (a channel is blind, and has no simulated events either)"
         return
+    if not points:
+        raise _other("there is no point at which -2 ln L is given", folder)
     likelihood = Likelihood(shown)
-    tolerance = _tolerance(vectors.at("likelihood_tolerance"), (1e-6, 1e-9))
+    tolerance = _tolerance(vectors.at("likelihood_tolerance"), _NLL)
     of_gradient = (tolerance[0] * _OF_GRADIENT, tolerance[1] * _OF_GRADIENT)
     worst = 0.0
     for number, point in enumerate(points):
@@ -153,7 +161,8 @@ def compare_likelihood(model: LikelihoodModel, vectors: JsonView, *, folder: Pat
         )
     yield Finding(
         name="-2 ln L",
-        detail=f"value and gradient at {len(points)} points of {len(likelihood.names)} parameters",
+        detail=f"value and gradient at {len(points)} points of {len(likelihood.names)} parameters"
+        f"{_wider(tolerance, _NLL)}",
         worst=worst,
     )
 
@@ -187,12 +196,20 @@ def _number(view: JsonView) -> float:
 
 
 def _tolerance(view: JsonView, strictest: tuple[float, float]) -> tuple[float, float]:
-    """Return the tolerance that the bundle states, at most a hundred times that of this version."""
+    """Return the tolerance that the bundle states, at most ten times that of this version."""
     stated = (view.number("abs"), view.number("rel"))
     return tuple(  # type: ignore[return-value]
-        default if value is None else min(value, 100.0 * default)
+        default if value is None else min(value, _WIDEST * default)
         for value, default in zip(stated, strictest, strict=True)
     )
+
+
+def _wider(used: tuple[float, float], default: tuple[float, float]) -> str:
+    """Return what to say of a tolerance that the bundle has widened."""
+    if used[0] <= default[0] and used[1] <= default[1]:
+        return ""
+    asked, own = (f"{absolute:g} + {relative:g} |x|" for absolute, relative in (used, default))
+    return f" (tolerance {asked} as the bundle asks; that of evercast is {own})"
 
 
 def _compare(what: str, found: np.ndarray, wanted: np.ndarray, tolerance: tuple[float, float], folder: Path) -> float:

@@ -1,8 +1,9 @@
 """``evercast verify BUNDLE``: digests, structure, signature, and whether the numbers mean what the bundle says.
 
 Everything is computed again from the published files: log ratios of every network by the reference evaluation in
-float64 and by the compiled one in float32, -2 ln L and its gradient at the reference points, the value at the published
-best fit, the copies for other programs. No program in the bundle is run.
+float64 and by the compiled one in float32, -2 ln L and its gradient at the reference points, the published best fit and
+the ends of its interval, the binned projection, the copies for other programs. What is not computed again is said. No
+program in the bundle is run: those of evercast are known by their digests, others are refused.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ from evercast.artifacts.bundle_open import (
     schema_problems,
 )
 from evercast.artifacts.files import read_json
-from evercast.artifacts.likelihood_file import EVENTS_FILE, LIKELIHOOD_FILE, read_likelihood
+from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
 from evercast.artifacts.signatures import PublicKey, check_signature, read_public_key
 from evercast.artifacts.validity import Domain, read_points, read_validity
-from evercast.artifacts.weights import read_tensors
 from evercast.errors import IntegrityError, InvalidInput
+from evercast.publication.bundle_contents import check_contents, check_tensors
 from evercast.publication.bundle_numbers import compare_best_fit, compare_likelihood, compare_networks
 from evercast.publication.findings import Finding
+from evercast.publication.fit_check import check_fit
 from evercast.publication.graph_copies import check_copies
+from evercast.publication.projection_check import check_projection, check_workspace
 from evercast.publication.report.view import JsonView
 
 __all__ = ["VerifiedBundle", "require_complete", "verify_bundle"]
@@ -42,6 +45,14 @@ _SCHEMAS: Final = (
     (LIKELIHOOD_FILE, "likelihood"), ("architecture.json", "architecture"),
     ("reference_vectors.json", "reference-vectors"), ("validity.json", "validity"), ("results.json", "bundle-results"),
 )  # fmt: skip
+_NOT_COMPUTED: Final = (
+    "of results.json: what is expected, uncertainties, scan, significance, limit, contours, impacts, goodness of fit",
+    "diagnostics.json: needs the simulated events and the run",
+    "validity.json: how ranges, points and threshold were found",
+    "of manifest.json: the comparison of the projection with the likelihood; seeds, versions, metadata",
+    "texts and drawings: index.html, report.html, README.md, LICENSE.txt, CITATION.cff",
+)
+"""What stands in a published bundle and is compared with its digest only."""
 _SHOWN: Final = 5
 
 
@@ -52,11 +63,13 @@ class VerifiedBundle:
     Args:
         bundle: as opened.
         findings: what was checked.
+        not_recomputed: what stands in the bundle and was only compared with its digest, in words.
         signer: whose signature is right; None: nobody signed.
     """
 
     bundle: Bundle
     findings: tuple[Finding, ...]
+    not_recomputed: tuple[str, ...]
     signer: PublicKey | None
 
 
@@ -69,8 +82,9 @@ def verify_bundle(folder: Path, *, key: Path | None = None) -> VerifiedBundle:
 
     Raises:
         IntegrityError: as `open_bundle`; ``signature.missing``, ``signature.wrong``, ``signature.other-key``;
-            ``bundle.disclosure``, it holds what it says it keeps back; ``bundle.architecture``; ``bundle.reference``, a
-            number is another; what copies are refused for.
+            ``bundle.disclosure``, it holds what it says it keeps back; ``bundle.unknown-file``, ``bundle.program``,
+            ``bundle.page``; ``bundle.architecture``; ``bundle.reference``, ``bundle.results``, ``bundle.projection``,
+            ``bundle.workspace``: a number is another; what copies are refused for.
         InvalidInput: ``format.unknown-version``, ``bundle.manifest``, ``bundle.document``, ``bundle.incomplete``,
             ``validity.missing``.
         NumericalFailure: ``weights.not-finite``.
@@ -81,19 +95,30 @@ def verify_bundle(folder: Path, *, key: Path | None = None) -> VerifiedBundle:
     findings = [Finding(name="files", detail=f"{size}: names, sizes and sha256 are those of the manifest")]
     if bundle.published:
         require_complete(bundle)
+    findings += check_contents(bundle)
     findings += _documents(bundle)
     ensembles = read_ensembles(folder, bundle.manifest)
-    _check_disclosure(bundle, ensembles)
+    if bundle.manifest["disclosure"] != "ratios":
+        _check_architecture(bundle, ensembles)
     vectors = JsonView(read_json(folder / "reference_vectors.json"))
     findings += compare_networks(ensembles, vectors, folder=folder)
     model = read_likelihood(folder)
-    findings += compare_likelihood(model, vectors, folder=folder)
-    if "results.json" in bundle.files:
-        findings += compare_best_fit(model, JsonView(read_json(folder / "results.json")), folder=folder)
+    check_tensors(bundle, model)
+    said: list[Finding | str] = [*findings, *compare_likelihood(model, vectors, folder=folder)]
+    results = JsonView(read_json(folder / "results.json") if "results.json" in bundle.files else None)
+    said += compare_best_fit(model, results, folder=folder)
     for copy in check_copies(folder, bundle.manifest):
         detail = f"agrees with the weights at {copy.points} inputs, largest difference {copy.largest_difference:.2g}"
-        findings.append(Finding(name=copy.file, detail=detail))
-    return VerifiedBundle(bundle=bundle, findings=tuple(findings), signer=signer)
+        said.append(Finding(name=copy.file, detail=detail))
+    if bundle.published:
+        said += [*check_workspace(bundle), *check_projection(bundle, model), *check_fit(model, results, folder=folder)]
+        said += _NOT_COMPUTED
+    return VerifiedBundle(
+        bundle=bundle,
+        findings=tuple(one for one in said if isinstance(one, Finding)),
+        not_recomputed=tuple(one for one in said if isinstance(one, str)),
+        signer=signer,
+    )
 
 
 def _signer(bundle: Bundle, key: Path | None) -> PublicKey | None:
@@ -190,25 +215,6 @@ def _named(observables: Sequence[tuple[str, str | None]]) -> str:
     return ", ".join(f"{name} [{unit}]" for name, unit in observables) or "none"
 
 
-def _check_disclosure(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> None:
-    """Refuse a bundle that holds what it says it keeps back, or lacks what it says it gives.
-
-    Raises:
-        IntegrityError: ``bundle.disclosure``, ``bundle.architecture``.
-    """
-    level = bundle.manifest["disclosure"]
-    tensors = read_tensors(bundle.folder / EVENTS_FILE).arrays
-    given = sorted(name for name in tensors if name.endswith(".observables"))
-    if given and level != "events":
-        raise _disclosed(bundle, f"it says {level!r}, and holds observables of events: {given[0]}")
-    copies = ("weights-", "architecture.json", "support.safetensors", "model")
-    kept = [name for name in bundle.files if name.startswith(copies)]
-    if level == "ratios" and kept:
-        raise _disclosed(bundle, f"it says 'ratios', and holds {', '.join(kept[:_SHOWN])}")
-    if level != "ratios":
-        _check_architecture(bundle, ensembles)
-
-
 def _check_architecture(bundle: Bundle, ensembles: dict[str, BundleNetworks]) -> None:
     path = bundle.folder / "architecture.json"
     body = read_json(path)
@@ -224,7 +230,3 @@ def _check_architecture(bundle: Bundle, ensembles: dict[str, BundleNetworks]) ->
             where=str(path),
             hint="get the bundle again from where it was published",
         )
-
-
-def _disclosed(bundle: Bundle, message: str) -> IntegrityError:
-    return IntegrityError(message, code="bundle.disclosure", where=str(bundle.folder))

@@ -31,9 +31,9 @@ from evercast.likelihood.model import (
     ParameterModel,
     UnbinnedChannelModel,
 )
-from evercast.publication.projection_bins import Binning, choose_bins
+from evercast.publication.projection_bins import Binning, choose_bins, effective_events
 
-__all__ = ["Projection", "project"]
+__all__ = ["Projection", "project", "project_into"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,17 +74,66 @@ def project(model: LikelihoodModel, *, uncertainty: float) -> Projection:
         )
     likelihood = Likelihood(model)
     bins: dict[str, Binning] = {}
+    for channel in model.channels:
+        if isinstance(channel, UnbinnedChannelModel):
+            score, weight = _simulated(likelihood, channel, discriminant)
+            bins[channel.name] = choose_bins(score, weight, width=discriminant.high - discriminant.low)
+    projected = _projected(likelihood, discriminant, bins)
+    return Projection(model=projected, discriminant=discriminant, bins=bins, dropped=tuple(_dropped(model)))
+
+
+def project_into(
+    model: LikelihoodModel, discriminant: Discriminant, edges: Mapping[str, Float64[np.ndarray, " edges"]]
+) -> LikelihoodModel:
+    """Return the binned projection of a likelihood into bins that are known: what a published one must be.
+
+    Args:
+        model: with simulated events in each unbinned channel.
+        discriminant: the two hypotheses.
+        edges: unbinned channel -> inner edges of its bins, increasing.
+
+    Raises:
+        InvalidInput: ``diagnostics.no-simulation``.
+        NumericalFailure: ``projection.empty``, a bin has no simulated events; ``projection.negative-bin``.
+    """
+    likelihood = Likelihood(model)
+    bins: dict[str, Binning] = {}
+    for channel in model.channels:
+        if isinstance(channel, UnbinnedChannelModel):
+            score, weight = _simulated(likelihood, channel, discriminant)
+            effective = effective_events(score, weight, edges[channel.name])
+            if not np.all(effective > 0):
+                raise NumericalFailure("a bin has no simulated events", code="projection.empty", where=channel.name)
+            bins[channel.name] = Binning(
+                edges=edges[channel.name], information=np.nan, unbinned=np.nan, effective=effective
+            )
+    return _projected(likelihood, discriminant, bins)
+
+
+def _projected(likelihood: Likelihood, discriminant: Discriminant, bins: Mapping[str, Binning]) -> LikelihoodModel:
+    """Return the likelihood with histograms in place of unbinned channels, and factors of their statistics."""
+    model = likelihood.model
     channels: list[ChannelModel] = []
     parameters = list(model.parameters)
     for channel in model.channels:
         if isinstance(channel, BinnedChannelModel):
             channels.append(channel)
             continue
-        bins[channel.name], made, factors = _histogram(likelihood, channel, discriminant)
+        made, factors = _histogram(likelihood, channel, discriminant, bins[channel.name])
         channels.append(made)
         parameters += factors
-    projected = replace(model, channels=tuple(channels), parameters=tuple(parameters))
-    return Projection(model=projected, discriminant=discriminant, bins=bins, dropped=tuple(_dropped(model)))
+    return replace(model, channels=tuple(channels), parameters=tuple(parameters))
+
+
+def _simulated(
+    likelihood: Likelihood, channel: UnbinnedChannelModel, discriminant: Discriminant
+) -> tuple[Float64[np.ndarray, " events"], Float64[np.ndarray, " events"]]:
+    """Return observable and weight of the simulated events of a channel."""
+    simulation = channel.simulation
+    if simulation is None:
+        raise InvalidInput(f"channel '{channel.name}' holds no simulated events", code="diagnostics.no-simulation")
+    weight = np.asarray(simulation.weight, dtype=np.float64)
+    return scores(likelihood, channel, simulation, discriminant), weight
 
 
 def _discriminant(model: LikelihoodModel, uncertainty: float) -> Discriminant:
@@ -102,15 +151,9 @@ def _discriminant(model: LikelihoodModel, uncertainty: float) -> Discriminant:
 
 
 def _histogram(
-    likelihood: Likelihood, channel: UnbinnedChannelModel, discriminant: Discriminant
-) -> tuple[Binning, BinnedChannelModel, list[ParameterModel]]:
-    """Return the bins of a channel, the channel in them, and one factor per bin for the statistics of its templates."""
-    simulation = channel.simulation
-    if simulation is None:
-        raise InvalidInput(f"channel '{channel.name}' holds no simulated events", code="diagnostics.no-simulation")
-    weight = np.asarray(simulation.weight, dtype=np.float64)
-    score = scores(likelihood, channel, simulation, discriminant)
-    binning = choose_bins(score, weight, width=discriminant.high - discriminant.low)
+    likelihood: Likelihood, channel: UnbinnedChannelModel, discriminant: Discriminant, binning: Binning
+) -> tuple[BinnedChannelModel, list[ParameterModel]]:
+    """Return the channel in its bins, and one factor per bin for the statistics of its templates."""
     made = histogram_channel(likelihood, channel, discriminant, edges=binning.edges)
     _require_not_negative(made)
     name = f"mcstat_{channel.name}"
@@ -123,7 +166,7 @@ def _histogram(
     ]  # fmt: skip
     together = BinFactor(parameters=tuple(factor.name for factor in factors))
     samples = tuple(_with(sample, together) for sample in made.samples)
-    return binning, replace(made, samples=samples), factors
+    return replace(made, samples=samples), factors
 
 
 def _with(sample: BinnedSample, factor: BinFactor) -> BinnedSample:

@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int
 
 from evercast.errors import NumericalFailure
 
-__all__ = ["MINIMUM_EFFECTIVE", "Binning", "choose_bins"]
+__all__ = ["MINIMUM_EFFECTIVE", "Binning", "choose_bins", "effective_events"]
 
 MINIMUM_EFFECTIVE: Final = 100.0
 """Effective simulated events in each bin: the statistical uncertainty of its template is then at most 10 %."""
@@ -76,6 +76,17 @@ def choose_bins(
         unbinned=float(np.sum(weight * slope**2)),
         effective=events**2 / squares,
     )
+
+
+def effective_events(
+    score: Float64[np.ndarray, " events"], weight: Float64[np.ndarray, " events"], edges: Float64[np.ndarray, " edges"]
+) -> Float64[np.ndarray, " bins"]:
+    """Return the effective simulated events (sum of weights)^2 / sum of squares of each bin between given edges."""
+    place = np.searchsorted(edges, score, side="right")
+    sums = [np.bincount(place, values, minlength=len(edges) + 1) for values in (weight, weight**2)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Float64[np.ndarray, " bins"] = np.nan_to_num(sums[0] ** 2 / sums[1])
+    return found
 
 
 def _fine_ends(

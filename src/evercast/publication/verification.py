@@ -34,7 +34,9 @@ class Verified:
         path: where it lies.
         id: sha256 that stands for all of it.
         findings: what was checked, in order.
-        signed_by: fingerprints of the keys whose signatures are right; empty: nobody signed.
+        signed_by: who signed it, by name and fingerprint of the key, or by fingerprint where whose key it is is not
+            known; empty: nobody signed.
+        not_recomputed: what was compared with its digest only, in words.
     """
 
     kind: Kind
@@ -42,6 +44,7 @@ class Verified:
     id: str | None
     findings: tuple[Finding, ...]
     signed_by: tuple[str, ...] = ()
+    not_recomputed: tuple[str, ...] = ()
 
 
 def kind_of(path: Path) -> Kind:
@@ -133,10 +136,14 @@ def _bundle(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> V
     from evercast.publication.bundle_verify import verify_bundle  # noqa: PLC0415 - heavy, and archives do without
 
     made = verify_bundle(path, key=key)
+    signers: tuple[str, ...] = ()
     if made.signer is not None:
-        known_signer(made.signer, keys, today, str(path))
-    signers = () if made.signer is None else (made.signer.fingerprint,)
-    return Verified(kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers)
+        who = known_signer(made.signer, keys, today, str(path))
+        signers = (str(who) if who.who else who.fingerprint,)
+    return Verified(
+        kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers,
+        not_recomputed=made.not_recomputed,
+    )  # fmt: skip
 
 
 def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str, expected_id: str | None) -> Verified:

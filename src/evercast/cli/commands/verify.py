@@ -33,6 +33,7 @@ def command(*, path: Path, key: Path | None, expected_id: str | None, as_json: b
     if as_json:
         body = {
             "kind": made.kind, "path": str(made.path), "id": made.id, "signed_by": list(made.signed_by),
+            "not_recomputed": list(made.not_recomputed),
             "checks": [{"name": one.name, "detail": one.detail, "worst": one.worst} for one in made.findings],
         }  # fmt: skip
         click.echo(json.dumps(body, indent=1))
@@ -46,4 +47,8 @@ def command(*, path: Path, key: Path | None, expected_id: str | None, as_json: b
     signed = ", ".join(made.signed_by)
     whose = "" if key is not None else " (whose key that is, is for you to know: --key demands one)"
     click.echo(f"  {'signature':<{width}}  {f'{signed}{whose}' if signed else 'nobody signed it'}")
-    click.echo("all is as it must be")
+    if made.not_recomputed:
+        click.echo("not computed again, only compared with its digest:")
+    for text in made.not_recomputed:
+        click.echo(f"  {text}")
+    click.echo("all is as it must be" if not made.not_recomputed else "all that was checked is as it must be")
