@@ -75,7 +75,7 @@ def _lights(answers: Answers) -> tuple[Light, ...]:
 def _label(frozen: FrozenRequest) -> Label:
     metadata = frozen.analysis.metadata
     return Label(
-        experiment=metadata.experiment, text="reinterpretation", sqrt_s_tev=(metadata.sqrt_s_tev,),
+        experiment="Reinterpretation", text=f"of {metadata.experiment}", sqrt_s_tev=(metadata.sqrt_s_tev,),
         luminosity_fb=metadata.luminosity_fb,
     )  # fmt: skip
 
