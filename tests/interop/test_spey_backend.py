@@ -97,7 +97,7 @@ def test_a_limit_beyond_the_published_range_is_warned_of(workspace: Path, caplog
     assert caplog.text == ""
     assert bounded(workspace, (0.0, 0.5)).poi_upper_limit() > 0.5
     (said,) = [entry.getMessage() for entry in caplog.records]
-    assert said.startswith("values are tested outside of the published range [0, 0.5] of 'mu', first 1: ")
+    assert "values are tested outside of the published range [0, 0.5] of 'mu', first 1: " in said
 
 
 def test_a_best_fit_at_the_end_of_the_published_range_is_warned_of(
