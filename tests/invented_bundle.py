@@ -152,6 +152,7 @@ def write_invented_bundle(
     copies: bool = True,
     smooth: bool = False,
     more: Mapping[str, bytes] | None = None,
+    points: bool = True,
 ) -> Path:
     """Write the bundle into an existing empty folder and return it.
 
@@ -162,6 +163,7 @@ def write_invented_bundle(
         copies: with ONNX and StableHLO.
         smooth: without kinks in the likelihood.
         more: further files, by name.
+        points: with the points of the support.
     """
     made = ensemble()
     likelihood = model(made, blind=blind, smooth=smooth)
@@ -179,8 +181,8 @@ def write_invented_bundle(
         with_networks=with_networks,
     )  # fmt: skip
     manifest = {**_manifest(likelihood, disclosure), "ensembles": described}
-    points = _write_validity(folder, likelihood, with_networks=with_networks)
-    said: dict[str, object] = {"validity": {"file": VALIDITY_FILE, "support": points}}
+    support = _write_validity(folder, likelihood, with_networks=with_networks, with_points=points)
+    said: dict[str, object] = {"validity": {"file": VALIDITY_FILE, "support": support}}
     if copies and with_networks:
         said |= {"onnx": write_onnx(folder, manifest), "stablehlo": write_stablehlo(folder, manifest)}
     said["readers"] = write_readers(folder)
@@ -239,7 +241,8 @@ def _manifest(likelihood: LikelihoodModel, disclosure: str) -> dict[str, object]
     }  # fmt: skip
 
 
-def _write_validity(folder: Path, likelihood: LikelihoodModel, *, with_networks: bool) -> str | None:
+def _write_validity(folder: Path, likelihood: LikelihoodModel, *, with_networks: bool, with_points: bool) -> str | None:
+    with_points = with_points and with_networks
     reference = events(600, seed=41)
     center, scale = reference.mean(axis=0), reference.std(axis=0)
     points = ((reference - center) / scale).astype(np.float32)
@@ -267,12 +270,12 @@ def _write_validity(folder: Path, likelihood: LikelihoodModel, *, with_networks:
                 cut="mass > 0",
                 training={"signal_mc": Training(events=300, effective_events=300.0, reference=1.0)},
                 observables=ranges if with_networks else (),
-                support=support if with_networks else None,
+                support=support if with_points else None,
             )
         },
         outside=Outside(action="refuse", max_fraction_range=0.01, max_fraction_support=0.05, rule="as published"),
     )
     atomic_write_json(folder / VALIDITY_FILE, to_json(domain))
-    if with_networks:
+    if with_points:
         write_tensors(folder / SUPPORT_FILE, {"invented.points": points}, {"format": "support/1.0.0"})
-    return SUPPORT_FILE if with_networks else None
+    return SUPPORT_FILE if with_points else None

@@ -186,3 +186,28 @@ def test_other_points_than_declared_are_refused(folder: Path, points: np.ndarray
     write_tensors(folder / SUPPORT_FILE, {"rings.points": points}, {"format": "x"})
     with pytest.raises(EvercastError, match="points of ensemble 'rings'"):
         read_points(folder, read_validity(folder))
+
+
+def without_points() -> Domain:
+    """The domain with ranges and quantiles alone."""
+    given = domain().ensembles["rings"]
+    quantiles = ((0.001, -11.5), (0.5, 0.0), (0.999, 11.5))
+    ranges = tuple(replace(one, quantiles=quantiles) for one in given.observables)
+    return replace(domain(), ensembles={"rings": replace(given, observables=ranges, support=None)})
+
+
+def test_without_points_ranges_and_quantiles_decide(tmp_path: Path) -> None:
+    atomic_write_json(tmp_path / VALIDITY_FILE, to_json(without_points()))
+    found = read_validity(tmp_path)
+    assert read_points(tmp_path, found) == {}
+    nothing = np.zeros((0, 2), np.float32)
+    inside = ring(5000, np.random.default_rng(5))
+    assert examine(found, "rings", nothing, inside).problems() == []
+    events = inside.copy()
+    events[:1000, 0] = 11.8  # within the range, where the training has next to nothing
+    (said,) = examine(found, "rings", nothing, events).problems()
+    assert said.startswith("20")
+    assert said.endswith("% of 5000 events have 'px' beyond its outermost quantiles in the training")
+    scaled = examine(found, "rings", nothing, 1000.0 * inside).problems()
+    assert any("'py' outside of [-12, 12] GeV" in text for text in scaled)
+    assert examine(found, "rings", nothing, np.zeros((100, 2))).problems() == []  # no test of the joint density

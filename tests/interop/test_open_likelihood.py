@@ -327,6 +327,17 @@ def test_one_event_outside_is_said_and_one_far_outside_refused(
     assert (allowed["extrapolated"], allowed["extrapolation_allowed"]) == (True, True)
 
 
+def test_a_domain_without_points_is_tested_by_its_ranges(tmp_path: Path) -> None:
+    folder = write_invented_bundle(tmp_path, copies=False, smooth=True, points=False)
+    assert not (folder / "support.safetensors").exists()
+    likelihood = evercast.open_likelihood(folder)
+    assert not likelihood.evaluate(own_events()).extrapolated
+    columns = own_events()
+    columns["pt"] *= 1000.0
+    with pytest.raises(InvalidInput, match="100 % of 200 events have 'pt' outside of"):
+        likelihood.evaluate(columns)
+
+
 def test_ratios_alone_evaluate_no_events(tmp_path: Path) -> None:
     found = evercast.open_likelihood(write_invented_bundle(tmp_path, disclosure="ratios", smooth=True))
     assert np.isfinite(found.twice_nll())

@@ -15,10 +15,12 @@ from evercast.likelihood.evaluate import Likelihood
 from invented_bundle import write_invented_bundle
 
 
-def write_sealed_bundle(folder: Path, *, disclosure: str = "networks", copies: bool = False) -> Path:
+def write_sealed_bundle(
+    folder: Path, *, disclosure: str = "networks", copies: bool = False, points: bool = True
+) -> Path:
     """Write an invented bundle with everything that a published one must hold, and return it."""
     folder.mkdir(parents=True)
-    write_invented_bundle(folder, disclosure=disclosure, copies=copies)
+    write_invented_bundle(folder, disclosure=disclosure, copies=copies, points=points)
     likelihood = Likelihood(read_likelihood(folder))
     best = fit(likelihood)
     observed = {

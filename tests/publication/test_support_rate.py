@@ -30,6 +30,7 @@ def test_the_threshold_holds_for_any_composition_of_the_simulated_events(narrow:
     events, weight = classes(narrow, wide, np.random.default_rng(1))
     support, points = _support("mix", spec(3), events, weight)
     assert support.false_positive.events == 8192
+    assert support.points_are.startswith("simulated training events")
     others, size = classes(200_000, 200_000, np.random.default_rng(2))
     z = (others - np.array(support.center)) / np.array(support.scale)
     outside = neighbour_distance(points, z, support.neighbour) > support.threshold

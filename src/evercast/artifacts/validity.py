@@ -88,7 +88,11 @@ class FalsePositive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Support:
-    """The test on the joint density: d_k of (x - center) / scale to the points must not exceed `threshold`."""
+    """The test on the joint density: d_k of (x - center) / scale to the points must not exceed `threshold`.
+
+    Args:
+        points_are: what the points are, in words: whoever publishes them gives simulated events away.
+    """
 
     method: Literal["nearest-neighbour"]
     file: str
@@ -101,11 +105,15 @@ class Support:
     nominal_rate: float
     false_positive: FalsePositive
     formula: str
+    points_are: str = "simulated training events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleDomain:
-    """Domain of the networks of one ensemble; without observables and support where they are not published."""
+    """Domain of the networks of one ensemble; without observables and support where they are not published.
+
+    Where the points are kept back there are observables without a support: ranges and quantiles are all there is.
+    """
 
     region: str
     cut: str

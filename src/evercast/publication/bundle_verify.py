@@ -25,7 +25,7 @@ from evercast.artifacts.bundle_open import (
 from evercast.artifacts.files import read_json
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
 from evercast.artifacts.signatures import PublicKey, check_signature, read_public_key
-from evercast.artifacts.validity import Domain, read_points, read_validity
+from evercast.artifacts.validity import SUPPORT_FILE, Domain, read_points, read_validity
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.publication.bundle_contents import check_contents, check_tensors
 from evercast.publication.bundle_numbers import compare_best_fit, compare_likelihood, compare_networks
@@ -189,6 +189,11 @@ def _documents(bundle: Bundle) -> Iterator[Finding]:
         if points:
             count = sum(len(one) for one in points.values())
             yield Finding(name="domain", detail=f"ranges and {count} points of the support are usable")
+        elif SUPPORT_FILE in bundle.files:
+            message = f"validity.json names no points of a support, and there is {SUPPORT_FILE}"
+            raise IntegrityError(message, code="bundle.disclosure", where=str(bundle.folder))
+        elif any(one.observables for one in domain.ensembles.values()):
+            yield Finding(name="domain", detail="ranges are usable; no points of a support are published")
 
 
 def _require_same_inputs(bundle: Bundle, domain: Domain) -> None:
@@ -230,3 +235,7 @@ def _check_architecture(bundle: Bundle, ensembles: dict[str, BundleNetworks]) ->
             where=str(path),
             hint="get the bundle again from where it was published",
         )
+
+
+def _disclosed(bundle: Bundle, message: str) -> IntegrityError:
+    return IntegrityError(message, code="bundle.disclosure", where=str(bundle.folder))

@@ -64,6 +64,10 @@ def _ensemble(name: str, ensemble: EnsembleDomain, *, several: bool) -> list[Blo
             f"most {support.threshold:.3g}; {measured}"
         )
         rows.append((Cell("joint support"), Cell(text)))
+        rows.append((Cell("its points"), Cell(f"{support.points} {support.points_are}")))
+    elif ensemble.observables:
+        text = "not tested: no simulated events are published; ranges and quantiles of each observable alone are"
+        rows.append((Cell("joint support"), Cell(text)))
     blocks: list[Block] = [Table(title=f"Selection and training{of}", headers=("", ""), rows=tuple(rows))]
     if ensemble.observables:
         blocks.append(_ranges(ensemble, of))

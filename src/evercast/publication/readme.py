@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evercast.artifacts.files import atomic_write_bytes
+from evercast.artifacts.validity import SUPPORT_FILE
 from evercast.publication.authors import author_line, origin_of
 from evercast.publication.bundle_context import BundleContext
 from evercast.publication.licences import LICENCES
@@ -34,7 +35,7 @@ or `sha256sum -c manifest-sha256.txt` compare them.
 
 `validity.json` is the domain: experiment, energy, ranges of the observables, the support on which the networks were
 trained, a box of parameters, and the rule. Outside of it the likelihood says nothing. evercast refuses events outside;
-other programs must look themselves.
+other programs must look themselves. {points}
 
 ## With evercast
 
@@ -66,6 +67,16 @@ With `-I` Python takes no module from the folder of the program. A program of yo
 and follows the formulas in the manifest and in `architecture.json` (where networks are published); it must reproduce
 `reference_vectors.json`."""
 _WIDTH: Final = 119
+_EVENTS: Final = """
+`support.safetensors` holds simulated training events row by row, as points of the support, and
+`reference_vectors.json` some more: whoever has the bundle has these events."""
+_NO_EVENTS: Final = """
+No simulated event is in the bundle with its observables."""
+
+
+def _points(folder: Path) -> str:
+    """Return whether simulated events are given away, in words."""
+    return (_EVENTS if (folder / SUPPORT_FILE).is_file() else _NO_EVENTS).strip()
 
 
 def add_readme(folder: Path, context: BundleContext) -> Mapping[str, object]:
@@ -86,6 +97,7 @@ def add_readme(folder: Path, context: BundleContext) -> Mapping[str, object]:
         run_id=manifest["run_id"],
         disclosure=manifest["disclosure"],
         licence=licence if known is None else f"{known.name} <{known.url}>",
+        points=_points(folder),
         poi=poi.name,
         initial=poi.initial,
         software=textwrap.fill(software_text(manifest), _WIDTH),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,9 @@ _FRACTIONS: Final = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 _POINTS: Final = 4096
 _CALIBRATION: Final = 8192
 _HELD_OUT: Final = 8192
+_POINTS_ARE: Final = (
+    "simulated training events of the reference, row by row: point x scale + center gives their observables back"
+)
 _NEIGHBOUR: Final = 5
 _RATE: Final = 0.01
 """Of events of the training beyond the threshold; the sample is judged by its fraction, so that this may be large."""
@@ -49,6 +53,14 @@ _OUTSIDE: Final = Outside(
     "outside, f being max_fraction_range or max_fraction_support; and where a single one lies beyond the range by more "
     "than the distance between the outermost quantiles of an observable. A result says that it extrapolates where one "
     "event is outside.",
+)
+_RULE_OF_RANGES: Final = (
+    "An event is outside the range where an observable is below low or above high. No points of the training are "
+    "published, so that its joint density is not tested: combinations of values that never occurred are not found. n "
+    "events are refused where more than f n + 3 sqrt(f n) of them are outside the range, f being max_fraction_range, "
+    "or beyond the outermost quantiles of one observable, f being max_fraction_support; and where a single one lies "
+    "beyond the range by more than the distance between the outermost quantiles of an observable. A result says that "
+    "it extrapolates where one event is outside."
 )
 _FORMULA: Final = (
     "z = (x - center) / scale; d_i = sqrt(sum over observables of (z - point_i)^2); outside where the neighbour-th "
@@ -65,11 +77,13 @@ def add_validity(folder: Path, context: BundleContext) -> Mapping[str, object]:
     """
     metadata = context.analysis.metadata
     networks = context.manifest.get("disclosure") != "ratios"
+    published = context.analysis.publish.neural_likelihood
+    given = published is None or published.support == "points"
     ensembles: dict[str, EnsembleDomain] = {}
     points: dict[str, np.ndarray] = {}
     entries = context.manifest.get("ensembles")
     for name in entries if isinstance(entries, Mapping) else ():
-        ensembles[name], found = _ensemble(name, context, with_events=networks)
+        ensembles[name], found = _ensemble(name, context, with_ranges=networks, with_points=networks and given)
         if found is not None:
             points[f"{name}.points"] = found
     domain = Domain(
@@ -79,7 +93,7 @@ def add_validity(folder: Path, context: BundleContext) -> Mapping[str, object]:
         luminosity_fb=metadata.luminosity_fb,
         parameters=_parameters(context.model),
         ensembles=ensembles,
-        outside=_OUTSIDE,
+        outside=_OUTSIDE if given else replace(_OUTSIDE, rule=_RULE_OF_RANGES),
     )
     if points:
         write_tensors(folder / SUPPORT_FILE, points, {"format": "support/1.0.0"})
@@ -108,8 +122,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _ensemble(name: str, context: BundleContext, *, with_events: bool) -> tuple[EnsembleDomain, np.ndarray | None]:
-    """Return the domain of an ensemble, and its standardised reference points where they are given away."""
+def _ensemble(
+    name: str, context: BundleContext, *, with_ranges: bool, with_points: bool
+) -> tuple[EnsembleDomain, np.ndarray | None]:
+    """Return the domain of an ensemble, and its standardised points, simulated events, where they are given away."""
     spec = context.analysis.ensembles[name]
     samples = dict.fromkeys([*spec.reference, *(context.analysis.processes[one].sample for one in spec.processes)])
     tables = {sample: _table(context, sample, spec) for sample in samples}
@@ -124,10 +140,11 @@ def _ensemble(name: str, context: BundleContext, *, with_events: bool) -> tuple[
     }
     observables: tuple[ObservableRange, ...] = ()
     support, points = None, None
-    if with_events:
+    if with_ranges:
         events, weight = _mixture(spec, tables)
         observables = _ranges(context, spec, events, weight)
-        support, points = _support(name, spec, events, weight)
+        if with_points:
+            support, points = _support(name, spec, events, weight)
     region = context.analysis.selection.regions[spec.region]
     domain = EnsembleDomain(
         region=spec.region, cut=region.cut, training=training, observables=observables, support=support
@@ -215,6 +232,7 @@ def _support(
         nominal_rate=_RATE,
         false_positive=_false_positive(distances[1] > threshold, weight[held_out]),
         formula=_FORMULA,
+        points_are=_POINTS_ARE,
     )
     return support, points
 

@@ -116,10 +116,16 @@ class HepdataRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnbinnedPublication:
-    """Write this likelihood as the bundle ``likelihood/NAME``; disclosure says how much of the events is given away."""
+    """Write this likelihood as the bundle ``likelihood/NAME``.
+
+    Args:
+        disclosure: how much of the events is given away.
+        support: whether the domain of published networks is given with simulated events, or with ranges alone.
+    """
 
     likelihood: str
     disclosure: Literal["events", "ratios", "networks"] = "networks"
+    support: Literal["points", "ranges"] = field(default="points", metadata={"key": "unless default"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,12 @@ def _disclosure(recipe: SerializationRecipe) -> str:
     return "ratios" if published is None else published.disclosure
 
 
+def _with_points(recipe: SerializationRecipe) -> bool:
+    """Return whether simulated events may be given away."""
+    published = recipe.publish.neural_likelihood
+    return published is None or published.support == "points"
+
+
 def _title(recipe: SerializationRecipe, spec: LikelihoodSpec) -> str:
     return recipe.title if spec.title is None else f"{recipe.title}: {spec.title}"
 
@@ -78,7 +84,7 @@ def _bundle_ensemble(tables: Tables, name: str) -> BundleEnsemble:
     return BundleEnsemble(
         spec=ensemble,
         ratios=ratios,
-        inputs=_vector_inputs(np.concatenate(events)),
+        inputs=_vector_inputs(np.concatenate(events), seed=None if _with_points(recipe) else ensemble.seed),
         variations=_variations(tables, name),
         polynomials=_polynomials(tables, name),
     )
@@ -127,16 +133,25 @@ def _blocks(tables: Tables, prefix: str) -> list[Path]:
     return found
 
 
-def _vector_inputs(observables: Float64[np.ndarray, "events observables"]) -> Float64[np.ndarray, "chosen observables"]:
+def _vector_inputs(
+    observables: Float64[np.ndarray, "events observables"], *, seed: int | None
+) -> Float64[np.ndarray, "chosen observables"]:
     """Return simulated events spread over the sample, its edges, and two points outside of it.
+
+    With a seed there are no events: each observable has a value between those of the sample, at a quantile of its own.
 
     Edges: all minima, all maxima, the middle; the middle with one observable at its minimum or maximum. Outside: all
     observables a tenth of their range below the minimum, above the maximum.
     """
-    rows = np.linspace(0, len(observables) - 1, _N_VECTORS).astype(int)
+    if seed is None:
+        chosen = observables[np.linspace(0, len(observables) - 1, _N_VECTORS).astype(int)]
+    else:
+        at = np.random.default_rng(seed).uniform(0.0, 1.0, size=(_N_VECTORS, observables.shape[1]))
+        columns = zip(observables.T, at.T, strict=True)
+        chosen = np.stack([np.quantile(column, levels) for column, levels in columns], axis=1)
     low, high, middle = observables.min(axis=0), observables.max(axis=0), np.median(observables, axis=0)
     edges = np.tile(middle, (2 * len(middle), 1))
     for column in range(len(middle)):
         edges[2 * column, column], edges[2 * column + 1, column] = low[column], high[column]
     step = 0.1 * (high - low)
-    return np.concatenate([observables[rows], [low, high, middle], edges, [low - step, high + step]])
+    return np.concatenate([chosen, [low, high, middle], edges, [low - step, high + step]])
