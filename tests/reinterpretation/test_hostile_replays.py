@@ -43,6 +43,13 @@ def hostile(folder: Path, change: Change) -> Path:
     return version
 
 
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of the keys, which is the test's own."""
+    monkeypatch.setenv("EVERCAST_KEYS", str(tmp_path / "keys"))
+    return tmp_path / "keys"
+
+
 def outside_name(body: Any) -> None:
     body["files"]["../../../../canary"] = {"sha256": "0" * 64, "size": 1}
 
@@ -76,7 +83,7 @@ def other_document(body: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (edited("units/selection/signal-*/receipt.json", outside_name), "unit.receipt-damaged"),
+        (edited("units/selection/signal-*/receipt.json", outside_name), "content.receipt"),
         (edited("plan.json", outside_unit), "plan.damaged"),
         (edited("archive.json", outside_input), "archive.record"),
         (edited("archive.json", other_input), "archive.record"),
@@ -100,3 +107,56 @@ def test_an_archive_that_leads_out_is_refused(
 def test_a_tar_file_is_to_be_unpacked_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-env", str(GOLDEN)]) == 2
     assert "evercast archive pull" in capsys.readouterr().err
+
+
+def test_what_nobody_signed_is_not_run(tmp_path: Path, keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = hostile(tmp_path / "archive", lambda _: None)
+    words = ["replay", str(archive), "--output", str(tmp_path / "again"), "--json"]
+    assert main(words) == 5
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "replay.unsigned"
+    assert "nobody" in error["message"]
+    assert "--allow-unsigned" in error["hint"]
+    assert not (tmp_path / "again").exists()
+    assert main(["keys", "new", "other"]) == 0
+    key = keys / "other.pub"
+    capsys.readouterr()
+    assert main([*words, "--allow-unsigned", "--key", str(key)]) == 5
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "signature.missing"
+
+
+def test_commands_of_the_document_count_where_the_plan_hides_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = hostile(tmp_path / "archive", edited("plan.json", without_commands))
+    assert main(["replay", str(archive), "--output", str(tmp_path / "again"), "--json"]) == 5
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "replay.unsigned"
+    assert not list((tmp_path / "again").rglob("receipt.json"))
+
+
+def without_commands(body: Any) -> None:
+    body["units"] = [unit for unit in body["units"] if unit["stage"] != "command"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        edited("units/selection/signal-*/receipt.json", outside_name),
+        edited("archive.json", outside_unit),
+        edited("archive.json", outside_input),
+        edited("archive.json", other_input),
+        edited("archive.json", outside_image),
+        edited("archive.json", other_document),
+    ],
+    ids=["receipt", "unit", "input", "other-input", "image", "document"],
+)
+def test_verify_pull_and_check_env_refuse_it_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Change
+) -> None:
+    archive = hostile(tmp_path / "archive", change)
+    commands = (["verify", str(archive)], ["archive", "pull", str(archive.parent), str(tmp_path / "copy")])
+    for words in (*commands, ["check-env", str(archive)]):
+        assert main(words) == 5, words
+        assert "outside" in (said := capsys.readouterr().err) or "it names" in said
+    assert not list(tmp_path.rglob("canary*"))
+    assert not list((tmp_path / "copy").glob("v*"))

@@ -12,7 +12,7 @@ import pytest
 
 from evercast.reinterpretation.documents import changed_leaves, document_changes
 from evercast.reinterpretation.numbers import compare_arrays, compare_json
-from evercast.reinterpretation.replay import merge_patch
+from evercast.reinterpretation.copies import merge_patch
 from evercast.spec.model import Expected, NumericTolerance
 
 TOLERANCE = NumericTolerance(abs=1e-5, rel=1e-5)

@@ -31,7 +31,9 @@ def toy_archive(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def replay(archive: Path, *words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
     """The exit code and the record of a replay in ``again``; the record is valid by its schema."""
-    done = evercast("replay", str(archive), "--output", "again", "--cores", "2", "--json", *words, cwd=cwd)
+    done = evercast(
+        "replay", str(archive), "--output", "again", "--cores", "2", "--allow-unsigned", "--json", *words, cwd=cwd
+    )
     record = json.loads(done.stdout)
     if "error" not in record:
         Draft202012Validator(load_schema("replay"), registry=registry()).validate(record)
@@ -52,7 +54,7 @@ def test_the_same_comes_out_from_the_archive_alone(small_archive: Path, tmp_path
     code, again = replay(alone, cwd=tmp_path)
     assert (code, again["verdict"]) == (0, "same-bits")
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    other = evercast("replay", str(alone), "--output", "again", "--stage", "fit", cwd=tmp_path)
+    other = evercast("replay", str(alone), "--output", "again", "--allow-unsigned", "--stage", "fit", cwd=tmp_path)
     assert other.returncode == 3
     assert "replay.other" in other.stderr
 

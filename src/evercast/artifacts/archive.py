@@ -6,12 +6,12 @@ The same versions may lie in a folder, in a tar file or in a registry; wherever 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from evercast.artifacts.archive_record import RECORD, ArchiveRecord
+from evercast.artifacts.archive_record import RECORD, ArchiveRecord, ImageEntry, InputEntry
 from evercast.artifacts.bag import MANIFEST, Bag, CheckedBag, check_bag
 from evercast.artifacts.bag_files import BagFiles, FolderFiles
 from evercast.artifacts.files import parse_json
@@ -20,12 +20,14 @@ from evercast.errors import IntegrityError, InvalidInput
 from evercast.spec.codec import from_json
 
 __all__ = [
-    "FORMAT", "Archive", "StoredVersion", "Version", "check_version", "check_versions", "find_versions", "open_archive",
-    "open_version",
+    "FORMAT", "Archive", "StoredVersion", "Version", "check_version", "check_versions", "find_versions", "leads_out",
+    "open_archive", "open_version", "placed_version",
 ]  # fmt: skip
 
 FORMAT: Final = "archive/1.0.0"
 _FOLDER: Final = re.compile(r"v[1-9][0-9]{0,5}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_DOCUMENT: Final = "data/document/"
 _RECORD_LIMIT: Final = 32 << 20
 
 
@@ -93,7 +95,7 @@ def open_archive(path: Path, *, digests: bool = True, may_be_empty: bool = False
         InvalidInput: ``archive.version`` or ``bag.version``: of a format that this evercast does not know.
     """
     stored = check_versions(_in_folder(path, may_be_empty=may_be_empty), where=str(path), digests=digests)
-    return Archive(folder=path, versions=tuple(_placed(path / version.name, version) for version in stored))
+    return Archive(folder=path, versions=tuple(placed_version(path / version.name, version) for version in stored))
 
 
 def open_version(path: Path, *, digests: bool = True) -> Version:
@@ -103,10 +105,11 @@ def open_version(path: Path, *, digests: bool = True) -> Version:
         IntegrityError: ``bag.*`` or ``archive.record``.
         InvalidInput: ``archive.version`` or ``bag.version``.
     """
-    return _placed(path, check_version("", FolderFiles(path), digests=digests))
+    return placed_version(path, check_version("", FolderFiles(path), digests=digests))
 
 
-def _placed(folder: Path, version: StoredVersion) -> Version:
+def placed_version(folder: Path, version: StoredVersion) -> Version:
+    """Return a checked version that lies in a folder."""
     bag = version.bag
     placed = Bag(root=folder, id=bag.id, info=bag.info, files=bag.files, sizes=bag.sizes, verified=bag.verified)
     return Version(bag=placed, record=version.record)
@@ -215,7 +218,31 @@ def _read_record(files: BagFiles, bag: CheckedBag) -> ArchiveRecord:
     folders = {name[:place] for name in bag.files for place, letter in enumerate(name) if letter == "/"}
     if missing := [name for name in named if name is not None and name not in bag.files and name not in folders]:
         raise _wrong(where, "archive.record", f"it names {missing[0][:200]!r}, which is not in the bag")
+    if strange := next(_strange(record, bag), None):
+        raise _wrong(where, "archive.record", f"it names {strange}", "no evercast writes this; do not use it")
     return record
+
+
+def _strange(record: ArchiveRecord, bag: CheckedBag) -> Iterator[str]:
+    """Yield what a record names that could lead out of a folder, or to a file other than the one it says."""
+    if not record.document.startswith(_DOCUMENT):
+        yield f"the document {record.document[:200]!r}"
+    held: list[InputEntry | ImageEntry] = [*record.inputs, *record.images]
+    for entry in held:
+        by_digest = isinstance(entry, ImageEntry) or entry.url is not None
+        if _DIGEST.fullmatch(entry.sha256) is None:
+            yield f"{entry.name[:100]!r} with sha256 {entry.sha256[:80]!r}"
+        elif by_digest and entry.file is not None and bag.files.get(entry.file) != entry.sha256:
+            yield f"{entry.name[:100]!r} as {entry.file[:200]!r}, which has another content"
+    for unit in record.units:
+        if "/" in unit.id or "/" in unit.stage or leads_out(unit.id) or leads_out(unit.stage):
+            yield f"the unit {unit.id[:100]!r} of {unit.stage[:100]!r}"
+
+
+def leads_out(name: str) -> bool:
+    """Return whether a path of an archive leaves its folder."""
+    path = PurePosixPath(name)
+    return not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
 
 
 def _check_chain(where: str, versions: Sequence[StoredVersion]) -> None:

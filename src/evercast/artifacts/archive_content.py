@@ -7,14 +7,14 @@ refused by its content before any library that unpacks objects, follows links or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Final
 
-from evercast.artifacts.archive import StoredVersion
+from evercast.artifacts.archive import StoredVersion, leads_out
 from evercast.artifacts.files import parse_json
 from evercast.errors import IntegrityError
 
-__all__ = ["check_content"]
+__all__ = ["check_content", "check_receipts"]
 
 _OURS: Final = re.compile(r"data/(units/(?!command/)|results/|bundles/|[a-z_]+\.json$)")
 """What evercast itself writes; the files of the user's own stages and document may be of any kind."""
@@ -36,9 +36,19 @@ def check_content(version: StoredVersion) -> int:
     names = [name for name in version.bag.files if _OURS.match(name)]
     for name in names:
         _check_file(version, name)
-    for unit in version.record.units:
-        _check_receipt(version, f"data/units/{unit.stage}/{unit.id}", unit.key)
+    check_receipts(version)
     return len(names)
+
+
+def check_receipts(version: StoredVersion) -> None:
+    """Refuse receipts of units that are missing, those of others, or list other files than lie beside them.
+
+    Raises:
+        IntegrityError: ``content.receipt``.
+    """
+    fetched = {entry.sha256 for entry in version.record.inputs if entry.url is not None}
+    for unit in version.record.units:
+        _check_receipt(version, f"data/units/{unit.stage}/{unit.id}", unit.key, fetched)
 
 
 def _check_file(version: StoredVersion, name: str) -> None:
@@ -97,7 +107,7 @@ def _check_inventory(version: StoredVersion, name: str, body: object) -> None:
     _compare(version, name, "content.inventory", listed, found)
 
 
-def _check_receipt(version: StoredVersion, folder: str, key: str) -> None:
+def _check_receipt(version: StoredVersion, folder: str, key: str, fetched: Set[str]) -> None:
     """Compare the receipt of a unit with its files; what a fetch brought lies under its digest."""
     name = f"{folder}/receipt.json"
     if name not in version.bag.files:
@@ -107,9 +117,20 @@ def _check_receipt(version: StoredVersion, folder: str, key: str) -> None:
         raise _refused(version, name, "content.receipt", "it is that of another unit")
     found = {each.removeprefix(f"{folder}/"): digest for each, digest in version.bag.files.items() if _in(each, folder)}
     found.pop("receipt.json")
+    listed = body.get("files")
+    if outside := next((each for each in listed if leads_out(each)), None) if isinstance(listed, dict) else None:
+        raise _refused(version, name, "content.receipt", f"it names a file outside of its unit: {outside[:100]!r}")
     if folder.startswith("data/units/fetch/") and not found:
+        _compare(version, name, "content.receipt", listed, _known(listed, fetched))
         return
-    _compare(version, name, "content.receipt", body.get("files"), found)
+    _compare(version, name, "content.receipt", listed, found)
+
+
+def _known(listed: object, fetched: Set[str]) -> dict[str, str]:
+    """Return those of the listed files whose digests are those of inputs that the record names."""
+    entries = listed.items() if isinstance(listed, dict) else ()
+    said = ((name, entry.get("sha256") if isinstance(entry, dict) else None) for name, entry in entries)
+    return {name: digest for name, digest in said if isinstance(digest, str) and digest in fetched}
 
 
 def _compare(version: StoredVersion, name: str, code: str, listed: Any, found: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.archive import StoredVersion, Version, check_versions, find_versions, open_archive
+from evercast.artifacts.archive_content import check_receipts
 from evercast.artifacts.archive_registry import registry_versions, send_versions
 from evercast.artifacts.bag import SIGNATURES, TAGS, open_bag
 from evercast.artifacts.bag_files import BagFiles
@@ -66,7 +67,8 @@ def transfer_archive(
         observe: is told each version before it is brought.
 
     Raises:
-        IntegrityError: the source is damaged or hostile: ``bag.*``, ``tar.*``, ``archive.*``, ``registry.*``.
+        IntegrityError: the source is damaged or hostile: ``bag.*``, ``tar.*``, ``archive.*``, ``registry.*``,
+            ``content.receipt``.
         InvalidInput: ``archive.exists``: the target has another version of the same number; ``archive.version``.
         UsageError: ``registry.reference``.
         EnvironmentUnfit: the disk or the registry refuses; a version is there whole or not at all.
@@ -74,6 +76,8 @@ def transfer_archive(
     say = observe or (lambda _: None)
     with _opened(source, home) as found:
         versions = check_versions(found, where=source, digests=not is_registry(source))
+        for version in versions:
+            check_receipts(version)
         if is_registry(target):
             with _repository(target, home) as registry:
                 say(f"sending {len(versions)} versions")

@@ -15,7 +15,15 @@ from evercast.artifacts.key_ring import KeyRing, SignerState
 from evercast.artifacts.signatures import PublicKey, read_public_key, sign_file, signed_by
 from evercast.errors import IntegrityError
 
-__all__ = ["SignedBy", "VerifiedArchive", "VerifiedVersion", "known_signer", "sign_version", "verify_archive"]
+__all__ = [
+    "SignedBy",
+    "VerifiedArchive",
+    "VerifiedVersion",
+    "known_signer",
+    "sign_version",
+    "verified_version",
+    "verify_archive",
+]
 
 ID_FILE: Final = f"{SIGNATURES}/id.txt"
 
@@ -93,12 +101,25 @@ def verify_archive(
             f"no version has the id {expected_id}; found {found}", code="archive.id", where=str(path),
             hint="it is another archive, or it was changed together with its digests",
         )  # fmt: skip
-    versions = tuple(_verified(version, keys, today, demanded) for version in stored)
+    versions = tuple(verified_version(version, keys, today, demanded) for version in stored)
     contents = {digest: version.content.sizes[name] for version in stored for name, digest in version.bag.files.items()}
     return VerifiedArchive(place=str(path), versions=versions, stored_bytes=sum(contents.values()))
 
 
-def _verified(version: StoredVersion, keys: KeyRing | None, today: str, demanded: PublicKey | None) -> VerifiedVersion:
+def verified_version(
+    version: StoredVersion, keys: KeyRing | None, today: str, demanded: PublicKey | None
+) -> VerifiedVersion:
+    """Return what a version is that was checked, after its content and its signatures were looked into.
+
+    Args:
+        version: whose digests were compared.
+        keys: whose keys are known; None knows nobody's.
+        today: ``YYYYMMDD``.
+        demanded: the key that must have signed it; None demands nobody's signature.
+
+    Raises:
+        IntegrityError: ``content.*`` or ``signature.*``.
+    """
     check_content(version)
     signatures = _signatures(version, keys, today)
     if demanded is not None and demanded.fingerprint not in [each.fingerprint for each in signatures]:

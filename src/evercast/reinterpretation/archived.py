@@ -8,21 +8,23 @@ import tarfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from evercast.artifacts.archive import Version, open_version
-from evercast.artifacts.archive_record import ImageEntry, InputEntry
+from evercast.artifacts.archive import Version, check_version, placed_version
+from evercast.artifacts.archive_verify import SignedBy, verified_version
 from evercast.artifacts.bag import MANIFEST
+from evercast.artifacts.bag_files import FolderFiles
 from evercast.artifacts.files import read_json
+from evercast.artifacts.key_ring import KeyRing
+from evercast.artifacts.signatures import read_public_key
 from evercast.errors import IntegrityError, UsageError
 from evercast.reinterpretation.sides import Side, side_of_archive
 from evercast.runtime.source_code import source_files
 
 __all__ = ["ArchivedRun", "open_archived", "running_code"]
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_DOCUMENT: Final = "data/document/"
 _ENVIRONMENT: Final = "data/environment.json"
 _VERSION: Final = re.compile(r"v([1-9][0-9]{0,5})")
 _COMPUTES: Final = re.compile(r"src/evercast/(?!cli/|interop/|reinterpretation/|schemas/)[A-Za-z0-9_/]+\.py")
@@ -37,11 +39,25 @@ class ArchivedRun:
 
     Args:
         versions: package -> version of the run.
+        signatures: by whom it is signed; empty where nobody signed.
+        demanded: whether one of them is of the key that was demanded.
     """
 
     version: Version
     side: Side
     versions: Mapping[str, str]
+    signatures: tuple[SignedBy, ...] = ()
+    demanded: bool = False
+
+    @property
+    def signed_by(self) -> str:
+        """Who signed it, in words."""
+        return ", ".join(map(str, self.signatures)) or "nobody"
+
+    @property
+    def trusted(self) -> bool:
+        """Whether one who is trusted, or was demanded, signed it."""
+        return self.demanded or any(each.state == "trusted" for each in self.signatures)
 
     @property
     def folder(self) -> Path:
@@ -49,14 +65,17 @@ class ArchivedRun:
         return self.version.folder
 
 
-def open_archived(path: Path) -> ArchivedRun:
-    """Return the run in an archive, of several versions the newest, after every digest was compared.
+def open_archived(path: Path, *, keys: KeyRing | None = None, key: Path | None = None) -> ArchivedRun:
+    """Return the run in an archive, of several versions the newest, after every digest and signature was checked.
 
     Args:
         path: folder of an archive, or of one version.
+        keys: whose keys are known; None knows nobody's.
+        key: file of the public key that must have signed it; None demands nobody's signature.
 
     Raises:
-        IntegrityError: ``bag.*`` or ``archive.*``: it is no archive, or something in it is not what it must be.
+        IntegrityError: ``bag.*``, ``archive.*`` or ``content.*``: it is no archive, or something in it is not what it
+            must be; ``signature.*``: nobody who was demanded signed it, or somebody who must not.
         InvalidInput: ``archive.version``: of a format that this evercast does not know.
         UsageError: ``replay.file``: a tar file.
     """
@@ -66,8 +85,11 @@ def open_archived(path: Path) -> ArchivedRun:
             code="replay.file",
             hint=f"unpack it: evercast archive pull {path} FOLDER",
         )
-    version = open_version(_newest(path))
-    _check_names(version)
+    folder = _newest(path)
+    demanded = None if key is None else read_public_key(key)
+    stored = check_version("", FolderFiles(folder), digests=True)
+    verified = verified_version(stored, keys, datetime.now(UTC).strftime("%Y%m%d"), demanded)
+    version = placed_version(folder, stored)
     data = version.folder / "data"
     environment = read_json(version.folder / _ENVIRONMENT) if _ENVIRONMENT in version.bag.files else {}
     recorded = environment if isinstance(environment, Mapping) else {}
@@ -77,7 +99,10 @@ def open_archived(path: Path) -> ArchivedRun:
     )  # fmt: skip
     for unit in side.plan.units:
         side.receipt(unit)  # one that leads out is refused now, not when its unit is copied
-    return ArchivedRun(version=version, side=side, versions=version.record.versions)
+    return ArchivedRun(
+        version=version, side=side, versions=version.record.versions, signatures=verified.signatures,
+        demanded=demanded is not None,
+    )  # fmt: skip
 
 
 def running_code() -> dict[str, str]:
@@ -91,28 +116,6 @@ def running_code() -> dict[str, str]:
         for name, path in source_files().items()
         if _COMPUTES.fullmatch(name)
     }
-
-
-def _check_names(version: Version) -> None:
-    """Refuse a record whose names could lead out of the folders that a replay makes, or to other files than it says.
-
-    Raises:
-        IntegrityError: ``archive.record``.
-    """
-    record, files = version.record, version.bag.files
-    wrong = [] if record.document.startswith(_DOCUMENT) else [f"the document {record.document!r}"]
-    held: list[InputEntry | ImageEntry] = [*record.inputs, *record.images]
-    for entry in held:
-        fetched = isinstance(entry, ImageEntry) or entry.url is not None
-        if _DIGEST.fullmatch(entry.sha256) is None:
-            wrong.append(f"{entry.name!r} with sha256 {entry.sha256[:80]!r}")
-        elif fetched and entry.file is not None and files.get(entry.file) != entry.sha256:
-            wrong.append(f"{entry.name!r} as {entry.file!r}, which has another content")
-    if wrong:
-        raise IntegrityError(
-            f"its record names {wrong[0]}", code="archive.record", where=str(version.folder),
-            hint="no evercast writes this; do not use it",
-        )  # fmt: skip
 
 
 def _newest(path: Path) -> Path:

@@ -51,10 +51,13 @@ class Cause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A unit that differs although all it reads is the same: a difference begins here.
+    """A unit where a difference begins.
+
+    It reads only what is the same; or what it reads is changed already, and something of its own differs as well.
 
     Args:
-        causes: what of it differs, the most likely first.
+        causes: what of it differs, the most likely first; of a unit that reads what is changed, what differs nowhere
+            before it.
     """
 
     stage: StageName
@@ -85,19 +88,24 @@ def origins_of(units: tuple[UnitComparison, ...], *, old: Side, new: Side, docum
         document: leaves of the documents that differ.
     """
     known = {(unit.stage, unit.name): unit for unit in units}
-    origins = []
+    origins: list[Origin] = []
+    named: set[tuple[str, str]] = set()
     for unit in units:
-        if unit.verdict in ("same-bits", "not-compared"):
+        if not _is_changed(unit):
             continue
         before, after = (side.by_name.get((unit.stage, unit.name)) for side in (old, new))
-        if any(_changed(item, known, old) for item in (before.needs() if before else ())):
-            continue
-        causes = tuple(_causes(before, after, old=old, new=new, document=document))
+        follows = any(_changed(item, known, old) for item in (before.needs() if before else ()))
+        said = frozenset(origin.stage for origin in origins) if follows else frozenset[str]()
+        causes = tuple(_causes(before, after, old=old, new=new, document=document, said=said))
+        if follows:
+            causes = tuple(cause for cause in causes if (cause.kind, cause.name) not in named)
+            if not causes:
+                continue
         if causes or before is not None:
             stage: StageName = (before or after).stage  # type: ignore[union-attr]
             unknown = Cause(kind="unknown", name="nothing that was recorded differs", old="", new="")
             origins.append(Origin(stage=stage, name=unit.name, causes=causes or (unknown,)))
-    named = {(cause.kind, cause.name) for origin in origins for cause in origin.causes}
+            named |= {(cause.kind, cause.name) for cause in causes}
     code = any(kind == "code" for kind, _ in named)
     idle = (
         cause
@@ -127,13 +135,22 @@ def run_causes(old: Side, new: Side, document: tuple[LeafChange, ...]) -> tuple[
 def _changed(identity: str, known: Mapping[tuple[str, str], UnitComparison], old: Side) -> bool:
     unit = old.plan.by_id().get(identity)
     said = known.get((unit.stage, unit.name)) if unit is not None else None
-    return said is not None and said.verdict not in ("same-bits", "not-compared")
+    return said is not None and _is_changed(said)
+
+
+def _is_changed(unit: UnitComparison) -> bool:
+    """Return whether a unit gave something else, also where that is judged by the results alone."""
+    return unit.verdict != "same-bits" and (unit.verdict != "not-compared" or unit.anew)
 
 
 def _causes(
-    before: Unit | None, after: Unit | None, *, old: Side, new: Side, document: tuple[LeafChange, ...]
-) -> Iterator[Cause]:
-    """Yield what of a unit differs: what it was asked for, what it read from outside, what computed it."""
+    before: Unit | None, after: Unit | None, *,
+    old: Side, new: Side, document: tuple[LeafChange, ...], said: frozenset[str],
+) -> Iterator[Cause]:  # fmt: skip
+    """Yield what of a unit differs: what it was asked for, what it read from outside, what computed it.
+
+    Source files that the stages in `said` may run as well are left out.
+    """
     if before is None or after is None:
         yield from (_document_cause(change) for change in document)
         return
@@ -146,7 +163,7 @@ def _causes(
     yield from made
     if any(cause.kind == "version" and cause.name == "pyhf" for cause in made):
         yield from _of_mappings("default", old.defaults, new.defaults)
-    yield from _of_code(before.stage, old, new)
+    yield from _of_code(before.stage, old, new, said)
     yield from _of_mappings("machine", old.machine, new.machine)
 
 
@@ -158,19 +175,20 @@ def grouped(origins: tuple[Origin, ...]) -> tuple[tuple[tuple[Origin, ...], tupl
     return tuple((tuple(same), causes) for causes, same in found.items())
 
 
-def _of_code(stage: str, old: Side, new: Side) -> Iterator[Cause]:
+def _of_code(stage: str, old: Side, new: Side, said: frozenset[str] = frozenset()) -> Iterator[Cause]:
     """Yield the source files of evercast that are not the archived ones and that a stage may run, as one cause.
 
     Args:
         stage: whose own files come first, and whose alone of the stages; empty: every file that computes.
         old: the archived run.
         new: the other one.
+        said: stages whose source files were named already.
     """
     if not old.code or not new.code:
         return
     names = [name for name in {**old.code, **new.code} if old.code.get(name) != new.code.get(name)]
     if stage:
-        names = [name for name in names if _may_run(stage, name)]
+        names = [name for name in names if _may_run(stage, name) and not any(_may_run(each, name) for each in said)]
         names.sort(key=lambda name: f"stages/{stage}" not in name)
     if not names:
         return

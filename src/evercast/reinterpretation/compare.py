@@ -13,7 +13,7 @@ from evercast.reinterpretation.documents import LeafChange, document_changes
 from evercast.reinterpretation.results import DeclaredRow, compare_declared
 from evercast.reinterpretation.sides import Side
 from evercast.reinterpretation.units import Judge, UnitComparison
-from evercast.reinterpretation.verdict import Verdict, worst
+from evercast.reinterpretation.verdict import WORDS, Verdict, worst
 from evercast.spec.codec import to_json
 
 __all__ = ["Comparison", "StageVerdict", "compare_runs", "results_of"]
@@ -45,14 +45,30 @@ class Comparison:
         declared: the numbers under ``expected`` in the archived document.
         document: leaves of the documents that differ.
         reasons: where differences begin.
+        reproduced: whether the same came out; None where nothing that was made anew can be compared. Where every stage
+            was run, each fit of the archived document has to be among what was compared.
     """
 
     verdict: Verdict
+    reproduced: bool | None
     stages: tuple[StageVerdict, ...]
     units: tuple[UnitComparison, ...]
     declared: tuple[DeclaredRow, ...]
     document: tuple[LeafChange, ...]
     reasons: Reasons
+
+    @property
+    def not_compared(self) -> int:
+        """Number of units that were not compared."""
+        return sum(unit.verdict == "not-compared" for unit in self.units)
+
+    @property
+    def words(self) -> str:
+        """The verdict in words, with how many units it says nothing of."""
+        count = self.not_compared
+        if not count or self.verdict == "not-compared":
+            return WORDS[self.verdict]
+        return f"{WORDS[self.verdict]}, {count} unit{'s' if count > 1 else ''} not compared"
 
 
 def compare_runs(old: Side, new: Side, *, stages: Collection[StageName] | None = None) -> Comparison:
@@ -74,8 +90,9 @@ def compare_runs(old: Side, new: Side, *, stages: Collection[StageName] | None =
     compared = {unit.name for unit in units if unit.stage == "fit" and unit.verdict != "not-compared"}
     fresh = {name: view for name, view in results_of(new).items() if name in compared}
     declared = compare_declared(old.analysis.expected, old=results_of(old), new=fresh)
+    verdict = worst([*(unit.verdict for unit in units), *(row.verdict for row in declared if _is_news(row))])
     return Comparison(
-        verdict=worst([*(unit.verdict for unit in units), *(row.verdict for row in declared if _is_news(row))]),
+        verdict=verdict, reproduced=_is_reproduced(verdict, units, old, whole=stages is None),
         stages=_stages(units), units=units, declared=declared, document=changes,
         reasons=origins_of(judged, old=old, new=new, document=changes),
     )  # fmt: skip
@@ -89,6 +106,17 @@ def results_of(side: Side) -> dict[str, JsonView]:
     """
     fits = (unit for unit in side.plan.of_stage("fit") if side.receipt(unit) is not None)
     return {unit.name: read_view(side.folder(unit) / "result.json") for unit in fits}
+
+
+def _is_reproduced(verdict: Verdict, units: tuple[UnitComparison, ...], old: Side, *, whole: bool) -> bool | None:
+    """Return whether the same came out: of the whole run where every fit was compared, of one stage what it made."""
+    if verdict == "differs":
+        return False
+    if whole and old.plan.of_stage("fit"):
+        return all(unit.verdict != "not-compared" for unit in units if unit.stage == "fit" and unit.old is not None)
+    if any(unit.missing for unit in units):
+        return False
+    return None if verdict == "not-compared" else True
 
 
 def _is_news(row: DeclaredRow) -> bool:

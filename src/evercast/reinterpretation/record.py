@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from evercast.reinterpretation.archived import ArchivedRun
 from evercast.reinterpretation.causes import Cause
 from evercast.reinterpretation.contents import FileComparison
 from evercast.reinterpretation.replay import Replay
 from evercast.reinterpretation.results import ResultRow
 from evercast.reinterpretation.units import UnitComparison
-from evercast.reinterpretation.verdict import is_reproduced
 from evercast.spec.codec import to_json
 
 __all__ = ["SCHEMA", "replay_record"]
@@ -18,18 +18,21 @@ __all__ = ["SCHEMA", "replay_record"]
 SCHEMA: Final = "replay/1.0.0"
 
 
-def replay_record(replay: Replay) -> dict[str, Any]:
+def replay_record(replay: Replay, archived: ArchivedRun) -> dict[str, Any]:
     """Return the content of ``replay.json``; it is valid by the schema ``replay``."""
     comparison, request = replay.comparison, replay.request
     return {
         "schema": SCHEMA,
         "analysis": replay.name,
         "archive": replay.archive,
+        "signed_by": archived.signed_by,
+        "allow_unsigned": request.allow_unsigned,
         "stage": request.stage,
         "profile": request.profile,
         "changed": request.change is not None,
         "verdict": comparison.verdict,
-        "reproduced": is_reproduced(comparison.verdict),
+        "reproduced": comparison.reproduced,
+        "not_compared": comparison.not_compared,
         "units_run": replay.ran,
         "units_imported": replay.imported,
         "seconds": round(replay.seconds, 3),
@@ -71,6 +74,7 @@ def _unit(unit: UnitComparison) -> dict[str, Any]:
         "files": [_file(file) for file in unit.files if file.kind != "same"],
         "same_files": sum(file.kind == "same" for file in unit.files),
         "networks": _networks(unit),
+        "numbers": [] if unit.stage == "fit" else [_row(row) for row in unit.rows],
     }
 
 

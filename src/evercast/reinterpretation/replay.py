@@ -7,40 +7,29 @@ archive is read only; a replay that was interrupted goes on when it is asked for
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from evercast.artifacts.files import (
-    atomic_write_bytes,
-    atomic_write_json,
-    disk_errors,
-    make_folder,
-    read_json,
-    sha256_file,
-)
-from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
-from evercast.events.sources import search_path_from_environment
-from evercast.plan import Unit
-from evercast.plan.recipes import FetchRecipe, StageName
+from evercast.artifacts.files import atomic_write_json, make_folder, read_json, sha256_file
+from evercast.errors import IntegrityError, InvalidInput, RunFailed
+from evercast.plan import Plan, Unit
+from evercast.plan.recipes import IMAGE_INPUT, CommandRecipe, StageName
 from evercast.reinterpretation.archived import ArchivedRun, running_code
 from evercast.reinterpretation.compare import Comparison, compare_runs
+from evercast.reinterpretation.copies import ancestors, import_units, lay_out
 from evercast.reinterpretation.sides import side_of_run
-from evercast.runtime.folders import RECEIPT, RunFolder
 from evercast.runtime.job_markers import marker_of
 from evercast.runtime.machine import machine_facts, statistics_defaults
 from evercast.runtime.plans import FrozenPlan, read_jobs
 from evercast.runtime.pseudo import bring_sources
 from evercast.runtime.receipts import is_finished
 from evercast.runtime.run import Observer, prepare_run, run_plan, snakemake_command
-from evercast.spec.reader import read_document
 
-__all__ = ["Replay", "ReplayRequest", "merge_patch", "replay_archive"]
+__all__ = ["Replay", "ReplayRequest", "replay_archive"]
 
 _REQUEST: Final = "replay-of.json"
 _SCHEMA: Final = "replay-of/1.0.0"
@@ -57,6 +46,7 @@ class ReplayRequest:
         cores: of this machine; None leaves it to the profile.
         change: a document of changes, merged into the archived one; None: none.
         containers: whether units that were computed in a container are so again.
+        allow_unsigned: whether programs and images of an archive are run that nobody who is trusted signed.
     """
 
     output: Path
@@ -65,6 +55,7 @@ class ReplayRequest:
     cores: int | None = None
     change: Path | None = None
     containers: bool = True
+    allow_unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,16 +91,19 @@ def replay_archive(archived: ArchivedRun, request: ReplayRequest, *, observer: R
         InvalidInput: ``replay.other``: the folder is that of another replay; ``replay.no-stage``; a change that makes
             no valid document.
         EnvironmentUnfit: an input file or an image is neither in the archive nor on this machine; the disk refuses.
-        IntegrityError: a file is not what it must be.
+        IntegrityError: ``replay.unsigned``: it would run what nobody who is trusted signed; ``replay.changed``: a file
+            is not what it must be.
         EvercastError: the first error of a unit, with its exit code.
     """
+    _require_signer(archived.side.plan, archived, request)
     output = request.output.absolute()
     _claim(output, archived, request)
-    document = _lay_out(output, archived, request)
+    document = lay_out(output, archived, change=request.change)
     with _variables(_environment(output, archived)):
         frozen = prepare_run(document, results=output / "run", pseudo=archived.version.record.pseudo_data)
+        _require_signer(frozen.plan, archived, request)  # what the document asks for is what is run
         wanted = _wanted(frozen, request.stage)
-        imported = _import(frozen, wanted, archived, stage=request.stage)
+        imported = import_units(frozen, wanted, archived, stage=request.stage)
         observer.say(_plan_text(frozen, wanted, imported))
         seconds = _run(frozen, wanted, archived, request, document=document, observer=observer)
     observer.say("comparing")
@@ -122,23 +116,35 @@ def replay_archive(archived: ArchivedRun, request: ReplayRequest, *, observer: R
     )  # fmt: skip
 
 
-def merge_patch(body: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document with changes merged in, as RFC 7396 says: what is null goes, mappings are merged.
+def _require_signer(plan: Plan, archived: ArchivedRun, request: ReplayRequest) -> None:
+    """Refuse to run commands outside of containers, and images, of an archive that nobody who is trusted signed.
 
-    Example:
-        >>> merge_patch({"a": {"b": 1, "c": 2}}, {"a": {"b": 3, "c": None}})
-        {'a': {'b': 3}}
+    Args:
+        plan: what is to be run.
+        archived: what it comes from.
+        request: may allow it.
+
+    Raises:
+        IntegrityError: ``replay.unsigned``.
     """
-    result = dict(body)
-    for key, change in changes.items():
-        before = result.get(key)
-        if change is None:
-            result.pop(key, None)
-        elif isinstance(change, Mapping):
-            result[key] = merge_patch(before if isinstance(before, Mapping) else {}, change)
-        else:
-            result[key] = change
-    return result
+    if archived.trusted or request.allow_unsigned:
+        return
+    commands = {unit.recipe.name: unit for unit in plan.units if isinstance(unit.recipe, CommandRecipe)}
+    runs = [f"{_what_runs(unit)} of stage {name!r}" for name, unit in sorted(commands.items())]
+    runs += [f"the image {image.name!r}" for image in archived.version.record.images]
+    if runs:
+        raise IntegrityError(
+            f"this archive is signed by {archived.signed_by}, and a replay would run {runs[0]}",
+            code="replay.unsigned",
+            where=str(archived.folder),
+            hint="demand the signature of who made it with --key KEY.pub, or trust that key: evercast keys trust; "
+            "where you know what it runs: --allow-unsigned",
+        )
+
+
+def _what_runs(unit: Unit) -> str:
+    contained = isinstance(unit.recipe, CommandRecipe) and unit.recipe.container is not None
+    return "the image" if contained or IMAGE_INPUT in unit.inputs else "the commands"
 
 
 def _claim(output: Path, archived: ArchivedRun, request: ReplayRequest) -> None:
@@ -149,6 +155,8 @@ def _claim(output: Path, archived: ArchivedRun, request: ReplayRequest) -> None:
         "archive": archived.version.bag.id,
         "name": archived.version.record.name,
         "stage": request.stage,
+        "profile": request.profile,
+        "containers": request.containers,
         "change": None if request.change is None else sha256_file(request.change),
     }
     place = output / _REQUEST
@@ -169,44 +177,6 @@ def _claim(output: Path, archived: ArchivedRun, request: ReplayRequest) -> None:
             hint="give another folder with --output",
         )  # fmt: skip
     atomic_write_json(place, body)
-
-
-def _lay_out(output: Path, archived: ArchivedRun, request: ReplayRequest) -> Path:
-    """Copy document and inputs out of the archive, and return the document to run, changed where that was asked."""
-    bag = archived.version.bag
-    for name in bag.under("data/document"):
-        _copy(bag.root / name, output / "document" / name.removeprefix("data/document/"), expected=bag.files[name])
-    for entry in archived.version.record.inputs:
-        if entry.url is not None and entry.file is not None:
-            _copy(bag.root / entry.file, output / "cache" / "sha256" / entry.sha256, expected=entry.sha256)
-    _bring_others(output, archived)
-    document = output / "document" / Path(archived.version.record.document).relative_to("data/document")
-    if request.change is None:
-        return document
-    body = merge_patch(read_document(document).value, read_document(request.change).value)
-    changed = document.with_name(f"{document.stem}-changed.yaml")
-    atomic_write_bytes(changed, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-    return changed
-
-
-def _bring_others(output: Path, archived: ArchivedRun) -> None:
-    """Take input files that the archive names but does not hold from the cache of this user, where they are there."""
-    known = search_path_from_environment(os.environ)
-    for entry in archived.version.record.inputs:
-        cached = known.cache / "sha256" / entry.sha256
-        if entry.url is not None and entry.file is None and cached.is_file():
-            _copy(cached, output / "cache" / "sha256" / entry.sha256, expected=entry.sha256)
-
-
-def _copy(source: Path, target: Path, *, expected: str) -> None:
-    """Copy a file, unless it is there with the content it must have; the copy appears whole."""
-    if target.is_file() and sha256_file(target) == expected:
-        return
-    make_folder(target.parent)
-    temporary = target.with_name(f".{target.name}.copy")
-    with disk_errors(target):
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
 
 
 def _environment(output: Path, archived: ArchivedRun) -> dict[str, str]:
@@ -250,69 +220,12 @@ def _wanted(frozen: FrozenPlan, stage: StageName | None) -> tuple[Unit, ...]:
     return wanted
 
 
-def _import(
-    frozen: FrozenPlan, wanted: Sequence[Unit], archived: ArchivedRun, *, stage: StageName | None
-) -> tuple[Unit, ...]:
-    """Copy the finished units that the wanted ones rest on out of the archive, those with the same key; return them."""
-    if stage is None:
-        return ()
-    chosen = _ancestors(frozen, wanted) - {unit.id for unit in wanted}
-    before = (unit for unit in frozen.plan.units if unit.id in chosen)
-    return tuple(unit for unit in before if _import_unit(unit, frozen.folder, archived))
-
-
-def _ancestors(frozen: FrozenPlan, wanted: Sequence[Unit]) -> set[str]:
-    """Return the ids of all units that some units rest on."""
-    units, seen = frozen.plan.by_id(), set[str]()
-    pending = [item for unit in wanted for item in unit.needs()]
-    while pending:
-        identity = pending.pop()
-        if identity not in seen:
-            seen.add(identity)
-            pending += units[identity].needs()
-    return seen
-
-
-def _import_unit(unit: Unit, folder: RunFolder, archived: ArchivedRun) -> bool:
-    """Copy one unit out of the archive; return whether it is there, under this key, and whole."""
-    source = archived.side.folder(unit)
-    if not is_finished(unit, receipt_file=source / RECEIPT):
-        return False
-    if is_finished(unit, receipt_file=folder.receipt(unit)):
-        return True
-    target, attempt = folder.unit(unit), folder.attempt(unit.id)
-    with disk_errors(target):
-        shutil.copytree(source, attempt)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for name, file in _fetched(unit, archived).items():
-            shutil.copyfile(file, attempt / name)
-        attempt.rename(target)
-    return True
-
-
-def _fetched(unit: Unit, archived: ArchivedRun) -> Mapping[str, Path]:
-    """Return the files of a fetch, which an archive holds among its inputs."""
-    receipt = archived.side.receipt(unit) if isinstance(unit.recipe, FetchRecipe) else None
-    if receipt is None:
-        return {}
-    inputs = archived.folder / "data" / "inputs" / "sha256"
-    files = {name: inputs / digest.sha256 for name, digest in receipt.files.items()}
-    missing = next((file for file in files.values() if not file.is_file()), None)
-    if missing is not None:
-        raise EnvironmentUnfit(
-            f"the archive names the input {unit.name} (sha256 {missing.name}) and does not hold it",
-            code="replay.input-missing",
-            hint="give it in a folder named by EVERCAST_DATA and replay without --stage",
-        )
-    return files
-
-
 def _plan_text(frozen: FrozenPlan, wanted: Sequence[Unit], imported: Sequence[Unit]) -> str:
     text = f"{frozen.plan.name}: {len(wanted)} units to be made anew"
     if imported:
         text += f", {len(imported)} taken from the archive"
     chosen = {unit.id for unit in (*wanted, *imported)}
-    others = _ancestors(frozen, wanted) - chosen
+    others = ancestors(frozen, wanted) - chosen
     return f"{text}; {len(others)} before them, which the archive has not so, are made too" if others else text
 
 

@@ -42,7 +42,7 @@ def write_replay(replay: Replay, archived: ArchivedRun) -> dict[str, Any]:
         IntegrityError: a result is not JSON.
         EnvironmentUnfit: the disk refuses.
     """
-    record = replay_record(replay)
+    record = replay_record(replay, archived)
     page = render_page(_page(replay, archived)).encode()
     atomic_write_bytes(replay.request.output / "replay.html", page)
     atomic_write_json(replay.request.output / "replay.json", record)
@@ -67,11 +67,12 @@ def _page(replay: Replay, archived: ArchivedRun) -> Page:
         name=analysis.name,
         facts=(
             f"archive {replay.archive[:16]}",
+            f"signed by {archived.signed_by}",
             "all stages" if replay.request.stage is None else f"stage {replay.request.stage}",
             f"{replay.ran} units made anew in {made:.0f} s ({before:.0f} s in the archive)",
             *((f"{replay.imported} taken from the archive",) if replay.imported else ()),
         ),
-        banners=("The document was changed for this replay.",) if replay.request.change else (),
+        banners=tuple(_banners(replay, archived)),
         sentence=_sentence(replay),
         headlines=(),
         verdicts=(),
@@ -80,9 +81,20 @@ def _page(replay: Replay, archived: ArchivedRun) -> Page:
     )
 
 
+def _banners(replay: Replay, archived: ArchivedRun) -> Iterator[str]:
+    if replay.request.change:
+        yield "The document was changed for this replay."
+    if replay.request.allow_unsigned and not archived.trusted:
+        yield "Nobody who is trusted signed the archive; what it holds was run all the same, with --allow-unsigned."
+
+
 def _sentence(replay: Replay) -> str:
     """Return the verdict in words, and where the first difference begins."""
     said, origins = _SENTENCES[replay.comparison.verdict], replay.comparison.reasons.origins
+    if replay.comparison.reproduced is False and replay.comparison.verdict != "differs":
+        said = "Not every result of the archive was compared, so that nothing is said to be reproduced."
+    if replay.comparison.not_compared:
+        said += f" Not compared: {replay.comparison.not_compared} of {len(replay.comparison.units)} units."
     if not origins:
         return said
     first = origins[0]
@@ -103,7 +115,10 @@ def _reasons(replay: Replay) -> Section | None:
             for cause in causes
         )
         headers = ("unit", "what differs", "where", "archived", "now")
-        note = "Units that read only what is the same, and gave something else. All other differences follow from them."
+        note = (
+            "Units that read only what is the same and gave something else, and what differs about later ones as well. "
+            "All else follows."
+        )
         blocks.append(Table(title="Where differences begin", headers=headers, rows=rows, note=note))
     else:
         blocks.append(Paragraph(text="No unit gives anything else than what was archived."))
@@ -150,7 +165,20 @@ def _results(replay: Replay, archived: ArchivedRun) -> Section | None:
             continue
         blocks.append(_rows_table(f"{unit.name}: {WORDS[unit.verdict]}", main, note=unit.text))
         blocks.append(_rows_table(f"{unit.name}: other numbers ({len(other)})", other, folded=True))
+    blocks += _later_tables(replay)
     return Section(anchor="results", title="Results", blocks=tuple(blocks))
+
+
+def _later_tables(replay: Replay) -> list[Table]:
+    """Return the tables of what follows networks trained anew, with what differs unfolded."""
+    later = [unit for unit in replay.comparison.units if unit.stage != "fit" and unit.rows]
+    return [
+        _rows_table(
+            f"{unit.stage}/{unit.name}: {WORDS[unit.verdict]}", list(unit.rows), note=unit.text,
+            folded=unit.verdict != "differs",
+        )
+        for unit in later
+    ]  # fmt: skip
 
 
 def _drawings(unit: UnitComparison, replay: Replay, archived: ArchivedRun) -> Iterator[Drawing]:
@@ -229,7 +257,11 @@ def _stages(replay: Replay) -> Section:
 
 
 def _networks(replay: Replay, archived: ArchivedRun) -> Section | None:
-    found = {unit.retrained.name: unit.retrained for unit in replay.comparison.units if unit.retrained is not None}
+    found = {
+        unit.retrained.name: (unit.retrained, unit.verdict)
+        for unit in replay.comparison.units
+        if unit.retrained is not None
+    }
     if not found:
         return None
     allowed = archived.side.analysis.tolerances.retraining.spread
@@ -240,9 +272,9 @@ def _networks(replay: Replay, archived: ArchivedRun) -> Section | None:
             Cell(f"{item.rms:.3g}", "number"),
             Cell("–" if item.noise is None else f"{item.noise:.3g}", "number"),
             Cell("–" if item.ratio is None else f"{item.ratio:.2f}", "number"),
-            _verdict("differs" if item.ratio is not None and item.ratio > allowed else "statistical"),
+            _verdict(verdict),
         )
-        for name, item in found.items()
+        for name, (item, verdict) in found.items()
     )
     headers = ("networks of", "networks", "rms difference", "spread / √members", "ratio", "verdict")
     note = (

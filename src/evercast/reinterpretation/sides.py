@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from evercast.artifacts.archive import leads_out
 from evercast.artifacts.files import read_json
 from evercast.errors import IntegrityError
 from evercast.plan import Plan, Unit, plan_from_json
@@ -67,7 +68,7 @@ class Side:
         """
         place = self.folder(unit) / RECEIPT
         receipt = finished_receipt(unit, receipt_file=place)
-        outside = [name for name in (receipt.files if receipt else ()) if _leads_out(name)]
+        outside = [name for name in (receipt.files if receipt else ()) if leads_out(name)]
         if outside:
             raise IntegrityError(
                 f"the receipt names a file outside of its unit: {outside[0][:100]!r}", code="unit.receipt-damaged",
@@ -114,7 +115,7 @@ def side_of_archive(
         IntegrityError: plan or document are missing or damaged.
     """
     plan = plan_from_json(read_json(data / "plan.json"))
-    strange = [unit.id for unit in plan.units if _leads_out(unit.id) or "/" in unit.id]
+    strange = [unit.id for unit in plan.units if leads_out(unit.id) or "/" in unit.id]
     if strange:
         raise IntegrityError(
             f"the plan has a unit {strange[0][:100]!r}", code="plan.damaged", where=str(data),
@@ -131,9 +132,3 @@ def _object(path: Path) -> Mapping[str, object]:
     if not isinstance(body, Mapping):
         raise IntegrityError("the canonical document is no object", code="artifact.structure", where=str(path))
     return body
-
-
-def _leads_out(name: str) -> bool:
-    """Return whether a path of an archive leaves its folder."""
-    path = PurePosixPath(name)
-    return not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name

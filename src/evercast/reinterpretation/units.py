@@ -9,6 +9,7 @@ from evercast.plan import Unit
 from evercast.plan.recipes import TrainingRecipe
 from evercast.publication.report.view import JsonView, read_view
 from evercast.reinterpretation.contents import FileComparison, compare_contents
+from evercast.reinterpretation.later import LATER_FILES, later_rows
 from evercast.reinterpretation.networks import Retrained, blocks_by_series, compare_series, series_of
 from evercast.reinterpretation.results import ResultRow, compare_result, worst_row
 from evercast.reinterpretation.sides import Side
@@ -16,6 +17,8 @@ from evercast.reinterpretation.verdict import Verdict
 from evercast.spec.model import Tolerances
 
 __all__ = ["Judge", "UnitComparison"]
+
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,9 @@ class UnitComparison:
         text: the verdict in words.
         follows: stage and name of units before it that explain why it is not the same.
         files: what it holds.
-        rows: numbers of a fit.
+        rows: numbers of a fit; of a later stage after networks trained anew, what is judged of it.
+        missing: whether one of the two has no such unit finished.
+        anew: whether networks that were trained anew, and say the same, are behind it.
         seconds: wall-clock time of the archived and of the new one, s.
     """
 
@@ -42,6 +47,8 @@ class UnitComparison:
     files: tuple[FileComparison, ...] = ()
     rows: tuple[ResultRow, ...] = ()
     retrained: Retrained | None = None
+    missing: bool = False
+    anew: bool = False
     seconds: tuple[float | None, float | None] = (None, None)
 
 
@@ -71,6 +78,8 @@ class Judge:
         series = blocks_by_series(finished)
         for before, after in pairs:
             found = self._judged(before, after, series)
+            follows = found.verdict == "not-compared" and before is not None and bool(self._behind(before))
+            found = replace(found, anew=found.verdict == "statistical" or follows)
             self.known[found.stage, found.name] = found
         return tuple(self.known.values())
 
@@ -85,7 +94,7 @@ class Judge:
             text="not made anew" if after is None else "not in the archive",
         )  # fmt: skip
         if before is None or after is None:
-            return start
+            return replace(start, missing=True)
         files = compare_contents((self.old.folder(old), before), (self.new.folder(new), after), self.tolerances.numeric)
         start = replace(start, files=files, seconds=(before.seconds, after.seconds))
         if all(file.kind == "same" for file in files):
@@ -117,8 +126,10 @@ class Judge:
             return replace(start, verdict="differs", text="the networks have another form, or no events to compare on")
         allowed = self.tolerances.retraining.spread
         if found.ratio is None:
-            text = f"other weights; log ratios differ by {found.rms:.2g}; a single network has no spread to judge by"
-            return replace(start, verdict="statistical", text=text, retrained=found)
+            limit = self.tolerances.numeric.abs
+            text = f"other weights; log ratios differ by {found.rms:.2g} (rms of {found.events} events); allowed "
+            text += f"{limit:g}: a single network has no spread to judge by"
+            return replace(start, verdict="numeric" if found.rms <= limit else "differs", text=text, retrained=found)
         text = (
             f"other weights; ensemble means of the log ratio differ by {found.rms:.2g} (rms of {found.events} events), "
             f"{found.ratio:.2g} x the spread of the members / sqrt({found.members}); allowed {allowed:g}"
@@ -127,7 +138,7 @@ class Judge:
         return replace(start, verdict=verdict, text=text, retrained=found)
 
     def _fit(self, start: UnitComparison, old: Unit, new: Unit) -> UnitComparison:
-        retrained = bool(self._before(old, "statistical"))
+        retrained = bool(self._behind(old))
         first, second = (side.folder(unit) / "result.json" for side, unit in ((self.old, old), (self.new, new)))
         rows = compare_result(
             read_view(first), read_view(second), self.tolerances, retrained=retrained, noise=self._noise(old)
@@ -135,7 +146,7 @@ class Judge:
         verdict = worst_row(rows)
         beyond = [row for row in rows if row.verdict == "differs"]
         text = _most_different(rows) if not beyond else f"{len(beyond)} of {len(rows)} numbers beyond their tolerance"
-        follows = self._before(old, "differs") if beyond else self._before(old, "statistical")
+        follows = self._before(old, "differs") if beyond else self._behind(old)
         if verdict == "same-bits":
             verdict, text = "numeric", "every result is the archived one; other numbers differ by rounding"
         return replace(start, verdict=verdict, text=text, rows=rows, follows=follows)
@@ -155,11 +166,38 @@ class Judge:
             return replace(
                 start, verdict="differs", text=f"{_farness(start.files)}; follows {names}", follows=different
             )
-        carried = self._before(old, "statistical")
+        carried = self._behind(old)
+        if carried and old.stage in LATER_FILES:
+            return replace(self._later(start, old), follows=carried)
         if carried:
-            text = "follows the networks that were trained anew; judged by the results"
-            return replace(start, verdict="statistical", text=text, follows=carried)
+            text = "not compared: it follows the networks that were trained anew, and is judged by the results"
+            return replace(start, text=text, follows=carried)
         return replace(start, verdict="differs", text=_farness(start.files))
+
+    def _later(self, start: UnitComparison, old: Unit) -> UnitComparison:
+        """Judge what is computed from fits, likelihoods or networks behind which networks were trained anew."""
+        folders = self.old.folder(old), self.new.units / start.stage / str(start.new)
+        first, second = (read_view(folder / LATER_FILES[old.stage]) for folder in folders)
+        fit = self.old.by_name.get(("fit", first.text("likelihood") or ""))
+        known = fit is not None and self.old.receipt(fit) is not None
+        archived = read_view(self.old.folder(fit) / "result.json") if fit is not None and known else JsonView()
+        rows = later_rows(old.stage, first, second, fit=archived, sigma=self.tolerances.retraining.sigma)
+        beyond = [row for row in rows if row.verdict == "differs"]
+        if beyond:
+            named = "; ".join(f"{row.quantity} {row.old} -> {row.new}" for row in beyond[:_NAMED])
+            return replace(
+                start, verdict="differs", rows=rows, text=f"{len(beyond)} of {len(rows)} entries differ: {named}"
+            )
+        judged = sum(row.verdict != "not-compared" for row in rows)
+        if not judged:
+            return replace(start, rows=rows, text="not compared: it holds nothing that can be judged")
+        return replace(start, verdict="statistical", rows=rows, text=f"{judged} of {len(rows)} entries judged")
+
+    def _behind(self, unit: Unit) -> tuple[tuple[str, str], ...]:
+        """Return the units that a unit reads and behind which networks were trained anew."""
+        units = self.old.plan.by_id()
+        keys = [(units[item].stage, units[item].name) for item in unit.needs() if item in units]
+        return tuple(key for key in keys if (known := self.known.get(key)) is not None and known.anew)
 
     def _before(self, unit: Unit, verdict: Verdict) -> tuple[tuple[str, str], ...]:
         """Return the units that a unit reads and of which `verdict` was said."""

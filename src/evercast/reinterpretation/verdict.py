@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
-__all__ = ["WORDS", "Verdict", "is_reproduced", "worst"]
+__all__ = ["WORDS", "Verdict", "worst"]
 
 Verdict = Literal["same-bits", "numeric", "statistical", "differs", "not-compared"]
 """Equal digests; equal within rounding; equal within what another training gives; different; not looked at."""
@@ -24,13 +24,10 @@ _ORDER: Final[tuple[Verdict, ...]] = ("not-compared", "same-bits", "numeric", "s
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the verdict on several things together: that of the one that is least alike.
 
+    What was not compared has no part in it, and is to be counted beside it.
+
     Example:
         >>> worst(["same-bits", "not-compared", "numeric"]), worst([])
         ('numeric', 'not-compared')
     """
     return max(verdicts, key=_ORDER.index, default="not-compared")
-
-
-def is_reproduced(verdict: Verdict) -> bool:
-    """Return whether a verdict says that the same came out."""
-    return verdict in ("same-bits", "numeric", "statistical")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -32,25 +33,31 @@ _DIFFERS = 4
 @click.option("--cores", type=click.IntRange(min=1), help="Cores of this machine; the profile decides by default.")
 @click.option("--change", type=click.Path(path_type=Path), help="Document of changes, to ask: what if.")
 @click.option("--no-containers", is_flag=True, help="Compute in the environment of this machine.")
+@click.option("--key", type=click.Path(path_type=Path), help="Public key of who must have signed the archive.")
+@click.option("--allow-unsigned", is_flag=True, help="Run its programs and images though nobody trusted signed it.")
 @click.option("--json", "as_json", is_flag=True, help="The content of replay.json on stdout.")
 @click.pass_context
 def command(  # noqa: PLR0913 - one argument an option
     context: click.Context, *, archive: Path, stage: str | None, output: Path | None, profile: str, cores: int | None,
-    change: Path | None, no_containers: bool, as_json: bool,
+    change: Path | None, no_containers: bool, key: Path | None, allow_unsigned: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run the analysis in ARCHIVE again, without the network, and compare every unit and every result.
 
     ARCHIVE is the folder of an archive, whose newest version is taken, or of one version. The exit code is 0 where the
     same came out, bit for bit or within the tolerances of the document, and 4 where it did not. What was interrupted
     goes on when it is asked for again.
+
+    Commands that run outside of containers, and images, are run only where the key named by --key, or one that is
+    trusted (evercast keys trust), signed the archive; else the exit code is 5.
     """
+    from evercast.artifacts.key_ring import KeyRing, key_folder  # noqa: PLC0415 - heavy
     from evercast.reinterpretation.archived import open_archived  # noqa: PLC0415 - heavy
     from evercast.reinterpretation.replay import ReplayRequest, replay_archive  # noqa: PLC0415 - heavy
     from evercast.reinterpretation.report import write_replay  # noqa: PLC0415 - heavy
 
     observer = _Progress(silent=as_json)
     observer.say("verifying the archive")
-    archived = open_archived(archive)
+    archived = open_archived(archive, keys=KeyRing(key_folder(os.environ)), key=key)
     request = ReplayRequest(
         output=output or Path("replay") / archived.version.bag.id[:12],
         stage=cast("StageName | None", stage),
@@ -58,11 +65,12 @@ def command(  # noqa: PLR0913 - one argument an option
         cores=cores,
         change=change,
         containers=not no_containers,
+        allow_unsigned=allow_unsigned,
     )
     replay = replay_archive(archived, request, observer=observer)
     record = write_replay(replay, archived)
     click.echo(json.dumps(record, indent=1) if as_json else _text(replay))
-    if not record["reproduced"]:
+    if record["reproduced"] is False:
         context.exit(_DIFFERS)
 
 
@@ -111,7 +119,9 @@ def _text(replay: Replay) -> str:
         lines += ["", f"{head} {names}:", *(f"  {cause}" for cause in causes)]
     if comparison.reasons.without_effect:
         lines += ["", "different, without effect:", *(f"  {cause}" for cause in comparison.reasons.without_effect)]
+    if comparison.reproduced is False and comparison.verdict != "differs":
+        lines += ["", "not reproduced: not every result of the archive was compared"]
     ran = f"{replay.ran} units were made anew in {replay.seconds:.0f} s"
     taken = f", {replay.imported} taken from the archive" if replay.imported else ""
-    lines += ["", f"{WORDS[comparison.verdict].upper()}: {ran}{taken}", f"  {replay.request.output / 'replay.html'}"]
+    lines += ["", f"{comparison.words.upper()}: {ran}{taken}", f"  {replay.request.output / 'replay.html'}"]
     return "\n".join(lines)
