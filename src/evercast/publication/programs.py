@@ -10,7 +10,7 @@ __all__ = ["KNOWN_PROGRAMS", "SHIPPED"]
 KNOWN_PROGRAMS: Final[Mapping[str, Mapping[str, str]]] = {
     "read_numpy.py": {
         "0.1.0.dev0": "4832cf02109692bde88feebecfaa764616de8fd3c47473b7c0e10763d4ccd202",
-        "0.1.0": "fcee83be0355aaf3fe651ac0d24a83f5d76b543db87a05282b428b8ec7cd2a5b",
+        "0.1.0": "e6f5b8fcde527d2f9bf3e89d93e0615374fe58c20fd73098413647a89f229a45",
     },
     "read_onnx.py": {
         "0.1.0.dev0": "0bc2dba11a58857212547e0e6bf3f0e10646feef97c05bc9826f01860115da9c",

@@ -333,7 +333,7 @@ def main(folder: str) -> int:
                 expected |= {f"{process}.{parameter}.{side}": values for side, values in sides.items()}
         expected |= {f"{process}.polynomial": values for process, values in body["polynomials"].items()}
         for label in {**expected, **made}:
-            values, wanted = made.get(label, []), expected.get(label, [])
+            values, wanted = made.get(label, np.zeros(0)), expected.get(label, [])
             right.append(compared(f"{ensemble} {label}", values, wanted, vectors["log_ratio_tolerance"]))
     return 0 if right and all(right) else 1
 
