@@ -66,8 +66,8 @@ def test_the_bundle_holds_what_its_reader_needs(published: Path) -> None:
     assert names >= {
         "manifest.json", "manifest-sha256.txt", "likelihood.json", "events.safetensors", "reference_vectors.json",
         "validity.json", "support.safetensors", "results.json", "diagnostics.json", "LICENSE.txt", "CITATION.cff",
-        "README.md", "index.html", "model.onnx", "model.stablehlo", "read_numpy.py", "read_onnx.py", "workspace.json",
-        "projection.json", "architecture.json", "weights-S.safetensors", "weights-B.safetensors",
+        "README.md", "index.html", "report.html", "model.onnx", "model.stablehlo", "read_numpy.py", "read_onnx.py",
+        "workspace.json", "projection.json", "architecture.json", "weights-S.safetensors", "weights-B.safetensors",
     }  # fmt: skip
     assert not [name for name in names if name.startswith(".") or name.endswith(".tmp")]
 

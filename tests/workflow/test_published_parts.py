@@ -192,6 +192,55 @@ def test_pyhf_reads_the_projection_and_finds_what_the_manifest_says(published: P
     assert f"{observed['projection']['value']:.4g}" in readme
 
 
+def test_the_report_in_the_bundle_states_the_agreement(published: Path) -> None:
+    folder = published / "bundles" / "neural"
+    said = json.loads((folder / "manifest.json").read_text())["publication"]
+    assert said["report"] == {"file": "report.html"}
+    html = (folder / "report.html").read_text()
+    part = html[html.index('<section class="part" id="binned-projection">') :]
+    for side in ("expected", "observed"):
+        compared = said["projection"]["comparison"][side]
+        for model in ("unbinned", "projection"):
+            low, high = (f"{compared[model][end]:.4g}" for end in ("low", "high"))
+            assert f"[{low}, {high}]" in part
+            assert f">{compared[model]['value']:.4g}<" in part
+            assert f">{compared[model]['uncertainty']:.4g}<" in part
+        assert f">{compared['interval_length_ratio']:.4g}<" in part
+        assert f">{compared['shift_in_uncertainties']:.4g}<" in part
+    assert 'id="results"' in html  # the whole report of the run stands before it
+    assert "<!--" not in html
+
+
+def test_nothing_published_names_the_experiment_as_author_or_installs_by_name(published: Path) -> None:
+    """Whoever registered the name of the program on a package index would run code on readers' machines."""
+    for path in published.rglob("*"):
+        if path.suffix in {".md", ".html", ".txt", ".cff", ".py", ".json", ".yaml"}:
+            text = path.read_text()
+            assert "pip install evercast" not in text, path
+            assert "inspirehep.net" not in text, path
+    folder = published / "bundles" / "neural"
+    assert "Published by: the authors of this analysis\nData: toy\n" in (folder / "LICENSE.txt").read_text()
+    head = next(yaml.safe_load_all((published / "hepdata" / "submission" / "submission.yaml").read_text()))
+    assert "Made by the authors of this analysis. Data: toy." in head["comment"]
+
+
+def test_the_readme_shows_what_a_reader_needs_and_it_works(published: Path) -> None:
+    folder = published / "bundles" / "neural"
+    text = (folder / "README.md").read_text()
+    for part in ("validity.json", "LICENSE.txt", "evercast fit FOLDER", "python -I FOLDER/read_numpy.py FOLDER",
+                 "python -I FOLDER/read_onnx.py FOLDER", "data/code", "report.html"):  # fmt: skip
+        assert part in text
+    code = text[text.index("    import evercast") :].split("\n\n")[0]
+    program = "\n".join(line.removeprefix("    ") for line in code.splitlines()).replace("FOLDER", str(folder))
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}\nprint(repr(likelihood.twice_nll()))"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first = json.loads((folder / "reference_vectors.json").read_text())["likelihood"][0]  # at the initial values
+    assert float(done.stdout) == pytest.approx(first["twice_nll"], rel=1e-9)
+
+
 def test_a_bundle_says_how_it_is_cited(published: Path, context: PublicationContext) -> None:
     body = yaml.safe_load((published / "bundles" / "neural" / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= body.keys()

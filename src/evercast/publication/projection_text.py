@@ -56,7 +56,7 @@ def _tied_text(file: str, poi: str) -> list[str]:
         "parameters it is. With the formulas the projection is exact; without them pyhf fits a wider model that has no",
         "parameter of interest: `pyhf fit` gives the factors, `pyhf cls` does not run. What respects the formulas:",
         "",
-        "    python read_projection.py                  # pyhf, numpy, scipy",
+        "    python -I read_projection.py               # pyhf, numpy, scipy",
         f"    evercast fit projection.json --parametrisation {file}",
         "",
         f"One histogram orders events by how they depend on {poi} near the reference point. Far from it, where the",
