@@ -235,7 +235,3 @@ def _check_architecture(bundle: Bundle, ensembles: dict[str, BundleNetworks]) ->
             where=str(path),
             hint="get the bundle again from where it was published",
         )
-
-
-def _disclosed(bundle: Bundle, message: str) -> IntegrityError:
-    return IntegrityError(message, code="bundle.disclosure", where=str(bundle.folder))
