@@ -10,7 +10,7 @@ from evercast.artifacts.archive import Version
 from evercast.artifacts.archive_record import ArchiveRecord, CodeRecord, ImageEntry
 from evercast.artifacts.bag import write_bag
 from evercast.artifacts.files import sha256_file
-from evercast.errors import InvalidInput
+from evercast.errors import IntegrityError, InvalidInput
 from evercast.reinterpretation.images import place_images
 from evercast.runtime.image_store import ImageStore
 from evercast.runtime.images import resolve_image
@@ -52,3 +52,13 @@ def test_images_of_an_archive_are_found_by_name_and_digest(version: Version, tmp
     assert place_images(version, tmp_path / "images") == store.root  # once more changes nothing
     with pytest.raises(InvalidInput, match="no image is named 'elsewhere'"):
         resolve_image("elsewhere", None, store=store)
+
+
+def test_an_image_that_changed_since_it_was_verified_is_refused(version: Version, tmp_path: Path) -> None:
+    image = version.record.images[0]
+    assert image.file is not None
+    with (version.folder / image.file).open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(IntegrityError, match="another content than when it was verified"):
+        place_images(version, tmp_path / "images")
+    assert not list((tmp_path / "images").rglob("*.sif"))

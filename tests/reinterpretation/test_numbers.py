@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from evercast.reinterpretation.copies import merge_patch
 from evercast.reinterpretation.documents import changed_leaves, document_changes
 from evercast.reinterpretation.numbers import compare_arrays, compare_json
-from evercast.reinterpretation.copies import merge_patch
 from evercast.spec.model import Expected, NumericTolerance
 
 TOLERANCE = NumericTolerance(abs=1e-5, rel=1e-5)
@@ -49,13 +50,24 @@ def test_whole_numbers_shapes_and_names_must_be_equal() -> None:
 def test_json_is_compared_leaf_by_leaf_without_what_says_how_it_was_made() -> None:
     old = {"versions": {"numpy": "1"}, "file": "a" * 64, "n": 3, "x": 1.0, "flag": True, "list": [1.0, "a"]}
     new = {"versions": {"numpy": "2"}, "file": "b" * 64, "n": 3, "x": 1.000001, "flag": True, "list": [1.0, "a"]}
-    found = compare_json(old, new, TOLERANCE)
+    said = {"records": re.compile(r"\$\.versions\..+"), "digests": re.compile(r"\$\.file")}
+    found = compare_json(old, new, TOLERANCE, **said)
     assert found.close
     assert (found.changed, found.place) == (1, "$.x")
-    assert compare_json(old, new | {"n": 4}, TOLERANCE).beyond == 1
-    assert not compare_json(old, new | {"flag": 1}, TOLERANCE).close
-    assert not compare_json(old, new | {"list": [1.0, "b"]}, TOLERANCE).close
-    assert not compare_json(old, new | {"more": None}, TOLERANCE).close
+    assert compare_json(old, new | {"n": 4}, TOLERANCE, **said).beyond == 1
+    assert not compare_json(old, new | {"flag": 1}, TOLERANCE, **said).close
+    assert not compare_json(old, new | {"list": [1.0, "b"]}, TOLERANCE, **said).close
+    assert not compare_json(old, new | {"more": None}, TOLERANCE, **said).close
+
+
+@pytest.mark.parametrize("name", ["device", "host", "seconds", "message", "evaluations", "versions", "file"])
+def test_names_of_the_user_are_compared_whatever_they_are(name: str) -> None:
+    said = {"records": re.compile(r"\$\.device(?:\..+)?"), "digests": re.compile(r"\$\.file")}
+    old = {"parameters": {name: {"value": 1.0}}, "text": "a" * 64}
+    new = {"parameters": {name: {"value": 2.0}}, "text": "a" * 64}
+    assert compare_json(old, new, TOLERANCE, **said).beyond == 1
+    assert not compare_json(old, old | {"text": "b" * 64}, TOLERANCE, **said).close
+    assert not compare_json({"file": "a" * 64}, {"file": "b"}, TOLERANCE, **said).close
 
 
 def test_leaves_of_documents_are_found_with_names_that_hold_dots(tmp_path: Path) -> None:

@@ -199,9 +199,12 @@ def _add_fetched(
 
 
 def _anonymous(receipt: Receipt, hosts: dict[str, str]) -> bytes:
-    """Return a receipt that tells which units were made on one machine, and not which machine."""
+    """Return a receipt that tells which units were made on one machine, and not which machine, job or cluster.
+
+    What sort of device computed stays: a replay names it where numbers differ.
+    """
     name = hosts.setdefault(receipt.host, f"host-{len(hosts) + 1}") if receipt.host else ""
-    return _text(to_json(replace(receipt, host=name, slurm_job=None)))
+    return _text(to_json(replace(receipt, host=name, slurm_job=None, slurm_cluster=None)))
 
 
 def _add_results(contents: Contents, frozen: FrozenPlan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,21 @@ __all__ = ["FileComparison", "compare_contents"]
 
 RECORDS: Final = frozenset({"report.html", "provenance.json", "README.md"})
 """Files that tell of a run, with its times and versions; what they show is compared where it is computed."""
+
+_SAID: Final[Mapping[str, re.Pattern[str]]] = {
+    "diagnostics.json": re.compile(r"\$\.checks\[\d+\]\.message"),
+    "result.json": re.compile(r"\$\.(?:(?:observed|expected)\.)?guard\.evaluations"),
+    "training.json": re.compile(r"\$\.device(?:\..+)?"),
+    "index.json": re.compile(r"\$\.run_id"),
+    "manifest.json": re.compile(r"\$\.(?:run_id|versions(?:\..+)?)"),
+}
+"""File -> places in it that say how it was made, or say in words what it has as numbers."""
+
+_DIGESTS: Final[Mapping[str, re.Pattern[str]]] = {
+    "index.json": re.compile(r"\$\.likelihoods\..+\.sha256"),
+    "manifest.json": re.compile(r"\$\.(?:files\..+|workspace_sha256)"),
+}
+"""File -> places in it of digests of files of the same unit, which are compared themselves."""
 
 _STORE: Final = ".zarr"
 
@@ -95,7 +111,9 @@ def _deviation(old: Path, new: Path, tolerance: NumericTolerance) -> Deviation |
         if old.suffix == _STORE:
             return _stores(old, new, tolerance)
         if old.suffix == ".json":
-            return compare_json(read_json(old), read_json(new), tolerance)
+            return compare_json(
+                read_json(old), read_json(new), tolerance, records=_SAID.get(old.name), digests=_DIGESTS.get(old.name)
+            )
         if old.suffix == ".safetensors":
             before, after = read_tensors(old), read_tensors(new)
             parts = (

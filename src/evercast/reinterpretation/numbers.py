@@ -18,10 +18,6 @@ __all__ = ["Deviation", "Leaf", "compare_arrays", "compare_json", "leaves", "mer
 Leaf = str | int | float | bool | None
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_RECORDS: Final = frozenset(
-    {"versions", "device", "run_id", "host", "seconds", "started", "ended", "evaluations", "message"}
-)
-"""Keys under which a file says how it was made, or says in words what it has as numbers."""
 _NAMED: Final = 5
 
 
@@ -130,21 +126,34 @@ def leaves(value: object, path: str = "$") -> Iterator[tuple[str, Leaf]]:
         yield path, str(value)
 
 
-def compare_json(old: object, new: object, tolerance: NumericTolerance) -> Deviation:
+def compare_json(
+    old: object, new: object, tolerance: NumericTolerance, *,
+    records: re.Pattern[str] | None = None, digests: re.Pattern[str] | None = None,
+) -> Deviation:  # fmt: skip
     """Return how far two JSON values lie apart: fractions within the tolerance, all else equal.
 
-    What a file says of how it was made (versions, device, times), and digests of other files, which are compared
-    themselves, are left out.
+    Args:
+        old: one value.
+        new: the other one.
+        tolerance: for fractions.
+        records: paths, as `leaves` gives them, that say how a file was made, and are left out.
+        digests: paths of digests of other files, which are compared themselves; what is no digest there is not left
+            out.
     """
-    before, after = dict(_counted(old)), dict(_counted(new))
+
+    def counted(value: object) -> dict[str, Leaf]:
+        return {path: leaf for path, leaf in leaves(value) if not _left_out(path, leaf, records, digests)}
+
+    before, after = counted(old), counted(new)
     return merged(_leaf(path, before, after, tolerance) for path in {**before, **after})
 
 
-def _counted(value: object) -> Iterator[tuple[str, Leaf]]:
-    for path, leaf in leaves(value):
-        keys = re.split(r"[.\[\]]+", path)
-        if not _RECORDS.intersection(keys) and not (isinstance(leaf, str) and _DIGEST.fullmatch(leaf)):
-            yield path, leaf
+def _left_out(path: str, leaf: Leaf, records: re.Pattern[str] | None, digests: re.Pattern[str] | None) -> bool:
+    if records is not None and records.fullmatch(path):
+        return True
+    if digests is None or not isinstance(leaf, str) or not _DIGEST.fullmatch(leaf):
+        return False
+    return digests.fullmatch(path) is not None
 
 
 def _leaf(path: str, before: Mapping[str, Leaf], after: Mapping[str, Leaf], tolerance: NumericTolerance) -> Deviation:
