@@ -60,3 +60,23 @@ def test_what_only_looks_alike_is_published(tmp_path: Path) -> None:
     innocent = "https://example.org/home/page, data/home/x, sha256:" + "a" * 64 + ", someone@example.org, /usr/lib"
     (tmp_path / "notes.md").write_text(innocent)
     refuse_secrets(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/eos/home-s/someone/x", "/lustre/users/x", "/scratch/someone", "/data/atlas/jdoe7/run", "node lxplus7 did it"],
+)
+def test_folders_of_clusters_their_users_and_short_names_of_machines_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "lxplus7")
+    monkeypatch.setattr("getpass.getuser", lambda: "jdoe7")
+    (tmp_path / "log.txt").write_text(f"made in {text}\n")
+    with pytest.raises(IntegrityError, match=r"folder|name of this machine"):
+        refuse_secrets(tmp_path)
+
+
+def test_a_user_may_be_named_where_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "jdoe7")
+    (tmp_path / "notes.md").write_text("by jdoe7 (jdoe7@example.org, https://example.org/jdoe7), data/jdoe7\n")
+    refuse_secrets(tmp_path)

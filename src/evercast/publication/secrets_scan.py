@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import socket
@@ -25,16 +26,39 @@ _TOKENS: Final = (
     ("a password in an address", re.compile(rb"\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]{1,60}:[^\s/:@\"'<>]{3,60}@")),
 )
 _PLACES: Final = (
-    ("a user's folder", re.compile(rb"(?<![A-Za-z0-9_.:/-])/(?:home|Users|afs|eos/user)/[A-Za-z0-9._-]+")),
+    (
+        "a user's folder",
+        re.compile(rb"(?<![A-Za-z0-9_.:/-])/(?:home|Users|afs|eos/user|eos/home-[a-z])/[A-Za-z0-9._-]+"),
+    ),
+    ("a user's folder", re.compile(rb"(?<![A-Za-z0-9_.:/-])/(?:lustre|gpfs|scratch|nfs)/[A-Za-z0-9._-]+")),
     ("a user's folder", re.compile(rb"(?<![A-Za-z0-9_.:/-])/root/[A-Za-z0-9._-]+")),
     ("a user's folder", re.compile(rb"\b[A-Za-z]:\\\\?Users\\\\?[A-Za-z0-9._-]+")),
 )
 _SECRET_NAME: Final = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _SHORTEST: Final = 8
+_SHORTEST_NUMBERED: Final = 4
+"""Letters of the name of a machine that ends with a number, as those of clusters do."""
 _BLOCK: Final = 8 << 20
 _OVERLAP: Final = 4096
 """Bytes read at once, and bytes looked at twice; no pattern is longer."""
 _COMMON_HOSTS: Final = frozenset({"localhost", "localhost.localdomain", "container", "runner", "buildhost"})
+_COMMON_LOGINS: Final = frozenset(
+    {
+        "",
+        "root",
+        "user",
+        "admin",
+        "runner",
+        "ubuntu",
+        "debian",
+        "build",
+        "builder",
+        "docker",
+        "jovyan",
+        "nobody",
+        "data",
+    }
+)
 
 
 def refuse_secrets(folder: Path) -> None:
@@ -77,14 +101,30 @@ def _secret(name: Path, what: str, line: int) -> IntegrityError:
 
 
 def _of_this_machine() -> Iterator[tuple[str, re.Pattern[bytes]]]:
-    """Yield patterns of what only this machine knows: its name, its user's home, secret variables."""
+    """Yield patterns of what only this machine knows: its name, its user, the user's home, secret variables."""
     host = socket.gethostname()
     for name in {host, host.split(".")[0]} - _COMMON_HOSTS:
-        if len(name) >= _SHORTEST:
+        if len(name) >= _SHORTEST or (len(name) >= _SHORTEST_NUMBERED and name[-1].isdigit()):
             yield "the name of this machine", re.compile(rb"\b" + re.escape(name.encode()) + rb"\b")
     home = os.path.expanduser("~")  # noqa: PTH111 - as text, also where it does not exist
     if len(home) > len("/root"):
         yield "the home folder of this user", re.compile(re.escape(home.encode()) + rb"\b")
+    login = _login()
+    if login not in _COMMON_LOGINS:
+        below = (
+            rb"(?<![A-Za-z0-9_.:/-])/(?:[A-Za-z0-9._-]{1,80}/){0,12}"
+            + re.escape(login.encode())
+            + rb"(?![A-Za-z0-9_-])"
+        )
+        yield "a folder of this user", re.compile(below)
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST:
             yield f"the value of the variable {name}", re.compile(re.escape(value.encode()))
+
+
+def _login() -> str:
+    """Return the name of the user; empty where it has none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
