@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,10 @@ import pytest
 
 from evercast.artifacts.bag import BAGIT, INFO, MANIFEST, TAG_MANIFEST, write_bag
 from evercast.cli import main
+from evercast.errors import IntegrityError
+from evercast.plan import Unit
+from evercast.reinterpretation.archived import open_archived
+from evercast.reinterpretation.replay import ReplayRequest, replay_archive
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1.0" / "archive.tar.xz"
 
@@ -160,3 +164,28 @@ def test_verify_pull_and_check_env_refuse_it_as_well(
         assert "outside" in (said := capsys.readouterr().err) or "it names" in said
     assert not list(tmp_path.rglob("canary*"))
     assert not list((tmp_path / "copy").glob("v*"))
+
+
+@pytest.mark.parametrize("place", ["document/*.py", "units/selection/signal-*/summary.json"])
+def test_a_file_that_changes_after_it_was_verified_is_not_used(tmp_path: Path, place: str) -> None:
+    archived = open_archived(hostile(tmp_path / "archive", lambda _: None))
+    (file,) = (archived.folder / "data").glob(place)
+    file.write_bytes(file.read_bytes() + b" ")
+    request = ReplayRequest(output=tmp_path / "again", stage="training", allow_unsigned=True)
+    with pytest.raises(IntegrityError, match="another content than when it was verified") as caught:
+        replay_archive(archived, request, observer=Silent())
+    assert caught.value.code == "replay.changed"
+    assert not list((tmp_path / "again").rglob(file.name))
+
+
+class Silent:
+    """Is told how a replay goes on and says nothing."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def finished(self, unit: Unit) -> None:
+        pass
+
+    def put_aside(self, units: Sequence[Unit], reason: str) -> None:
+        pass

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from replays import compared, copied, edit, receipt, rewrite, shifted_bias, side
 
+from evercast.artifacts.weights import read_weights, write_weights
+from evercast.networks.architecture import Weights
 from evercast.reinterpretation.compare import Comparison, compare_runs
 from evercast.reinterpretation.units import UnitComparison
 
@@ -53,6 +56,7 @@ def test_networks_are_judged_by_what_they_say_of_events(
     comparison = compared(toy_run, other)
     judged = unit(comparison, "training", "ratios-S-0")
     assert judged.verdict == comparison.verdict == verdict
+    assert comparison.reproduced is (verdict != "differs")
     assert origins(comparison) == ["training/ratios-S-0"]
     if judged.retrained is not None:
         assert judged.retrained.rms == pytest.approx(shift, rel=1e-3)
@@ -94,7 +98,132 @@ def test_results_of_networks_trained_anew_have_a_wider_tolerance(toy_run: Path, 
     (row,) = (row for row in judged.rows if row.quantity == "mu_hat")
     assert (judged.verdict, row.verdict) == ("statistical", "statistical")
     assert row.rule in ("0.1 sigma", "3 bootstrap errors of the ensembles")
-    assert unit(comparison, "serialization", "likelihood").follows == (("training", "ratios-S-0"),)
+    stored = unit(comparison, "serialization", "likelihood")
+    assert stored.follows == (("training", "ratios-S-0"),)
+    assert (stored.verdict, comparison.reproduced) == ("not-compared", True)
+    assert comparison.words == "within tolerance (statistical), 1 unit not compared"
+
+
+def wrecked(value: Any) -> Any:
+    """The same with every fraction far away, every flag turned and every status bad."""
+    if isinstance(value, dict):
+        return {key: wrecked(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [wrecked(part) for part in value]
+    if isinstance(value, bool):
+        return not value
+    return 1e9 if isinstance(value, float) else {"green": "red", "ok": "failed"}.get(str(value), value)
+
+
+def wreck(path: Path) -> None:
+    path.write_text(json.dumps(wrecked(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "file", "said"),
+    [
+        ("training_statistics", "neural", "result.json", "$.expected.poi_value"),
+        ("diagnostics", "diagnostics", "diagnostics.json", "green -> red"),
+    ],
+)
+def test_what_follows_networks_trained_anew_is_judged_as_well(
+    toy_run: Path, tmp_path: Path, stage: str, name: str, file: str, said: str
+) -> None:
+    other = copied(toy_run, tmp_path / "other")
+    rewrite(other, "training", "ratios-S-0", "weights.safetensors", shifted_bias(1e-3))
+    rewrite(other, "serialization", "likelihood", "likelihood/workspace.json", text_of_workspace)
+    rewrite(other, "evaluation", "ratios", "diagnostics.json", wreck)
+    rewrite(other, "fit", "neural", "result.json", moved("value", 2e-3 * 0.16))
+    comparison = compared(toy_run, other)
+    assert (comparison.verdict, comparison.reproduced, comparison.not_compared) == ("statistical", True, 2)
+    rewrite(other, stage, name, file, wreck)
+    comparison = compared(toy_run, other)
+    judged = unit(comparison, stage, name)
+    assert (comparison.verdict, comparison.reproduced, judged.verdict) == ("differs", False, "differs")
+    assert said in judged.text
+
+
+def test_training_statistics_of_other_networks_are_judged_in_units_of_the_uncertainty(
+    toy_run: Path, tmp_path: Path
+) -> None:
+    other = copied(toy_run, tmp_path / "other")
+    rewrite(other, "training", "ratios-S-0", "weights.safetensors", shifted_bias(1e-3))
+    rewrite(other, "serialization", "likelihood", "likelihood/workspace.json", text_of_workspace)
+
+    def little(body: Any) -> None:
+        body["expected"]["poi_value"] += 0.05 * body["expected"]["sigma"]
+
+    rewrite(other, "training_statistics", "neural", "result.json", lambda path: edit(path, little))
+    judged = unit(compared(toy_run, other), "training_statistics", "neural")
+    assert judged.verdict == "statistical"
+    (row,) = (row for row in judged.rows if row.verdict == "statistical")
+    assert (row.quantity, row.rule) == ("$.expected.poi_value", "0.1 sigma")
+
+
+def test_what_was_not_compared_is_counted_and_never_good(toy_run: Path, tmp_path: Path) -> None:
+    old = copied(toy_run, tmp_path / "old")
+    receipt(old, "training", "ratios-S-0").unlink()
+    comparison = compared(old, toy_run)
+    assert (comparison.words, comparison.reproduced) == ("same bits, 1 unit not compared", True)
+    receipt(old, "fit", "neural").unlink()
+    comparison = compared(old, toy_run)
+    assert (comparison.words, comparison.reproduced) == ("same bits, 2 units not compared", False)
+    of_stage = compare_runs(side(old), side(toy_run), stages=("training",))
+    assert (of_stage.verdict, of_stage.reproduced) == ("same-bits", False)
+    report = compare_runs(side(old), side(toy_run), stages=("report",))
+    assert (report.verdict, report.reproduced) == ("same-bits", True)
+
+
+def test_a_report_alone_is_no_difference(toy_run: Path, tmp_path: Path) -> None:
+    other = copied(toy_run, tmp_path / "other")
+    (name,) = (item.name for item in side(toy_run).plan.of_stage("report"))
+    rewrite(other, "report", name, "report.html", lambda path: path.write_text("another"))
+    comparison = compare_runs(side(toy_run), side(other), stages=("report",))
+    assert (comparison.verdict, comparison.reproduced) == ("not-compared", None)
+    assert compared(toy_run, other).reproduced is True
+
+
+def test_what_differs_later_on_is_named_too(toy_run: Path, tmp_path: Path) -> None:
+    other = copied(toy_run, tmp_path / "other")
+    rewrite(other, "training", "ratios-S-0", "weights.safetensors", shifted_bias(1e-3))
+    rewrite(other, "serialization", "likelihood", "likelihood/workspace.json", text_of_workspace)
+    rewrite(other, "fit", "neural", "result.json", moved("value", 2e-3 * 0.16))
+    edit(receipt(other, "fit", "neural"), lambda body: body["versions"].update(iminuit="1.0.0"))
+    comparison = compared(toy_run, other)
+    assert origins(comparison) == ["training/ratios-S-0", "fit/neural"]
+    assert [(cause.kind, cause.name) for cause in comparison.reasons.origins[1].causes] == [("version", "iminuit")]
+    assert comparison.reasons.without_effect == ()
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(8e-6, "numeric"), (1e-3, "differs"), (25.0, "differs")])
+def test_a_single_network_has_to_say_the_same_within_rounding(
+    toy_run: Path, tmp_path: Path, shift: float, verdict: str
+) -> None:
+    runs = [copied(toy_run, tmp_path / name) for name in ("old", "new")]
+    for run in runs:
+        rewrite(run, "training", "ratios-S-0", "weights.safetensors", first_network)
+    rewrite(runs[1], "training", "ratios-S-0", "weights.safetensors", shifted_bias(shift))
+    rewrite(runs[1], "training", "ratios-S-0", "training.json", lambda path: edit(path, one_more_epoch))
+    judged = unit(compared(*runs), "training", "ratios-S-0")
+    assert judged.verdict == verdict
+    assert judged.retrained is not None
+    assert (judged.retrained.networks, judged.retrained.noise) == (1, None)
+    assert judged.retrained.rms == pytest.approx(shift, rel=0.02)
+    assert "no spread" in judged.text
+
+
+def one_more_epoch(body: Any) -> None:
+    body["another"] = 1
+
+
+def first_network(path: Path) -> None:
+    """Keep one network of a file of weights."""
+    found = read_weights(path)
+    parts = ([array[:1, :1] for array in part] for part in (found.weights.weight, found.weights.bias))
+    weight, bias = (tuple(part) for part in parts)
+    weights = Weights(mean=found.weights.mean[:1, :1], scale=found.weights.scale[:1, :1], weight=weight, bias=bias)
+    path.unlink()
+    write_weights(path, replace(found, members=found.members[:1], folds=1, weights=weights))
 
 
 def text_of_workspace(path: Path) -> None:

@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator
 from replays import edit, pack, rebagged
 
 from evercast.artifacts.archive import open_archive
+from evercast.artifacts.archive_verify import sign_version
+from evercast.artifacts.bag import open_bag
 from evercast.schemas import load_schema, registry
 from workflow_documents import evercast
 
@@ -47,6 +49,8 @@ def test_the_same_comes_out_from_the_archive_alone(small_archive: Path, tmp_path
     assert (code, record["verdict"], record["reproduced"]) == (0, "same-bits", True)
     assert [stage["verdict"] for stage in record["stages"]] == [*(["same-bits"] * 5), "not-compared"]
     assert record["first_differences"] == record["document"] == []
+    assert (record["not_compared"], record["signed_by"], record["allow_unsigned"]) == (1, "nobody", True)
+    assert "with --allow-unsigned" in (tmp_path / "again" / "replay.html").read_text()
     assert all(cause["kind"] == "code" for cause in record["without_effect"])  # of a checkout that is being edited
     assert record["archive"] == open_archive(alone).versions[0].bag.id  # and the archive is as it was
     assert (tmp_path / "again" / "run" / "fit.json").is_file()
@@ -56,6 +60,8 @@ def test_the_same_comes_out_from_the_archive_alone(small_archive: Path, tmp_path
     assert {path: path.stat().st_mtime_ns for path in before} == before
     other = evercast("replay", str(alone), "--output", "again", "--allow-unsigned", "--stage", "fit", cwd=tmp_path)
     assert other.returncode == 3
+    inside = evercast("replay", str(alone), "--output", "again", "--allow-unsigned", "--no-containers", cwd=tmp_path)
+    assert "containers differ" in inside.stderr
     assert "replay.other" in other.stderr
 
 
@@ -65,6 +71,29 @@ def test_one_stage_is_made_anew_from_archived_inputs(toy_archive: Path, tmp_path
     assert [stage["stage"] for stage in record["stages"]] == ["evaluation"]
     made = {path.parent.parent.name for path in (tmp_path / "again" / "run" / "work").glob("*/*/receipt.json")}
     assert made == {"command", "selection", "training", "evaluation"}
+
+
+def test_who_signed_is_demanded_and_told(small_archive: Path, tmp_path: Path) -> None:
+    archive = shutil.copytree(small_archive, tmp_path / "archive")
+    keys = {"EVERCAST_KEYS": str(tmp_path / "keys")}
+    for name in ("maker", "stranger"):
+        assert evercast("keys", "new", name, cwd=tmp_path, **keys).returncode == 0
+    sign_version(open_bag(archive / "v1"), key=tmp_path / "keys" / "maker.pem")
+    words = ["replay", str(archive), "--output", "again", "--stage", "selection", "--json"]
+    refused = evercast(*words, cwd=tmp_path, **keys)
+    assert (refused.returncode, json.loads(refused.stdout)["error"]["code"]) == (5, "replay.unsigned")
+    other = evercast(*words, "--key", "keys/stranger.pub", cwd=tmp_path, **keys)
+    assert (other.returncode, json.loads(other.stdout)["error"]["code"]) == (5, "signature.missing")
+    assert not (tmp_path / "again").exists()
+    done = evercast(*words, "--key", "keys/maker.pub", cwd=tmp_path, **keys)
+    record = json.loads(done.stdout)
+    assert (done.returncode, record["verdict"], record["allow_unsigned"]) == (0, "same-bits", False)
+    assert "SHA256:" in record["signed_by"]
+    assert record["signed_by"] in (tmp_path / "again" / "replay.html").read_text()
+    trusted = evercast("keys", "trust", "keys/maker.pub", "--as", "maker@example.org", cwd=tmp_path, **keys)
+    assert trusted.returncode == 0
+    again = evercast(*words, cwd=tmp_path, **keys)
+    assert (again.returncode, json.loads(again.stdout)["signed_by"].split()[0]) == (0, "maker@example.org")
 
 
 def test_a_changed_cut_is_found_where_it_acts_first(small_archive: Path, tmp_path: Path) -> None:
