@@ -9,11 +9,9 @@ __all__ = ["KNOWN_PROGRAMS", "SHIPPED"]
 
 KNOWN_PROGRAMS: Final[Mapping[str, Mapping[str, str]]] = {
     "read_numpy.py": {
-        "0.1.0.dev0": "4832cf02109692bde88feebecfaa764616de8fd3c47473b7c0e10763d4ccd202",
         "0.1.0": "e6f5b8fcde527d2f9bf3e89d93e0615374fe58c20fd73098413647a89f229a45",
     },
     "read_onnx.py": {
-        "0.1.0.dev0": "0bc2dba11a58857212547e0e6bf3f0e10646feef97c05bc9826f01860115da9c",
         "0.1.0": "701770caed5236b2a7c4eaffd778deae36fec739eb6cf0c97e98d63e4fc60db1",
     },
     "read_projection.py": {"0.1.0": "2f646e369e0351e55952b5c5b4f37358295ded89945a9f5f3407409beed8f724"},
