@@ -300,6 +300,14 @@ def test_a_copy_that_nothing_names_is_refused(folder: Path, kind: str) -> None:
         check_copies(folder, manifest)
 
 
+@pytest.mark.parametrize(("kind", "key"), [("onnx", "graphs"), ("stablehlo", "modules")])
+def test_a_copy_that_is_named_twice_is_refused(folder: Path, kind: str, key: str) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["publication"][kind][key] *= 2
+    with pytest.raises(IntegrityError, match=f"model[.]{kind} is named 2 times"):
+        check_copies(folder, manifest)
+
+
 def test_edges_everywhere_do_not_hide_a_difference(folder: Path) -> None:
     made = ensemble()
     edges = np.linspace(-5.0, 5.0, 1_000_001)

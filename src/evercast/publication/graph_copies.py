@@ -194,8 +194,11 @@ def _ensemble_of(entry: Mapping[str, object], ensembles: Mapping[str, BundleNetw
 
 
 def _refuse_unnamed(folder: Path, entries: Sequence[Mapping[str, object]]) -> None:
-    """Refuse a graph in the folder that no entry names: nobody would compare it."""
-    named = {_name_of(entry, "file", folder) for entry in entries}
+    """Refuse a graph in the folder that no entry names, which nobody would compare, or that several do."""
+    named = [_name_of(entry, "file", folder) for entry in entries]
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise _wrong_manifest(f"{twice} is named {named.count(twice)} times; expected once", folder)
     there = sorted(path.name for suffix in ("onnx", "stablehlo") for path in folder.glob(f"*.{suffix}"))
     unnamed = [name for name in there if name not in named]
     if unnamed:
