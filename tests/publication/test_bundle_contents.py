@@ -116,6 +116,20 @@ def test_tensors_of_events_that_have_no_place_are_refused(
     assert name in message
 
 
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [("support.safetensors", "bundle.disclosure"), ("weights-signal.safetensors", "weights.shape")],
+)
+def test_tensors_that_hide_beside_points_and_weights_are_refused(
+    bundle: Path, capsys: pytest.CaptureFixture[str], file: str, expected: str
+) -> None:
+    kept = read_tensors(bundle / file)
+    write_tensors(bundle / file, {**kept.arrays, "raw": np.ones((5, 3))}, json.loads(json.dumps(kept.metadata)))
+    code, kind, message = refused(bundle, capsys)
+    assert (code, kind) == (5, expected)
+    assert "raw" in message
+
+
 def test_a_bundle_without_points_of_the_likelihood_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit(bundle / "reference_vectors.json", lambda body: body["likelihood"].clear())
     code, kind, message = refused(bundle, capsys)

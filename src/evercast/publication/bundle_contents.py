@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from evercast.artifacts.bundle_open import Bundle
 from evercast.artifacts.likelihood_file import EVENTS_FILE
+from evercast.artifacts.validity import SUPPORT_FILE, read_validity
 from evercast.artifacts.weights import read_tensors
 from evercast.errors import IntegrityError
 from evercast.likelihood.model import LikelihoodModel, UnbinnedChannelModel
@@ -113,12 +114,18 @@ def check_tensors(bundle: Bundle, model: LikelihoodModel) -> None:
             allowed.add(f"{channel.name}.asimov.process")
             if level == "events":
                 allowed.add(f"{channel.name}.observed.observables")
-    more = sorted(set(read_tensors(bundle.folder / EVENTS_FILE).arrays) - allowed)
+    _check_tensors_of(bundle, EVENTS_FILE, allowed)
+    if SUPPORT_FILE in bundle.files and "validity.json" in bundle.files:
+        supports = (one.support for one in read_validity(bundle.folder).ensembles.values())
+        _check_tensors_of(bundle, SUPPORT_FILE, {one.tensor for one in supports if one is not None})
+
+
+def _check_tensors_of(bundle: Bundle, file: str, allowed: set[str]) -> None:
+    more = sorted(set(read_tensors(bundle.folder / file).arrays) - allowed)
     if more:
         kind = "observables of events: " if more[0].endswith(".observables") else ""
-        raise _refused(
-            bundle, "bundle.disclosure", f"it says {level!r}, and {EVENTS_FILE} holds {kind}{', '.join(more[:_SHOWN])}"
-        )
+        said = f"it says {bundle.manifest['disclosure']!r}, and {file} holds {kind}{', '.join(more[:_SHOWN])}"
+        raise _refused(bundle, "bundle.disclosure", said)
 
 
 def _refused(bundle: Bundle, code: str, message: str) -> IntegrityError:
