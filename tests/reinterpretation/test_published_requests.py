@@ -69,6 +69,15 @@ def test_staus_and_the_limits_that_contradict_their_patches(tmp_path: Path, repo
     assert "m_stau from 121 to 392 GeV for m_lsp = 1 GeV" in sentence
 
 
+def test_the_last_point_asked_for_is_no_end_of_a_range(tmp_path: Path, repository: Path, real_data: Path) -> None:
+    """All three are excluded, or lie where the record has points between them: nothing tells the ends of 120 and 390."""
+    points = tuple(f"DS_{mass}_1_Staus" for mass in (100, 200, 280))
+    answers, sentence = asked(tmp_path, "atlas-susy-2018-04", points, repository=repository, data=real_data)
+    assert "or more" in sentence
+    assert not [entry for entry in answers.compared if entry.published.kind in {"excluded_from", "excluded_to"}]
+    assert contradictions(answers.compared) == []
+
+
 def test_three_leptons_where_the_usual_minimiser_fails(tmp_path: Path, repository: Path, real_data: Path) -> None:
     """CLs: the analysis team, RooFit and Minuit agree; pyhf's default returns 0.99958 and success."""
     points = ("ERJR_300p0_100p0", "ERJR_350p0_0p0")

@@ -99,9 +99,41 @@ def gather(frozen: FrozenRequest) -> Answers:
         compared = compare_published(
             frozen.analysis, frozen.likelihood,
             {answer.point.name: _found(answer) for answer in answers if answer.point.origin == "published"},
-            {entry.at: entry.observed for entry in ranges}, confidence_level=frozen.wanted.confidence_level,
+            _ends_of_record(frozen, answers, size), confidence_level=frozen.wanted.confidence_level,
         )  # fmt: skip
     return Answers(answers=answers, ranges=ranges, plane=plane_of(curves), compared=compared)
+
+
+def _ends_of_record(
+    frozen: FrozenRequest, answers: Sequence[Answer], size: float
+) -> Mapping[tuple[float, ...], tuple[float | None, float | None]]:
+    """Return the observed ends of the longest excluded range on lines with three or more points of the record alone.
+
+    An end at the first or last point asked for says only how far was asked: it is None. So is one that lies in a gap
+    where the record has points that were not asked for, since another point there would move it.
+    """
+    record = sorted(point.values for point in frozen.analysis.points.values() if point.values)
+    curves = {
+        answer.point.values: log_ratios(answer.cls_observed, answer.cls_expected, size)
+        for answer in answers
+        if answer.point.origin == "published" and answer.point.values and answer.cls_expected
+    }
+    ends: dict[tuple[float, ...], tuple[float | None, float | None]] = {}
+    for entry in _ranges(curves):
+        on_line = [values[0] for values in record if values[1:] == entry.at]
+        asked = sorted(values[0] for values in curves if values[1:] == entry.at)
+        if not entry.observed or len(asked) < 3:
+            continue
+        longest = max(entry.observed, key=lambda ends: ends[1] - ends[0])
+        low, high = (end if _is_between_neighbours(end, asked, on_line) else None for end in longest)
+        ends[entry.at] = (low, high)
+    return ends
+
+
+def _is_between_neighbours(end: float, asked: Sequence[float], record: Sequence[float]) -> bool:
+    """Return whether an end lies between two points asked for with none of the record between them."""
+    below, above = [value for value in asked if value < end], [value for value in asked if value > end]
+    return bool(below and above) and not any(below[-1] < value < above[0] for value in record if value not in asked)
 
 
 def _answer(frozen: FrozenRequest, point: FrozenPoint, size: float) -> Answer:

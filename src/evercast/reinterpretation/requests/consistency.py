@@ -56,7 +56,7 @@ def compare_published(
     analysis: WrappedAnalysis,
     likelihood: str,
     points: Mapping[str, Found],
-    ranges: Mapping[tuple[float, ...], Sequence[tuple[float, float]]],
+    ends: Mapping[tuple[float, ...], tuple[float | None, float | None]],
     *,
     confidence_level: float,
 ) -> tuple[Compared, ...]:
@@ -66,7 +66,8 @@ def compare_published(
         analysis: with the published numbers.
         likelihood: set of regions of the results.
         points: name -> result, of points of the record at signal strength 1.
-        ranges: values of the other axes -> observed excluded ranges along the first axis.
+        ends: values of the other axes -> ends of the longest observed excluded range along the first axis; None where
+            the points do not tell it.
         confidence_level: of limits and ranges; published ones are taken to be of 0.95.
     """
     first = next(iter(analysis.likelihoods))
@@ -76,25 +77,22 @@ def compare_published(
             continue
         if entry.kind not in {"cls_observed", "acceptance_efficiency"} and confidence_level != 0.95:
             continue
-        found = _found(analysis, entry, points, ranges)
+        found = _found(analysis, entry, points, ends)
         if found is not None:
             agrees = abs(found - entry.value) <= entry.tolerance * abs(entry.value)
             compared.append(Compared(published=entry, title=_TITLES[entry.kind], found=found, agrees=agrees))
     return tuple(compared)
 
 
-def _found(  # noqa: PLR0911 - one for each kind of number
+def _found(
     analysis: WrappedAnalysis,
     entry: Published,
     points: Mapping[str, Found],
-    ranges: Mapping[tuple[float, ...], Sequence[tuple[float, float]]],
+    ends: Mapping[tuple[float, ...], tuple[float | None, float | None]],
 ) -> float | None:
     if entry.kind in {"excluded_from", "excluded_to"}:
-        along = ranges.get(entry.at)
-        if not along:
-            return None
-        longest = max(along, key=lambda ends: ends[1] - ends[0])
-        return longest[0] if entry.kind == "excluded_from" else longest[1]
+        low, high = ends.get(entry.at, (None, None))
+        return low if entry.kind == "excluded_from" else high
     point = points.get(entry.point or "")
     if point is None:
         return None
