@@ -70,7 +70,7 @@ def test_staus_and_the_limits_that_contradict_their_patches(tmp_path: Path, repo
 
 
 def test_the_last_point_asked_for_is_no_end_of_a_range(tmp_path: Path, repository: Path, real_data: Path) -> None:
-    """All three are excluded, or lie where the record has points between them: nothing tells the ends of 120 and 390."""
+    """All are excluded, or lie where the record has points between them: nothing tells the ends of 120 and 390."""
     points = tuple(f"DS_{mass}_1_Staus" for mass in (100, 200, 280))
     answers, sentence = asked(tmp_path, "atlas-susy-2018-04", points, repository=repository, data=real_data)
     assert "or more" in sentence
