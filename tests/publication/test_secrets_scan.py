@@ -76,6 +76,11 @@ def test_folders_of_clusters_their_users_and_short_names_of_machines_are_found(
         refuse_secrets(tmp_path)
 
 
+def test_folders_that_a_cluster_shares_are_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("binds: [/gpfs/group/data, /lustre/atlas/ntuples, /cvmfs/cms.cern.ch]\n")
+    refuse_secrets(tmp_path)
+
+
 def test_a_user_may_be_named_where_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "jdoe7")
     (tmp_path / "notes.md").write_text("by jdoe7 (jdoe7@example.org, https://example.org/jdoe7), data/jdoe7\n")

@@ -28,9 +28,14 @@ _TOKENS: Final = (
 _PLACES: Final = (
     (
         "a user's folder",
-        re.compile(rb"(?<![A-Za-z0-9_.:/-])/(?:home|Users|afs|eos/user|eos/home-[a-z])/[A-Za-z0-9._-]+"),
+        re.compile(rb"(?<![A-Za-z0-9_.:/-])/(?:home|Users|afs|scratch|eos/user|eos/home-[a-z])/[A-Za-z0-9._-]+"),
     ),
-    ("a user's folder", re.compile(rb"(?<![A-Za-z0-9_.:/-])/(?:lustre|gpfs|scratch|nfs)/[A-Za-z0-9._-]+")),
+    (
+        "a user's folder",
+        re.compile(
+            rb"(?<![A-Za-z0-9_.:/-])/(?:lustre|gpfs|nfs)(?:/[A-Za-z0-9._-]+){0,3}?/(?:home|users?)/[A-Za-z0-9._-]+"
+        ),
+    ),
     ("a user's folder", re.compile(rb"(?<![A-Za-z0-9_.:/-])/root/[A-Za-z0-9._-]+")),
     ("a user's folder", re.compile(rb"\b[A-Za-z]:\\\\?Users\\\\?[A-Za-z0-9._-]+")),
 )
