@@ -170,7 +170,7 @@ class KeyRing:
             raise InvalidInput(f"{who!r} names nobody", code="key.name", hint="letters, digits and @ . _ + -")
         if until is not None and _DAY.fullmatch(until) is None:
             raise InvalidInput(f"{until!r} is no day", code="key.date", hint="YYYYMMDD")
-        if key.raw in self._revoked():
+        if self.revoked(key):
             raise InvalidInput(f"{key.fingerprint} was withdrawn for good", code="key.revoked")
         others = [entry for entry in self.trusted() if entry.key.raw != key.raw]
         known = [entry for entry in self.trusted() if entry.key.raw == key.raw and entry.who != who]
@@ -192,6 +192,23 @@ class KeyRing:
         lines = self.revoked_file.read_text(encoding="utf-8") if self.revoked_file.is_file() else ""
         if key.raw not in self._revoked():
             atomic_write_bytes(self.revoked_file, f"{lines}{key.line()}\n".encode())
+
+    def revoked(self, key: PublicKey) -> bool:
+        """Return whether a key was withdrawn."""
+        return key.raw in self._revoked()
+
+    def known_as(self, text: str) -> PublicKey | None:
+        """Return the trusted key of a name or fingerprint; None where there is none.
+
+        Raises:
+            InvalidInput: ``key.ambiguous``: several trusted keys have the name; ``key.trusted``: the file is damaged.
+        """
+        found = [entry.key for entry in self.trusted() if text in (entry.who, entry.key.fingerprint)]
+        if len(found) > 1:
+            listed = ", ".join(key.fingerprint for key in found)
+            message = f"{len(found)} trusted keys are of {text}: {listed}"
+            raise InvalidInput(message, code="key.ambiguous", hint="give the fingerprint instead of the name")
+        return found[0] if found else None
 
     def _revoked(self) -> frozenset[bytes]:
         if not self.revoked_file.is_file():

@@ -44,15 +44,20 @@ def list_keys(*, as_json: bool) -> None:
     ring = _ring()
     own, trusted = ring.own(), ring.trusted()
     if as_json:
-        mine = [{"name": name, **_body(key)} for name, key in own.items()]
-        others = [{"who": entry.who, "until": entry.until, **_body(entry.key)} for entry in trusted]
+        mine = [{"name": name, "revoked": ring.revoked(key), **_body(key)} for name, key in own.items()]
+        others = [
+            {"who": entry.who, "until": entry.until, "revoked": ring.revoked(entry.key), **_body(entry.key)}
+            for entry in trusted
+        ]
         click.echo(json.dumps({"folder": str(ring.folder), "own": mine, "trusted": others}, indent=1))
         return
     for name, key in own.items():
-        click.echo(f"own      {name:<24} {key.fingerprint}")
+        withdrawn = "  revoked" if ring.revoked(key) else ""
+        click.echo(f"own      {name:<24} {key.fingerprint}{withdrawn}")
     for entry in trusted:
-        until = f"  until {entry.until}" if entry.until else ""
-        click.echo(f"trusted  {entry.who:<24} {entry.key.fingerprint}{until}")
+        revoked = ring.revoked(entry.key)
+        until = f"  until {entry.until}" if entry.until and not revoked else ""
+        click.echo(f"{'revoked' if revoked else 'trusted'}  {entry.who:<24} {entry.key.fingerprint}{until}")
     if not own and not trusted:
         click.echo(f"no keys in {ring.folder}; make one: evercast keys new NAME")
 
@@ -77,8 +82,12 @@ def show(*, key: str, as_json: bool) -> None:
 @click.option("--revoke", is_flag=True, help="Never take a signature of this key again.")
 @_JSON
 def trust(*, key: str, who: str | None, until: str | None, revoke: bool, as_json: bool) -> None:
-    """Take a public key as somebody's, or revoke it. Compare its fingerprint with what its owner published."""
-    ring, public = _ring(), _key(key)
+    """Take a public key as somebody's, or revoke it. Compare its fingerprint with what its owner published.
+
+    A key that is trusted is revoked by the name or the fingerprint that `evercast keys list` shows, too.
+    """
+    ring = _ring()
+    public = (_unfiled(key, ring) if revoke else None) or _key(key)
     if revoke:
         ring.revoke(public)
         state = "revoked"
@@ -101,6 +110,11 @@ def _key(text: str) -> PublicKey:
     """Return the public key of a name or in a file."""
     own = _ring().own()
     return own[text] if text in own and not Path(text).is_file() else read_public_key(Path(text))
+
+
+def _unfiled(text: str, ring: KeyRing) -> PublicKey | None:
+    """Return the trusted key of a name or fingerprint that is neither a file nor a key of one's own."""
+    return None if text in ring.own() or Path(text).is_file() else ring.known_as(text)
 
 
 def _body(key: PublicKey) -> dict[str, str]:
