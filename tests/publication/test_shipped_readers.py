@@ -7,12 +7,15 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from evercast.artifacts.files import sha256_file
 from evercast.artifacts.likelihood_file import read_likelihood
 from evercast.likelihood.evaluate import Likelihood
+from evercast.publication import readers
 from evercast.publication.graph_copies import write_onnx
 from evercast.publication.readers import write_readers
 from invented_bundle import write_invented_bundle
@@ -93,7 +96,7 @@ def test_large_weights_are_read_beside_the_graph(tmp_path: Path, bundle: Path, s
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "model.onnx").unlink()
     manifest["publication"]["onnx"] = write_onnx(folder, manifest, inside_limit=0)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_digests(folder, manifest)
     text = run(site / "onnx", as_script(folder / "read_onnx.py"))
     assert len(differences(text)) == 5
     assert max(differences(text)) < 1e-5
@@ -179,6 +182,7 @@ def test_a_damaged_bundle_fails_its_own_comparison(tmp_path: Path, bundle: Path,
     body = json.loads((folder / "architecture.json").read_text())
     body["networks"]["invented"] = {label: one.architecture.to_json() for label, one in other.networks()}
     (folder / "architecture.json").write_text(json.dumps(body))
+    write_digests(folder, json.loads((folder / "manifest.json").read_text()))
     assert run(site / "numpy", as_script(folder / "read_numpy.py"), check=False).startswith("1\n")
 
 
@@ -195,6 +199,58 @@ def test_blind_data_are_replaced_by_asimov_data(tmp_path: Path, site: Path) -> N
     folder = write_invented_bundle(tmp_path, blind=True, copies=False)
     assert json.loads((folder / "reference_vectors.json").read_text())["dataset"] == "asimov"
     assert differences(run(site / "numpy", as_script(folder / "read_numpy.py")))[0] < 1e-9
+
+
+def write_digests(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest with the digests of what stands in the folder now, so that the numbers alone can be wrong."""
+    outside = ("manifest.json", "manifest-sha256.txt")
+    manifest["files"] = {
+        path.name: {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.name not in outside
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("reader", ["numpy", "onnx"])
+@pytest.mark.parametrize("name", ["weights-signal", "events.safetensors", "README.md"])
+@pytest.mark.parametrize("change", ["one byte", "missing"])
+def test_readers_compare_every_file_with_its_digest(
+    tmp_path: Path, bundle: Path, site: Path, reader: str, name: str, change: str
+) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    if name == "README.md":  # a file that no reader has a use for
+        (folder / name).write_text("read me")
+        write_digests(folder, json.loads((folder / "manifest.json").read_text()))
+    (path,) = folder.glob(f"*{name}*")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    if change == "one byte":
+        path.write_bytes(content)
+    said = run(site / reader, as_script(folder / f"read_{reader}.py"), check=False)
+    assert said.startswith("1\n")
+    assert f"missing, or not as manifest.json says: {path.name}" in said
+    assert "Traceback" not in said
+
+
+def test_the_numpy_reader_is_held_to_double_precision(tmp_path: Path, bundle: Path, site: Path) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    vectors = json.loads((folder / "reference_vectors.json").read_text())
+    vectors["log_ratio"]["invented"]["log_ratio"]["signal"][0] += 1e-7
+    (folder / "reference_vectors.json").write_text(json.dumps(vectors))
+    write_digests(folder, json.loads((folder / "manifest.json").read_text()))
+    said = run(site / "numpy", as_script(folder / "read_numpy.py"), check=False)
+    assert said.startswith("1\n")
+    assert "invented signal: largest difference 1e-07, which is too much" in said
+    assert run(site / "onnx", as_script(folder / "read_onnx.py"), check=False).startswith("0\n")
+
+
+def test_the_reader_of_the_projection_says_what_it_needs(site: Path) -> None:
+    program = Path(readers.__file__).parent / "shipped" / "read_projection.py"
+    said = run(site / "numpy", as_script(program), check=False)
+    assert said.startswith("1\nthis needs pyhf and scipy: ")
+    assert "Traceback" not in said
 
 
 def edited_vectors(path: Path, bundle: Path, change: str) -> Path:
@@ -223,7 +279,7 @@ def edited_vectors(path: Path, bundle: Path, change: str) -> Path:
     elif change == "no graphs":
         manifest["publication"]["onnx"]["graphs"] = []
     (folder / "reference_vectors.json").write_text(json.dumps(vectors))
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_digests(folder, manifest)
     return folder
 
 

@@ -85,6 +85,7 @@ _PYHF_TIED_NOTE: Final = (
 
 _COLUMN: Final = 52
 """Where comments begin."""
+_COPY: Final = "imported from FOLDER it would leave a cache there, and FOLDER be refused"
 
 
 def _lines(*lines: str | tuple[str, str]) -> str:
@@ -114,8 +115,10 @@ def _numpy(poi: str, initial: float, ensemble: str, *, networks: bool) -> str:
     own = [(f'Networks("FOLDER").log_ratios("{ensemble}", events)', "your own events")] if networks else []
     return _lines(
         "pip install numpy",
-        ("python -I FOLDER/read_numpy.py FOLDER", "compares with the reference vectors"),
+        ("python -I FOLDER/read_numpy.py FOLDER", "compares digests and reference vectors"),
         "",
+        ("cp FOLDER/read_numpy.py .", _COPY),
+        "python",
         "from read_numpy import Likelihood, Networks",
         (f'Likelihood("FOLDER").twice_nll({{"{poi}": {initial:g}}})', "what is not named is at its initial value"),
         *own,
@@ -125,8 +128,10 @@ def _numpy(poi: str, initial: float, ensemble: str, *, networks: bool) -> str:
 def _onnx(ensemble: str) -> str:
     return _lines(
         "pip install numpy onnxruntime",
-        ("python -I FOLDER/read_onnx.py FOLDER", "compares with the reference vectors"),
+        ("python -I FOLDER/read_onnx.py FOLDER", "compares digests and reference vectors"),
         "",
+        ("cp FOLDER/read_onnx.py .", _COPY),
+        "python",
         "from read_onnx import log_ratios",
         (f'log_ratios("FOLDER", "{ensemble}", events)', "process -> log ratio of each of your events"),
     )

@@ -9,12 +9,12 @@ __all__ = ["KNOWN_PROGRAMS", "SHIPPED"]
 
 KNOWN_PROGRAMS: Final[Mapping[str, Mapping[str, str]]] = {
     "read_numpy.py": {
-        "0.1.0": "e6f5b8fcde527d2f9bf3e89d93e0615374fe58c20fd73098413647a89f229a45",
+        "0.1.0": "1dcd2a11e46456d287adfb186491f50987e5e1ad7aa397e8c662b6c9ca4506dd",
     },
     "read_onnx.py": {
-        "0.1.0": "701770caed5236b2a7c4eaffd778deae36fec739eb6cf0c97e98d63e4fc60db1",
+        "0.1.0": "281177e8e04dcf404330c707742bc46342c7a2537dfc6e698beb3af5c8a50699",
     },
-    "read_projection.py": {"0.1.0": "2f646e369e0351e55952b5c5b4f37358295ded89945a9f5f3407409beed8f724"},
+    "read_projection.py": {"0.1.0": "2433d0a2b171503ed76085ef85dcea992d290f101dfe34af31355a603fb9fb7a"},
 }
 """Name of a program in a bundle -> version of evercast that changed it -> sha256. A released entry is never changed:
 bundles that were published with it must stay verifiable."""

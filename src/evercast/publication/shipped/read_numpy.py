@@ -1,6 +1,6 @@
 """Reads this likelihood with numpy alone: L(theta) from the published log ratios, and log ratios from the networks.
 
-    python -I read_numpy.py [FOLDER]   compares with reference_vectors.json and prints the largest differences
+    python -I read_numpy.py [FOLDER]   compares every file with its sha256, then all numbers with reference_vectors.json
 
 Copy it beside your own program to import it (imported from here, Python would write a __pycache__ into the bundle):
 
@@ -15,6 +15,7 @@ Formulas: `conventions` in manifest.json and `formulas` in architecture.json. Li
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import math
 import operator
@@ -299,6 +300,18 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+NETWORK_TOLERANCE = {"abs": 1e-9, "rel": 1e-9}  # of networks in float64, as here; that of the vectors is for float32
+
+
+def damaged(folder: str | Path) -> list[str]:
+    """Return the files that are missing or have another sha256 than manifest.json says."""
+    declared = json.loads((Path(folder) / "manifest.json").read_text())["files"]
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).iterdir() if path.is_file()
+    }
+    return [name for name, entry in declared.items() if found.get(name) != entry["sha256"]]
+
+
 def compared(what: str, found: Any, expected: Any, tolerance: Mapping[str, float]) -> bool:
     """Print the largest difference; return whether there are numbers, as many as expected, and all agree."""
     found, expected = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
@@ -312,7 +325,11 @@ def compared(what: str, found: Any, expected: Any, tolerance: Mapping[str, float
 
 
 def main(folder: str) -> int:
-    """Compare with the reference vectors; return 0 where there are some of everything and all agree."""
+    """Compare with digests and reference vectors; return 0 where there are some of everything and all agree."""
+    wrong = damaged(folder)
+    if wrong:
+        print(f"missing, or not as manifest.json says: {', '.join(wrong)}")  # noqa: T201
+        return 1
     vectors, manifest = (
         json.loads((Path(folder) / name).read_text()) for name in ("reference_vectors.json", "manifest.json")
     )
@@ -334,7 +351,7 @@ def main(folder: str) -> int:
         expected |= {f"{process}.polynomial": values for process, values in body["polynomials"].items()}
         for label in {**expected, **made}:
             values, wanted = made.get(label, np.zeros(0)), expected.get(label, [])
-            right.append(compared(f"{ensemble} {label}", values, wanted, vectors["log_ratio_tolerance"]))
+            right.append(compared(f"{ensemble} {label}", values, wanted, NETWORK_TOLERANCE))
     return 0 if right and all(right) else 1
 
 

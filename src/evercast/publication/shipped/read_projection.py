@@ -16,8 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyhf
-from scipy.optimize import brentq, minimize
+try:
+    import pyhf
+    from scipy.optimize import brentq, minimize
+except ImportError as missing:
+    sys.exit(f"this needs pyhf and scipy: {missing}; pip install pyhf scipy")
 
 OPERATORS: dict[type, Any] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
