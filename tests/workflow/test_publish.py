@@ -139,6 +139,20 @@ def test_what_stands_there_is_never_overwritten(published: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["publication"]
 
 
+def test_a_part_is_added_and_another_left_alone(published: Path, tmp_path: Path) -> None:
+    output = tmp_path / "publication"
+    shutil.copytree(published / "results/toy/publication/bundles", output / "bundles")
+    words = ["publish", "analysis.yaml", "--part", "pyhf", "--output", str(output), "--json"]
+    added, again = (evercast(*words, cwd=published) for _ in range(2))
+    assert (added.returncode, json.loads(added.stdout)["written"]) == (0, True), added.stdout
+    assert (again.returncode, json.loads(again.stdout)["written"]) == (0, False), again.stdout
+    assert tree(output) == tree(published / "results/toy/publication")
+    (output / "bundles/neural/README.md").write_text("mine\n")
+    changed = evercast(*words, cwd=published)
+    assert refusal(changed)["code"] == "publication.exists"
+    assert "'bundles'" in refusal(changed)["message"]
+
+
 @pytest.mark.parametrize("small_disk", ["200k"], indirect=True)
 def test_a_disk_that_is_full_leaves_nothing(published: Path, small_disk: Path) -> None:
     done = publish(published, "--output", str(small_disk / "publication"))

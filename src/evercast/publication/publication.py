@@ -2,7 +2,7 @@
 
 A part writes below its own folder of the publication; parts are made in order, so that a later one finds what earlier
 ones wrote. The whole is made in a temporary folder beside the target and renamed. What stands there already is never
-changed: equal content is left alone, other content refused.
+changed: a part with equal content is left alone, one with other content refused, one that is missing is added.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.bundle_open import SIGNATURE_FILE, SUMS_FILE
-from evercast.artifacts.files import disk_errors, flush_to_disk, sha256_file
+from evercast.artifacts.files import disk_errors
 from evercast.artifacts.signatures import sign_file
-from evercast.errors import InvalidInput, UsageError
+from evercast.errors import UsageError
 from evercast.publication.archive_pack import write_archive
 from evercast.publication.bundle import assemble_bundle
 from evercast.publication.bundle_context import PublicationContext
 from evercast.publication.hepdata import write_hepdata
+from evercast.publication.placement import parts_there, place_parts, tree_digests
 from evercast.publication.publication_source import open_run
 from evercast.publication.pyhf_files import write_pyhf
 from evercast.publication.secrets_scan import refuse_secrets
@@ -52,6 +53,8 @@ PARTS: Final[tuple[tuple[str, Part], ...]] = (
     ("archive", write_archive),
 )
 """Name of the part and of its folder -> who writes it, in order. Each has a line of its own."""
+
+_KNOWN: Final = tuple(name for name, _ in PARTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +107,10 @@ def publish(request: PublicationRequest) -> Publication:
         EnvironmentUnfit: the disk refuses; nothing is left of the attempt.
         EvercastError: as each part says.
     """
-    parts = _parts(request.parts)
+    asked = [name for name, _ in _parts(request.parts)]
     context = open_run(request.document, results=request.results, likelihoods=request.likelihoods, key=request.key)
     output = request.output if request.output is not None else context.frozen.folder.root / "publication"
+    parts = _with_earlier(asked, parts_there(output, _KNOWN))
     temporary = _attempt(output)
     with disk_errors(temporary):
         temporary.mkdir(parents=True)
@@ -114,10 +118,11 @@ def publish(request: PublicationRequest) -> Publication:
         for _, write in parts:
             write(temporary, context)
         refuse_secrets(temporary)
-        files = tree_digests(temporary)
-        written = _put(temporary, output, files)
+        made = tree_digests(temporary)
+        written = place_parts(temporary, output, made, _KNOWN)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    files = {name: digest for name, digest in made.items() if name.partition("/")[0] in asked}
     size = sum((output / name).stat().st_size for name in files)
     return Publication(folder=output, written=written, files=files, size_bytes=size)
 
@@ -134,45 +139,19 @@ def _attempt(output: Path) -> Path:
 
 
 def _parts(names: Sequence[str]) -> tuple[tuple[str, Part], ...]:
-    known = [name for name, _ in PARTS]
-    wrong = [name for name in names if name not in known]
+    wrong = [name for name in names if name not in _KNOWN]
     if wrong:
-        message = f"there is no part {wrong[0]!r} of a publication; there are: {', '.join(known)}"
+        message = f"there is no part {wrong[0]!r} of a publication; there are: {', '.join(_KNOWN)}"
         raise UsageError(message, code="publication.part")
     return tuple((name, write) for name, write in PARTS if not names or name in names)
 
 
-def tree_digests(folder: Path) -> dict[str, str]:
-    """Return relative path -> sha256 of every file under a folder; a link counts as what it points to in words."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_dir():
-            name = path.relative_to(folder).as_posix()
-            found[name] = f"link to {path.readlink()}" if path.is_symlink() else sha256_file(path)
-    return found
+def _with_earlier(asked: Sequence[str], there: Sequence[str]) -> tuple[tuple[str, Part], ...]:
+    """Return the parts to make: a part has the content that it has in a whole publication with those that are there.
 
-
-def _put(made: Path, target: Path, files: dict[str, str]) -> bool:
-    """Give what was made its final name; return False where the same stands there already.
-
-    Raises:
-        InvalidInput: ``publication.exists``.
+    What is there may be changed or of another run, so that it is made again and compared, not taken.
     """
-    if os.path.lexists(target):
-        there = tree_digests(target) if target.is_dir() and not target.is_symlink() else {}
-        if there == files:
-            return False
-        different = sorted(name for name in files.keys() | there.keys() if files.get(name) != there.get(name))
-        shown = ", ".join(different[:5]) + (", …" if len(different) > 5 else "")
-        raise InvalidInput(
-            f"something else is published there already: {len(different)} files differ ({shown})",
-            code="publication.exists",
-            where=str(target),
-            hint="what is published is never changed: give another folder with --output",
-        )
-    with disk_errors(target):
-        for path in (*made.rglob("*"), made):
-            flush_to_disk(path)
-        made.rename(target)
-        flush_to_disk(target.parent)
-    return True
+    last = max(_KNOWN.index(name) for name in asked)
+    return tuple(
+        (name, write) for place, (name, write) in enumerate(PARTS) if name in asked or (name in there and place < last)
+    )
