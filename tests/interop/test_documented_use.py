@@ -30,7 +30,9 @@ def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
     columns = dict(zip(OBSERVABLES, events(100, seed=5).T, strict=True))
     pyarrow.parquet.write_table(pa.table(columns), tmp_path / "events.parquet")
     model = pyhf.simplemodels.uncorrelated_background(signal=[12.0], bkg=[50.0], bkg_uncertainty=[3.0])
-    (tmp_path / "workspace.json").write_text(json.dumps(pyhf.Workspace.build(model, [51.0, *model.config.auxdata])))
+    (tmp_path / "another-measurement.json").write_text(
+        json.dumps(pyhf.Workspace.build(model, [51.0, *model.config.auxdata]))
+    )
     program = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     assert program.count("evercast.open_likelihood") == 2
     environment = {"SPEY_CHECKUPDATE": "OFF", "JAX_PLATFORMS": "cpu", "HOME": str(tmp_path), "PATH": ""}

@@ -21,6 +21,7 @@ import pyarrow.parquet
 import pytest
 
 import evercast
+from evercast.artifacts.likelihood_source import LikelihoodSource, open_likelihood_source
 from evercast.cli import main
 from evercast.errors import EnvironmentUnfit, EvercastError, IntegrityError, InvalidInput
 from evercast.interop import likelihood_object
@@ -140,6 +141,42 @@ def test_limits_and_tests_are_those_of_the_command_line(workspace: Path, capsys:
     assert found.significance().z >= 0.0
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1", None, [1.0, 2.0], True])
+def test_values_of_parameters_are_finite_numbers(likelihood: OpenedLikelihood, value: object) -> None:
+    for call in (likelihood.twice_nll, likelihood.gradient, likelihood.expected_events):
+        with pytest.raises(InvalidInput, match="expected a finite number") as caught:
+            call({"mu": value})  # type: ignore[dict-item]
+        assert caught.value.code == "likelihood.parameters"
+    assert likelihood.twice_nll({"mu": np.float32(1.0)}) == likelihood.twice_nll({"mu": 1})
+
+
+@pytest.mark.parametrize("parameters", [[1, 2], [], 1.0])
+def test_parameters_are_named(likelihood: OpenedLikelihood, parameters: object) -> None:
+    with pytest.raises(InvalidInput, match="parameters are name -> value") as caught:
+        likelihood.twice_nll(parameters)  # type: ignore[arg-type]
+    assert caught.value.code == "likelihood.parameters"
+
+
+def test_a_likelihood_of_another_name_is_not_there(bundle: Path, workspace: Path) -> None:
+    for place, name in ((bundle, "invented"), (workspace, "workspace")):
+        assert evercast.open_likelihood(place, likelihood=name).name == name
+        with pytest.raises(InvalidInput, match=f"there is no likelihood 'zz'; there is: {name}") as caught:
+            evercast.open_likelihood(place, likelihood="zz")
+        assert caught.value.code == "likelihood.unknown"
+
+
+@pytest.mark.parametrize("name", ["weights-signal.safetensors", "events.safetensors", "likelihood.json", "README.md"])
+def test_the_command_line_compares_all_digests_too(bundle: Path, tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(IntegrityError) as caught:
+        open_likelihood_source(LikelihoodSource(path=folder))
+    assert caught.value.code == "bundle.digest"
+    assert main(["fit", str(folder)]) == 5
+
+
 def test_unknown_parameters_are_named(likelihood: OpenedLikelihood) -> None:
     for call in (likelihood.twice_nll, likelihood.gradient, likelihood.expected_events, likelihood.asimov):
         with pytest.raises(InvalidInput, match="unknown parameter 'jess'") as caught:
@@ -197,6 +234,27 @@ def test_likelihoods_combine(likelihood: OpenedLikelihood, workspace: Path) -> N
     )
     with pytest.raises(InvalidInput, match="are they the same data"):
         likelihood.combine(likelihood)
+
+
+def test_two_likelihoods_of_one_run_combine_only_where_that_is_meant(
+    bundle: Path, likelihood: OpenedLikelihood, workspace: Path, tmp_path: Path
+) -> None:
+    again = evercast.open_likelihood(bundle, name="again")
+    with pytest.raises(InvalidInput, match="are of one run") as caught:
+        likelihood.combine(again)
+    assert (caught.value.code, caught.value.exit_code) == ("combination.same-run", 3)
+    both = likelihood.combine(again, uncorrelate=["stat"], same_run=True)
+    assert len(both.model.channels) == 4
+    third = evercast.open_likelihood(bundle, name="third")
+    with pytest.raises(InvalidInput, match="are of one run"):
+        both.combine(third)
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["workspace_sha256"] = hashlib.sha256(workspace.read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_sums(folder)
+    with pytest.raises(InvalidInput, match="are of one run"):
+        evercast.open_likelihood(folder).combine(evercast.open_likelihood(workspace))
 
 
 # ---------------------------------------------------------------- events of one's own
@@ -289,6 +347,35 @@ def test_events_that_are_not_what_they_must_be_are_refused(likelihood: OpenedLik
 def test_units_told_by_the_caller_are_compared(likelihood: OpenedLikelihood) -> None:
     with pytest.raises(InvalidInput, match="'pt' is in MeV, expected GeV"):
         likelihood.evaluate(own_events(), units={"pt": "MeV"})
+
+
+def test_units_told_by_the_caller_are_compared_for_files_too(likelihood: OpenedLikelihood, tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    pyarrow.parquet.write_table(pa.table(own_events()), path)
+    assert len(likelihood.evaluate(path, units={"pt": "GeV"})) == 200
+    with pytest.raises(InvalidInput, match="'pt' is in MeV, expected GeV"):
+        likelihood.evaluate(path, units={"pt": "MeV"})
+    pyarrow.parquet.write_table(with_unit("MeV"), path)
+    with pytest.raises(InvalidInput, match="'mass' is in MeV, expected GeV"):  # what the file says is not overruled
+        likelihood.evaluate(path, units={"mass": "GeV"})
+
+
+@pytest.mark.parametrize("kind", ["mapping", "file"])
+def test_a_unit_of_no_observable_is_refused(likelihood: OpenedLikelihood, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "events.parquet"
+    pyarrow.parquet.write_table(pa.table(own_events()), path)
+    with pytest.raises(InvalidInput, match="'ptt', which is no observable") as caught:
+        likelihood.evaluate(path if kind == "file" else own_events(), units={"ptt": "GeV"})
+    assert (caught.value.code, caught.value.hint) == ("events.unit", "did you mean 'pt'?")
+
+
+def test_a_csv_file_without_its_last_line_end_says_what_can_be_done(
+    likelihood: OpenedLikelihood, tmp_path: Path
+) -> None:
+    (tmp_path / "events.csv").write_text("mass,angle,pt\n100,100,100")
+    with pytest.raises(InvalidInput, match="if it is whole, add one") as caught:
+        likelihood.evaluate(tmp_path / "events.csv")
+    assert caught.value.code == "sample.truncated"
 
 
 def test_events_outside_of_the_domain_are_refused_with_fraction_and_observable(likelihood: OpenedLikelihood) -> None:

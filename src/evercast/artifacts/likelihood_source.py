@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evercast.artifacts.bundle_open import MANIFEST_FILE
+from evercast.artifacts.bundle_open import MANIFEST_FILE, open_bundle
 from evercast.artifacts.combination import Combination, read_combination
 from evercast.artifacts.files import read_json, sha256_file
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
@@ -38,6 +38,7 @@ class LikelihoodSource:
         patchset: a pyhf patchset.
         parametrisation: a document with other parameters and coefficients.
         interpolation: interpolation code of modifiers of a workspace: ``normsys`` -> ``code1``.
+        compared: all digests of the bundle at `path` were compared already.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class LikelihoodSource:
     patchset: Path | None = None
     parametrisation: Path | None = None
     interpolation: Mapping[str, str] | None = None
+    compared: bool = False
 
 
 def open_likelihood_source(source: LikelihoodSource) -> LikelihoodModel:
@@ -73,7 +75,7 @@ def _open(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
         if source.patch or source.patchset or source.measurement or source.interpolation:
             message = "--patch, --patchset, --measurement and --interpolation need a workspace file; a folder was given"
             raise UsageError(message)
-        return _open_folder(source.path, source.name)
+        return _open_folder(source.path, source.name, compared=source.compared)
     if source.path.suffix in {".yaml", ".yml"}:
         return _combined(source, depth=depth)
     body = _read_object(source.path)
@@ -86,7 +88,7 @@ def _open(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
             hint="give a workspace file, the folder of a neural bundle or of a run, or a combination document",
         )
     name = source.path.stem if source.patch is None else f"{source.path.stem} + {Path(source.patch).stem}"
-    return _workspace(_patched(body, source), source, name)
+    return _called(_workspace(_patched(body, source), source, name), source.name, source.path)
 
 
 def _workspace(
@@ -146,7 +148,7 @@ def _refuse_twice(document: Combination, sources: Mapping[str, LikelihoodSource]
             raise InvalidInput(message, code="combination.twice", where=str(where), hint=hint)
 
 
-def _open_folder(path: Path, name: str | None) -> LikelihoodModel:
+def _open_folder(path: Path, name: str | None, *, compared: bool) -> LikelihoodModel:
     for folder in (path, path / "likelihood"):
         if not (folder / INDEX_FILE).is_file():
             continue
@@ -155,11 +157,22 @@ def _open_folder(path: Path, name: str | None) -> LikelihoodModel:
             raise UsageError(f"the run holds the likelihoods {', '.join(names)}; choose one with --likelihood NAME")
         return open_likelihood(folder, name or names[0])
     if (path / LIKELIHOOD_FILE).is_file():
-        return read_likelihood(path) if (path / MANIFEST_FILE).is_file() else _of_its_run(path)
+        published = (path / MANIFEST_FILE).is_file()
+        if published and not compared:
+            open_bundle(path)
+        return _called(read_likelihood(path) if published else _of_its_run(path), name, path)
     message = f"{path} holds neither a neural bundle ({LIKELIHOOD_FILE}) nor a run (likelihood/{INDEX_FILE})"
     raise InvalidInput(
         message, code="likelihood.missing", hint="give a workspace file, a bundle or the folder of a run"
     )
+
+
+def _called(model: LikelihoodModel, name: str | None, path: Path) -> LikelihoodModel:
+    """Return what was opened, where it is called as it was asked for."""
+    if name not in (None, model.name):
+        message = f"there is no likelihood {name!r}; there is: {model.name}"
+        raise InvalidInput(message, code="likelihood.unknown", where=str(path), hint="only a run holds several")
+    return model
 
 
 def _of_its_run(path: Path) -> LikelihoodModel:

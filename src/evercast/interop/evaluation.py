@@ -113,7 +113,7 @@ def evaluate_events(
         manifest: of the bundle.
         events: a file (Parquet, CSV, ROOT, zarr folder) or name -> numbers; columns are found by name.
         channel: unbinned channel whose networks are asked; None where there is one.
-        units: observable -> unit of the numbers, where events are a mapping.
+        units: observable -> unit of the numbers, as the caller knows it.
         allow_extrapolation: events outside the domain are evaluated all the same, which the result says.
 
     Raises:
@@ -135,7 +135,9 @@ def evaluate_events(
         )
     wanted = _wanted(manifest, found)
     inputs = (
-        columns_of_file(events, wanted) if isinstance(events, Path) else columns_of_mapping(events, wanted, units=units)
+        columns_of_file(events, wanted, units=units)
+        if isinstance(events, Path)
+        else columns_of_mapping(events, wanted, units=units)
     )
     domain = _examined(folder, ensemble, inputs, allow_extrapolation=allow_extrapolation)
     problems = [] if domain is None else domain.problems()

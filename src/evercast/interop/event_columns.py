@@ -42,12 +42,15 @@ class Column:
     unit: str
 
 
-def columns_of_file(path: Path, wanted: Sequence[Column]) -> Float64[np.ndarray, "events columns"]:
+def columns_of_file(
+    path: Path, wanted: Sequence[Column], *, units: Mapping[str, str] | None = None
+) -> Float64[np.ndarray, "events columns"]:
     """Return the wanted columns of a file, in the order in which they are wanted.
 
     Args:
         path: Parquet, CSV, ROOT, or a zarr folder; other columns in it are passed over.
         wanted: names and units.
+        units: name -> unit of the numbers, where the caller states it; that of the file must be right too.
 
     Raises:
         InvalidInput: ``events.columns``, ``events.unit``, ``events.column-type``, ``events.not-finite``,
@@ -67,6 +70,7 @@ def columns_of_file(path: Path, wanted: Sequence[Column]) -> Float64[np.ndarray,
         **_units_of_fields(opened, heads),
         **{name: unit for name, (_, unit) in heads.items() if unit is not None},
     }
+    _check_told(wanted, units or {}, str(path))
     _check_units(wanted, stated, str(path))
     places = _found(wanted, {name: head for name, (head, _) in heads.items()}, str(path))
     chunks = opened.chunks(_STEP, list(dict.fromkeys(places)))
@@ -90,7 +94,8 @@ def columns_of_mapping(
             ``events.empty``.
     """
     heads = _heads([str(name) for name in _names(events)], "the events")
-    stated = {**{name: unit for name, (_, unit) in heads.items() if unit is not None}, **(units or {})}
+    stated = {name: unit for name, (_, unit) in heads.items() if unit is not None}
+    _check_told(wanted, units or {}, "the events")
     _check_units(wanted, stated, "the events")
     places = _found(wanted, {name: head for name, (head, _) in heads.items()}, "the events")
     return _checked(wanted, [_numbers(events[place], place, "the events") for place in places], "the events")
@@ -126,6 +131,17 @@ def _units_of_fields(opened: EventSource, heads: Mapping[str, tuple[str, str | N
     schema = pyarrow.parquet.read_schema(opened.path)
     stated = {name: (schema.field(head).metadata or {}).get(b"unit") for name, (head, _) in heads.items()}
     return {name: unit.decode(errors="replace").strip() or "1" for name, unit in stated.items() if unit is not None}
+
+
+def _check_told(wanted: Sequence[Column], units: Mapping[str, str], where: str) -> None:
+    """Compare the units that the caller states; each must be of an observable."""
+    known = [one.name for one in wanted]
+    unknown = [str(name) for name in units if name not in known]
+    if unknown:
+        message = f"a unit is stated for {', '.join(map(repr, unknown))}, which is no observable"
+        hint = did_you_mean(unknown[0], known) or f"observables: {', '.join(known)}"
+        raise InvalidInput(message, code="events.unit", where=where, hint=hint)
+    _check_units(wanted, units, where)
 
 
 def _check_units(wanted: Sequence[Column], stated: Mapping[str, str], where: str) -> None:

@@ -18,6 +18,7 @@ from evercast.errors import InvalidInput
 from evercast.inference.blinding import refuse_blind
 from evercast.interop.evaluation import Evaluation, evaluate_events, event_set
 from evercast.interop.places import Opened
+from evercast.interop.same_run import marks_of_run
 from evercast.likelihood.combination import combine
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel, ParameterModel, UnbinnedChannelModel
@@ -111,6 +112,11 @@ class OpenedLikelihood:
         """
         return Likelihood(self.model)
 
+    @cached_property
+    def _marks(self) -> frozenset[str]:
+        """What likelihoods of the same run have in common."""
+        return marks_of_run(self._opened)
+
     def _observed(self) -> Likelihood:
         """Return the compiled likelihood after a look at whether its data may be used."""
         if not self.unblind:
@@ -119,11 +125,14 @@ class OpenedLikelihood:
 
     def _vector(self, parameters: Point | None) -> Float64[np.ndarray, " parameters"]:
         theta = self.compiled.initial.copy()
+        if parameters is not None and not isinstance(parameters, Mapping):
+            message = f"parameters are name -> value, e.g. {{'{next(iter(self.parameters), 'mu')}': 1.0}}; found "
+            raise InvalidInput(f"{message}{type(parameters).__name__}", code="likelihood.parameters")
         for name, value in (parameters or {}).items():
             if name not in self.parameters:
                 hint = did_you_mean(name, self.parameters) or f"parameters: {', '.join(list(self.parameters)[:20])}"
                 raise InvalidInput(f"unknown parameter {name!r}", code="likelihood.unknown-parameter", hint=hint)
-            theta[self.compiled.index(name)] = float(value)
+            theta[self.compiled.index(name)] = _finite(name, value)
         return theta
 
     def twice_nll(self, parameters: Point | None = None) -> float:
@@ -133,7 +142,8 @@ class OpenedLikelihood:
             parameters: name -> value, in the unit of the parameter; those not named are at their initial values.
 
         Raises:
-            InvalidInput: ``likelihood.unknown-parameter``; ``likelihood.blind``.
+            InvalidInput: ``likelihood.unknown-parameter``; ``likelihood.parameters``, a value is no finite number;
+                ``likelihood.blind``.
         """
         return self._observed().twice_nll(self._vector(parameters))
 
@@ -276,7 +286,7 @@ class OpenedLikelihood:
             events: a file (Parquet, CSV, ROOT, zarr folder), or name -> (events,) numbers such as a data frame; columns
                 are found by name, in any order.
             channel: unbinned channel whose networks are asked; None where there is one.
-            units: observable -> unit of the numbers, where events are a mapping; a wrong one is refused.
+            units: observable -> unit of the numbers; a wrong one, or one of no observable, is refused.
             allow_extrapolation: events outside of the domain are evaluated all the same; the result says so.
 
         Raises:
@@ -343,6 +353,7 @@ class OpenedLikelihood:
         uncorrelate: Sequence[str] = (),
         poi: str | None = None,
         name: str = "combination",
+        same_run: bool = False,
     ) -> OpenedLikelihood:
         """Return the product of two likelihoods; parameters of one name are one parameter.
 
@@ -352,17 +363,33 @@ class OpenedLikelihood:
             uncorrelate: parameters that stay apart: each becomes LIKELIHOOD_PARAMETER.
             poi: parameter of interest; None takes that of the parts, which must agree.
             name: of the combination.
+            same_run: both may be of one run, for their data are not the same events.
 
         Raises:
-            InvalidInput: ``combination.twice``, both are called the same; ``combination.*``: definitions of a shared
-                parameter differ, and others.
+            InvalidInput: ``combination.twice``, both are called the same; ``combination.same-run``, both are of one
+                run, as its neural and its binned likelihood are; ``combination.*``: definitions of a shared parameter
+                differ, and others.
         """
         if other.name == self.name:
             message = f"both likelihoods are called {self.name!r}: are they the same data?"
             raise InvalidInput(message, code="combination.twice", hint="open_likelihood(..., name=...) renames one")
+        if self._marks & other._marks and not same_run:
+            message = f"{self.name!r} and {other.name!r} are of one run: events in both would count twice"
+            hint = "combine one of them with other data; same_run=True where no event is in both"
+            raise InvalidInput(message, code="combination.same-run", hint=hint)
         parts = {self.name: self.model, other.name: other.model}
         made = combine(parts, rename=rename, uncorrelate=uncorrelate, poi=poi, name=name)
-        return OpenedLikelihood(made, unblind=self.unblind and other.unblind)
+        both = OpenedLikelihood(made, unblind=self.unblind and other.unblind)
+        both._marks = self._marks | other._marks
+        return both
 
     def _with(self, model: LikelihoodModel) -> OpenedLikelihood:
         return OpenedLikelihood(model, opened=self._opened, unblind=self.unblind)
+
+
+def _finite(name: str, value: object) -> float:
+    """Return the value of a parameter, which must be one finite number."""
+    array = np.asarray(value)
+    if array.shape != () or array.dtype.kind not in "fiu" or not np.isfinite(array):
+        raise InvalidInput(f"{name!r} is {value!r}; expected a finite number", code="likelihood.parameters")
+    return float(array)

@@ -51,6 +51,7 @@ def open_likelihood(  # noqa: PLR0913 - one argument per question
     source = LikelihoodSource(
         path=opened.path, name=likelihood, measurement=measurement, patch=patch,
         patchset=None if patchset is None else Path(patchset), interpolation=interpolation,
+        compared=bool(opened.manifest),
     )  # fmt: skip
     model = open_likelihood_source(source)
     name = name or opened.name

@@ -132,7 +132,7 @@ def open_csv(path: Path, *, verified: bool) -> CsvFile:
     if repeated:
         raise damaged(path, f"line 1: the column {repeated[0]!r} stands {names.count(repeated[0])} times")
     if not verified and not _ends_with_line_end(path):
-        raise truncated(path, "the last line has no line end; the file may be cut (add one, or declare its sha256)")
+        raise truncated(path, "the last line has no line end; the file may be cut: if it is whole, add one")
     remarks = () if verified else ("CSV has no end mark: only a declared sha256 shows that the file is whole",)
     return CsvFile(path=path, columns=names, delimiter=delimiter, facts=FileFacts(remarks=remarks))
 
