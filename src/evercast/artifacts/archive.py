@@ -14,7 +14,7 @@ from typing import Final
 from evercast.artifacts.archive_record import RECORD, ArchiveRecord, ImageEntry, InputEntry
 from evercast.artifacts.bag import MANIFEST, Bag, CheckedBag, check_bag
 from evercast.artifacts.bag_files import BagFiles, FolderFiles
-from evercast.artifacts.files import parse_json
+from evercast.artifacts.files import parse_json, require_there
 from evercast.artifacts.tar_files import TarFiles, TarMember, is_tar, read_tar
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.spec.codec import from_json
@@ -120,6 +120,7 @@ def find_versions(path: Path) -> dict[str, BagFiles]:
 
     Raises:
         IntegrityError: ``archive.not-an-archive``, ``archive.extra-file``, ``tar.*`` or ``bag.*``.
+        InvalidInput: ``verify.missing``: there is nothing.
     """
     return _in_tar(path) if is_tar(path) else _in_folder(path)
 
@@ -156,8 +157,9 @@ def check_version(name: str, files: BagFiles, *, digests: bool) -> StoredVersion
 def _in_folder(path: Path, *, may_be_empty: bool = False) -> dict[str, BagFiles]:
     if (path / MANIFEST).is_file():
         return {"": FolderFiles(path)}
+    require_there(path)
     if path.is_symlink() or not path.is_dir():
-        what = "it is neither a folder nor a tar file" if path.exists() else "there is no such archive"
+        what = "it is neither a folder nor a tar file"
         raise _wrong(str(path), "archive.not-an-archive", what, "a compressed one is unpacked first: gunzip, unzip")
     names = [entry.name for entry in path.iterdir() if not entry.name.startswith(".")]
     versions = _version_names(names, str(path), may_be_empty=may_be_empty)

@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from evercast.errors import EnvironmentUnfit, IntegrityError, NumericalFailure
+from evercast.errors import EnvironmentUnfit, IntegrityError, InvalidInput, NumericalFailure
 
 __all__ = [
     "atomic_write_bytes",
@@ -25,6 +25,7 @@ __all__ = [
     "make_folder",
     "parse_json",
     "read_json",
+    "require_there",
     "sha256_file",
 ]
 
@@ -65,6 +66,16 @@ def disk_errors(path: Path) -> Iterator[None]:
                 hint="raise the limit of open files (ulimit -n)",
             ) from err
         raise
+
+
+def require_there(path: Path) -> None:
+    """Refuse a path at which there is nothing, the same way wherever one is named.
+
+    Raises:
+        InvalidInput: ``verify.missing``.
+    """
+    if not os.path.lexists(path):
+        raise InvalidInput(f"{path} does not exist", code="verify.missing", where=str(path))
 
 
 def make_folder(path: Path) -> None:

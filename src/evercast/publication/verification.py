@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from evercast.artifacts.archive_verify import known_signer, verify_archive
-from evercast.artifacts.files import read_json
+from evercast.artifacts.files import read_json, require_there
 from evercast.artifacts.key_ring import KeyRing
 from evercast.artifacts.tar_files import is_tar
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.publication.findings import Finding
+from evercast.publication.whole import refuse_whole
 
 __all__ = ["Kind", "Verified", "kind_of", "verify_path"]
 
@@ -22,6 +23,8 @@ Kind = Literal["bundle", "archive", "workspace", "patchset"]
 _MANIFEST_FILE: Final = "manifest.json"
 _WORKSPACE_KEYS: Final = frozenset({"channels", "measurements", "observations"})
 _LARGEST_JSON: Final = 512 << 20
+_VERSION: Final = re.compile(r"v[1-9][0-9]{0,5}")
+_ID: Final = re.compile(r"[0-9a-f]{64}")
 _LINK: Final = "a link is not followed: name the folder or file itself"
 
 
@@ -36,6 +39,7 @@ class Verified:
         findings: what was checked, in order.
         signed_by: who signed it, by name and fingerprint of the key, or by fingerprint where whose key it is is not
             known; empty: nobody signed.
+        known: whether it is known whose keys all of these are; False where nobody signed.
         not_recomputed: what was compared with its digest only, in words.
     """
 
@@ -44,6 +48,7 @@ class Verified:
     id: str | None
     findings: tuple[Finding, ...]
     signed_by: tuple[str, ...] = ()
+    known: bool = False
     not_recomputed: tuple[str, ...] = ()
 
 
@@ -51,23 +56,24 @@ def kind_of(path: Path) -> Kind:
     """Return what a path holds; of a folder only the names in it are looked at, of a file its first keys.
 
     Raises:
-        InvalidInput: ``verify.missing``, ``verify.unknown``.
+        InvalidInput: ``verify.missing``, ``verify.unknown``, ``verify.whole``.
         IntegrityError: ``artifact.not-json``.
     """
-    if not os.path.lexists(path):
-        raise InvalidInput(f"{path} does not exist", code="verify.missing")
+    require_there(path)
     if path.is_symlink():
         raise _unknown(path, _LINK)
     if path.is_dir():
         if (path / _MANIFEST_FILE).is_file() or (path / "likelihood.json").is_file():
             return "bundle"
-        if (path / "bagit.txt").is_file() or (path / "v1").is_dir():
+        if (path / "bagit.txt").is_file() or any(_VERSION.fullmatch(entry.name) for entry in path.iterdir()):
             return "archive"
+        refuse_whole(path)
         raise _unknown(path, "a bundle holds manifest.json, an archive v1/ or bagit.txt")
     if not path.is_file():
         raise _unknown(path, "expected a folder or a regular file")
     if is_tar(path):
         return "archive"
+    refuse_whole(path)
     return _kind_of_json(path)
 
 
@@ -108,9 +114,15 @@ def verify_path(
 
     Raises:
         IntegrityError: it is not what it must be.
-        InvalidInput: it is of an unknown version, not valid, or nothing that can be verified.
+        InvalidInput: it is of an unknown version, not valid, or nothing that can be verified; ``verify.short-id``.
         EvercastError: as `verify_bundle` and `verify_archive` say.
     """
+    if expected_id is not None and _ID.fullmatch(expected_id) is None:
+        raise InvalidInput(
+            f"{expected_id[:80]!a} is no id: one has 64 digits of 0-9 and a-f, not {len(expected_id)}",
+            code="verify.short-id",
+            hint="a shorter one could be forged; evercast verify and evercast archive ls --json print whole ids",
+        )
     kind = kind_of(path)
     day = today or time.strftime("%Y%m%d", time.gmtime())
     if kind == "archive":
@@ -137,11 +149,13 @@ def _bundle(path: Path, key: Path | None, keys: KeyRing | None, today: str) -> V
 
     made = verify_bundle(path, key=key)
     signers: tuple[str, ...] = ()
+    known = False
     if made.signer is not None:
         who = known_signer(made.signer, keys, today, str(path))
+        known = who.who is not None
         signers = (str(who) if who.who else who.fingerprint,)
     return Verified(
-        kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers,
+        kind="bundle", path=path, id=made.bundle.id, findings=made.findings, signed_by=signers, known=known,
         not_recomputed=made.not_recomputed,
     )  # fmt: skip
 
@@ -157,9 +171,11 @@ def _archive(path: Path, key: Path | None, keys: KeyRing | None, today: str, exp
         for version in made.versions
     ]
     last = made.versions[-1]
+    signatures = last.signatures
     return Verified(
-        kind="archive", path=path, id=last.id, findings=tuple(findings), signed_by=tuple(map(str, last.signatures))
-    )
+        kind="archive", path=path, id=last.id, findings=tuple(findings), signed_by=tuple(map(str, signatures)),
+        known=bool(signatures) and all(one.who is not None for one in signatures),
+    )  # fmt: skip
 
 
 def _pyhf(path: Path, kind: Kind, key: Path | None) -> Verified:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from evercast.artifacts.files import require_there
 from evercast.plan import STAGES, Unit
 from evercast.plan.recipes import StageName
 
@@ -50,6 +51,7 @@ def command(  # noqa: PLR0913 - one argument an option
     Commands that run outside of containers, and images, are run only where the key named by --key, or one that is
     trusted (evercast keys trust), signed the archive; else the exit code is 5.
     """
+    require_there(archive)  # before anything heavy is imported
     from evercast.artifacts.key_ring import KeyRing, key_folder  # noqa: PLC0415 - heavy
     from evercast.reinterpretation.archived import open_archived  # noqa: PLC0415 - heavy
     from evercast.reinterpretation.replay import ReplayRequest, replay_archive  # noqa: PLC0415 - heavy

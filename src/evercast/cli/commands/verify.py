@@ -45,7 +45,7 @@ def command(*, path: Path, key: Path | None, expected_id: str | None, as_json: b
         click.echo(f"  {one.name:<{width}}  {one.detail}{worst}")
     click.echo(f"  {'id':<{width}}  {made.id or 'none: it is not published'}")
     signed = ", ".join(made.signed_by)
-    whose = "" if key is not None else " (whose key that is, is for you to know: --key demands one)"
+    whose = "" if key is not None or made.known else " (whose key that is, is for you to know: --key demands one)"
     click.echo(f"  {'signature':<{width}}  {f'{signed}{whose}' if signed else 'nobody signed it'}")
     if made.not_recomputed:
         click.echo("not computed again, only compared with its digest:")
