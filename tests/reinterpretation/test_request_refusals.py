@@ -94,6 +94,14 @@ def test_what_is_right_passes(draft: Path, capsys) -> None:
         (request(own(cross_section="value: 0.01, relative_uncertainty: 0")), 3, None, "value_pb"),
         (request(own(cross_section="value_pb: 5e-5, relative_uncertainty: 0.1")), 3, "request.cross-section", "5.5"),
         (request(own(yields="channels: {SR: {events: [1.0]}}")), 3, "request.bins", "3 bins; the signal has 1"),
+        (
+            request(own(yields="channels: {SR: {events: [1.0, 2.0], uncertainty: [0.1]}}")),
+            3, "request.bins", "'SR' has 3 bins; the signal has 2 as events and 1 as uncertainty",
+        ),
+        (
+            request(own(yields="channels: {SR: {events: [1.0, 2.0, 3.0], uncertainty: [0.1]}}")),
+            3, "request.bins", "'SR' has 3 bins; the signal has 3 as events and 1 as uncertainty",
+        ),
         (request(own(yields="channels: {SRX: {events: [1.0]}}")), 3, "request.channel", "it has SR, CR"),
         (request(own(yields="channels: {SR: {events: [-1.0, 1, 1]}}")), 3, "spec.out-of-range", "events"),
         (request(own(values="[150]")), 3, "request.multiplicity", "1 values, the analysis has 2 axes"),

@@ -231,3 +231,16 @@ def test_wrong_documents_are_refused_with_their_lines(tmp_path: Path, wrapped: P
         assert code in {problem.code for problem in caught.value.problems}
         assert all(problem.line for problem in caught.value.problems)
         assert caught.value.exit_code == (5 if code == "spec.unsafe-path" else 3)
+
+
+@pytest.mark.usefixtures("user_folders")
+@pytest.mark.parametrize("option", [("--name", "Bad Name"), ("--luminosity", "0"), ("--sqrt-s", "-1")])
+def test_a_refused_option_is_named_and_leaves_nothing(option: tuple[str, str], tmp_path: Path, capsys) -> None:
+    record = write_record(tmp_path / "record")
+    before = sorted(tmp_path.rglob("*"))
+    assert wrap(record, tmp_path / "out", *PATTERN, "--keep-files", *option) == 3
+    said = error(capsys)
+    assert said["code"] == "wrap.option"
+    assert said["message"].startswith(f"{option[0]}: ")
+    assert "wrapped.yaml" not in json.dumps(said)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -6,20 +6,29 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from evercast.errors import InvalidInput, UsageError
+from evercast.errors import InvalidDocument, InvalidInput, UsageError
 
 if TYPE_CHECKING:
-    from evercast.reinterpretation.wrapped.model import Axis, WrappedAnalysis
-    from evercast.reinterpretation.wrapped.record import Record
+    from evercast.reinterpretation.wrapped.model import Axis, DataFile, WrappedAnalysis
 
 __all__ = ["command"]
 
 _FILE = "wrapped.yaml"
+_OPTIONS = {
+    "$.name": "--name", "$.title": "--title", "$.metadata.experiment": "--experiment", "$.metadata.beams": "--beams",
+    "$.metadata.sqrt_s_tev": "--sqrt-s", "$.metadata.luminosity_fb": "--luminosity", "$.metadata.doi": "--doi",
+    "$.metadata.license": "--license", "$.metadata.paper": "--paper", "$.metadata.citation": "--citation",
+    "$.metadata.signatures": "--signature", "$.axes": "--axis",
+}  # fmt: skip
+"""Place in the document -> option that says it."""
 
 
 @click.command(epilog="Example: evercast wrap likelihoods.tar.gz --name my-search --points 'DS_{m_stau}_{m_lsp}'")
@@ -75,7 +84,7 @@ def command(  # noqa: PLR0913 - one argument per option
     and --size. Every patch is applied once; the document names all data by digest. Files without --url are looked for
     on the search path (EVERCAST_DATA), or kept beside the document with --keep-files.
     """
-    from evercast.artifacts.files import make_folder
+    from evercast.artifacts.files import atomic_write_bytes, make_folder
     from evercast.reinterpretation.wrapped.model import Metadata, analysis_digest
     from evercast.reinterpretation.wrapped.record import read_record
     from evercast.reinterpretation.wrapped.wrap import PointNames, WrapRequest, wrap_record
@@ -95,10 +104,16 @@ def command(  # noqa: PLR0913 - one argument per option
     found = read_record(path, others=others)
     analysis = wrap_record(found, request)
     document = folder / _FILE
+    if keep_files:
+        analysis = replace(analysis, files={key: _beside(key, file) for key, file in analysis.files.items()})
+    content = _checked(document, analysis)
     make_folder(folder)
     if keep_files:
-        analysis = _kept(analysis, found, folder)
-    _write(document, analysis)
+        make_folder(folder / "files")
+        for key in analysis.files:
+            atomic_write_bytes(folder / "files" / key, found.paths[key].read_bytes())
+    if not document.exists():
+        atomic_write_bytes(document, content)
     counts = {key: len(regions.patches) for key, regions in analysis.likelihoods.items()}
     digest = analysis_digest(analysis)
     if as_json:
@@ -150,41 +165,40 @@ def _axis(text: str) -> Axis:
     return Axis(name=name, unit=unit, title=title or None)
 
 
-def _kept(analysis: WrappedAnalysis, record: Record, folder: Path) -> WrappedAnalysis:
-    """Copy the files beside the document and name them there."""
-    from dataclasses import replace
-
-    from evercast.artifacts.files import atomic_write_bytes, make_folder
-
-    make_folder(folder / "files")
-    files = {}
-    for key, file in analysis.files.items():
-        atomic_write_bytes(folder / "files" / key, record.paths[key].read_bytes())
-        files[key] = replace(file, path=f"files/{key}")
-    return replace(analysis, files=files)
+def _beside(key: str, file: DataFile) -> DataFile:
+    return replace(file, path=f"files/{key}")
 
 
-def _write(document: Path, analysis: WrappedAnalysis) -> None:
-    """Write the document and read it again; what stands there already is never overwritten.
+def _checked(document: Path, analysis: WrappedAnalysis) -> bytes:
+    """Return the content of the document after it was read as one; nothing is written where it will lie.
 
     Raises:
-        InvalidInput: ``wrap.exists``.
-        InvalidDocument: what the options say makes no valid document.
+        InvalidInput: ``wrap.exists``: another document is there, which is never overwritten; ``wrap.option``: what an
+            option says is not allowed.
+        InvalidDocument: the record and the options make no valid document.
     """
-    from evercast.artifacts.files import atomic_write_bytes
     from evercast.reinterpretation.wrapped.read import read_wrapped
     from evercast.reinterpretation.wrapped.text import document_text
 
     content = document_text(analysis).encode()
-    if document.exists():
-        if document.read_bytes() == content:
-            return
+    if document.exists() and document.read_bytes() != content:
         hint = "give another --output, or remove it"
         raise InvalidInput("another document is there already", code="wrap.exists", where=str(document), hint=hint)
-    trial = document.with_name(f".{document.name}.new")
-    atomic_write_bytes(trial, content)
-    try:
-        read_wrapped(trial)
-        trial.replace(document)
-    finally:
-        trial.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / _FILE
+        trial.write_bytes(content)
+        try:
+            read_wrapped(trial)
+        except InvalidDocument as err:
+            raise _of_option(err) from err
+    return content
+
+
+def _of_option(err: InvalidDocument) -> InvalidInput:
+    """Return the error with the option that said what is wrong; as it is where no option did."""
+    first = err.problems[0]
+    option = _OPTIONS.get(".".join(re.split(r"[.\[]", first.path)[: 3 if first.path.startswith("$.metadata.") else 2]))
+    if option is None:
+        return err
+    said = [first.message, first.found and f"found {first.found}", first.expected and f"expected {first.expected}"]
+    return InvalidInput(f"{option}: {'; '.join(filter(None, said))}", code="wrap.option", hint=first.hint)

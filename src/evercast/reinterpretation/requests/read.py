@@ -79,7 +79,3 @@ def _check_point(point: NewPoint, place: Place, report: Report) -> None:
         message = "the cross-section to which the events are normalised is missing; it cannot be inferred"
         hint = "add cross_section: {value_pb, relative_uncertainty}"
         report.add(place, "request.no-cross-section", message, hint=hint)
-    for name, channel in point.yields.channels.items():
-        if channel.uncertainty and len(channel.uncertainty) != len(channel.events):
-            message = f"{len(channel.uncertainty)} uncertainties for {len(channel.events)} bins"
-            report.add((*place, "yields", "channels", name, "uncertainty"), "request.bins", message)

@@ -75,8 +75,10 @@ def patch_of_yields(workspace: Mapping[str, object], yields: Yields, *, poi: str
         samples = entries_of(channel, "samples", f"$.channels[{number}]")
         bins = len(numbers_of(samples[0], "data", f"$.channels[{number}]"))
         stated = yields.channels[name]
-        if len(stated.events) != bins:
-            message = f"the channel '{name}' has {bins} bins; the signal has {len(stated.events)}"
+        if len(stated.events) != bins or len(stated.uncertainty or stated.events) != bins:
+            others = f" and {len(stated.uncertainty)} as uncertainty" if stated.uncertainty else ""
+            noun = "bin" if bins == 1 else "bins"
+            message = f"the channel '{name}' has {bins} {noun}; the signal has {len(stated.events)} as events{others}"
             raise InvalidInput(message, code="request.bins", where=where)
         taken = {text_of(sample, "name", f"$.channels[{number}]") for sample in samples}
         sample = SIGNAL_SAMPLE if SIGNAL_SAMPLE not in taken else f"{SIGNAL_SAMPLE}_of_request"
