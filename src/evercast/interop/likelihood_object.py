@@ -17,6 +17,7 @@ from evercast.artifacts.bundle_open import schema_problems
 from evercast.errors import InvalidInput
 from evercast.inference.blinding import refuse_blind
 from evercast.interop.evaluation import Evaluation, evaluate_events, event_set
+from evercast.interop.parameter_values import by_name, finite
 from evercast.interop.places import Opened
 from evercast.interop.same_run import marks_of_run
 from evercast.likelihood.combination import combine
@@ -125,14 +126,11 @@ class OpenedLikelihood:
 
     def _vector(self, parameters: Point | None) -> Float64[np.ndarray, " parameters"]:
         theta = self.compiled.initial.copy()
-        if parameters is not None and not isinstance(parameters, Mapping):
-            message = f"parameters are name -> value, e.g. {{'{next(iter(self.parameters), 'mu')}': 1.0}}; found "
-            raise InvalidInput(f"{message}{type(parameters).__name__}", code="likelihood.parameters")
-        for name, value in (parameters or {}).items():
+        for name, value in by_name(parameters).items():
             if name not in self.parameters:
                 hint = did_you_mean(name, self.parameters) or f"parameters: {', '.join(list(self.parameters)[:20])}"
                 raise InvalidInput(f"unknown parameter {name!r}", code="likelihood.unknown-parameter", hint=hint)
-            theta[self.compiled.index(name)] = _finite(name, value)
+            theta[self.compiled.index(name)] = finite(name, value)
         return theta
 
     def twice_nll(self, parameters: Point | None = None) -> float:
@@ -385,11 +383,3 @@ class OpenedLikelihood:
 
     def _with(self, model: LikelihoodModel) -> OpenedLikelihood:
         return OpenedLikelihood(model, opened=self._opened, unblind=self.unblind)
-
-
-def _finite(name: str, value: object) -> float:
-    """Return the value of a parameter, which must be one finite number."""
-    array = np.asarray(value)
-    if array.shape != () or array.dtype.kind not in "fiu" or not np.isfinite(array):
-        raise InvalidInput(f"{name!r} is {value!r}; expected a finite number", code="likelihood.parameters")
-    return float(array)
