@@ -13,6 +13,7 @@ from evercast.artifacts.archive import open_archive, open_version
 from evercast.artifacts.archive_verify import sign_version
 from evercast.artifacts.key_ring import KeyRing
 from evercast.cli import main
+from evercast.cli.commands.inspect import archive_lines
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +88,20 @@ def test_of_a_whole_publication_the_parts_are_named(
     if path != "bundles":
         assert f"evercast verify {root}/archive" in said
         assert f"evercast verify {root}/pyhf/binned/workspace.json" in said
+
+
+def test_an_archive_is_told_in_few_lines(tmp_path: Path, ring: KeyRing, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = make_archive(tmp_path / "archive", versions=2)
+    ring.new("own")
+    sign_version(open_version(archive / "v1").bag, key=ring.private("own"))
+    assert main(["inspect", str(archive), "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)["versions"]
+    assert [one["signatures"] for one in whole] == [1, 0]
+    assert main(["inspect", str(archive)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40
+    for one, signed in zip(whole, ("signatures: 1", "nobody signed it"), strict=True):
+        assert one["size_bytes"] > 0
+        assert any(one["id"] in line and f"{one['files']} files" in line and signed in line for line in lines)
+    many = [one | {"record": one["record"] | {"units": 900 * one["record"]["units"]}} for one in 60 * whole]
+    assert len(list(archive_lines(many))) <= 40

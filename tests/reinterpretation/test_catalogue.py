@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evercast.cli import main
+from evercast.cli.requests_shown import computed_line
 from evercast.reinterpretation.wrapped.model import analysis_digest
 from evercast.reinterpretation.wrapped.read import read_wrapped
 
@@ -79,3 +80,20 @@ def test_documents_of_analyses_are_listed_too(user_folders: Path, repository: Pa
     kinds = {str(entry["name"]): entry["kind"] for entry in listed(capsys, "ls")}
     assert kinds["atlas-susy-2018-04"] == "wrapped likelihood"
     assert kinds["toy"] == "analysis document"
+
+
+@pytest.mark.parametrize(
+    ("computed", "said"), [(1, "computed 1 of 1 points"), (0, "0 of 1 points, 1 were there already")]
+)
+def test_others_are_told_of_only_where_there_are_others(computed: int, said: str) -> None:
+    assert computed_line(computed, 1).endswith(said)
+
+
+@pytest.mark.usefixtures("user_folders")
+def test_an_analysis_document_is_said_to_be_in_the_catalogue(repository: Path, capsys) -> None:
+    assert main(["catalogue", "add", str(repository / "specs" / "toy")]) == 0
+    capsys.readouterr()
+    assert main(["catalogue", "describe", "toy", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)["error"]
+    assert found["code"] == "catalogue.unknown"
+    assert "'toy' is in the catalogue as an analysis document" in found["message"]

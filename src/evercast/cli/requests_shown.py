@@ -123,8 +123,14 @@ def _show(outcome: Outcome, *, as_json: bool) -> None:
     for sentence in body["consistency"]["contradictions"]:
         click.echo(f"note: {sentence}")
     total = body["counts"]["points"]
-    click.echo(f"computed {outcome.computed} of {total} points, the others were there already")
+    click.echo(computed_line(outcome.computed, total))
     click.echo(str(outcome.response / "response.html"))
+
+
+def computed_line(computed: int, total: int) -> str:
+    """Say how many points were computed now, and that others were there only where there were others."""
+    others = "" if computed == total else f", {total - computed} were there already"
+    return f"computed {computed} of {total} points{others}"
 
 
 def show_status(folder: Path, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evercast.artifacts.archive import check_versions, find_versions
+from evercast.artifacts.bag import SIGNATURES
 from evercast.artifacts.bundle_open import Bundle, open_bundle
 from evercast.artifacts.files import read_json
 from evercast.publication.report.view import JsonView
@@ -32,7 +33,16 @@ def inspect_path(path: Path) -> Mapping[str, Any]:
         return {
             "kind": kind,
             "versions": [
-                {"name": one.name, "id": one.bag.id, "files": len(one.bag.files), "record": to_json(one.record)}
+                {
+                    "name": one.name,
+                    "id": one.bag.id,
+                    "files": len(one.bag.files),
+                    "size_bytes": sum(one.bag.sizes.values()),
+                    "signatures": sum(
+                        name.startswith(SIGNATURES) and name.endswith(".sig") for name in one.content.sizes
+                    ),
+                    "record": to_json(one.record),
+                }
                 for one in versions
             ],
         }

@@ -174,13 +174,20 @@ def find_analysis(name: str, catalogue: Catalogue, search_path: SearchPath) -> R
     """
     if not _NAME.fullmatch(name) and not _DIGEST.fullmatch(name) and Path(name).exists():
         return _opened(_document_in(Path(name)), search_path)
-    entries = [entry for entry in catalogue.entries() if entry.kind == "wrapped likelihood"]
+    listed = catalogue.entries()
+    entries = [entry for entry in listed if entry.kind == "wrapped likelihood"]
     named = entry_named(name, entries)
     if named is not None:
         return _opened(named.path, search_path)
     if Path(name).is_dir() or Path(name).is_file():
         return _opened(_document_in(Path(name)), search_path)
     known = ", ".join(entry.name for entry in entries) or "none"
+    if any(entry.name == name for entry in listed):
+        message = (
+            f"{name!a} is in the catalogue as an analysis document, which this version does not answer requests with"
+        )
+        hint = f"wrapped likelihoods in the catalogue: {known}; evercast run and evercast replay compute a document"
+        raise InvalidInput(message, code="catalogue.unknown", hint=hint)
     hint = f"in the catalogue: {known}; evercast catalogue add FOLDER puts more there"
     raise InvalidInput(f"there is no preserved analysis {name!a}", code="catalogue.unknown", hint=hint)
 
