@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evercast.artifacts.bundle_open import open_bundle
 from evercast.artifacts.files import sha256_file
 from evercast.artifacts.likelihood_file import read_likelihood
 from evercast.likelihood.evaluate import Likelihood
 from evercast.publication import readers
 from evercast.publication.graph_copies import write_onnx
+from evercast.publication.page_usage import usage_section
 from evercast.publication.readers import write_readers
+from evercast.publication.report.blocks import Code
 from invented_bundle import write_invented_bundle
 from invented_networks import ensemble, events
 
@@ -251,6 +254,23 @@ def test_the_reader_of_the_projection_says_what_it_needs(site: Path) -> None:
     said = run(site / "numpy", as_script(program), check=False)
     assert said.startswith("1\nthis needs pyhf and scipy: ")
     assert "Traceback" not in said
+
+
+def test_what_the_page_shows_leaves_the_bundle_as_it_is(tmp_path: Path, bundle: Path) -> None:
+    folder = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    blocks = usage_section(folder, manifest, read_likelihood(folder)).blocks
+    shown = [block.text for block in blocks if isinstance(block, Code) and "from read_" in block.text]
+    assert len(shown) == 2
+    for text in shown:
+        assert "FOLDER" in text
+        copied, program = text.replace("FOLDER", str(folder)).split("\npython\n")
+        (copy,) = (line.partition("#")[0].split() for line in copied.splitlines() if line.startswith("cp "))
+        subprocess.run(copy, cwd=tmp_path, check=True)
+        events_of_ones_own = "import numpy as np; events = np.full((10, 3), 100.0)\n"
+        subprocess.run([sys.executable, "-c", events_of_ones_own + program], cwd=tmp_path, env={}, check=True)
+    assert open_bundle(folder).files
+    assert (tmp_path / "__pycache__").is_dir()  # Python did write one, beside the copies
 
 
 def edited_vectors(path: Path, bundle: Path, change: str) -> Path:
