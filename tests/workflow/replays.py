@@ -20,7 +20,7 @@ from evercast.runtime.plans import read_plan
 
 def plan_file(run: Path) -> Path:
     """The frozen plan of the run in a folder."""
-    (plan,) = run.glob("results/*/work/plans/*/plan.json")
+    (plan,) = (path for results in run.glob("results/*") for path in results.glob("work/plans/*/plan.json"))
     return plan
 
 
@@ -67,7 +67,11 @@ def copied(run: Path, target: Path) -> Path:
 
 def receipt(run: Path, stage: str, name: str) -> Path:
     """The receipt of a unit of a run."""
-    (found,) = run.glob(f"results/*/work/{stage}/{name}-????????????/receipt.json")
+    (found,) = (
+        path
+        for results in run.glob("results/*")
+        for path in results.glob(f"work/{stage}/{name}-????????????/receipt.json")
+    )
     return found
 
 
