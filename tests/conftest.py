@@ -29,7 +29,7 @@ _NUMERIC_ROOMS = [
 install_import_hook(_NUMERIC_ROOMS, "beartype.beartype")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """The folder of the source tree."""
     return ROOT
