@@ -25,7 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from evercast.artifacts.likelihood_file import write_likelihood
+from evercast.artifacts.files import sha256_file
+from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, write_likelihood
+from evercast.artifacts.likelihood_folder import Index, IndexEntry, write_index
 from evercast.artifacts.likelihood_source import LikelihoodSource
 from evercast.cli import distributed
 from evercast.cli import main as command_line
@@ -75,6 +77,14 @@ class Turn:
     memory_mb: list[float]
     result: dict[str, object] | None
     said: str
+
+
+def write(folder: Path, made: LikelihoodModel) -> None:
+    """Write a likelihood and the index that says what its file must be, as a run does."""
+    write_likelihood(folder, made)
+    entry = IndexEntry(kind="folder", path=".", sha256=sha256_file(folder / LIKELIHOOD_FILE))
+    index = {made.name: entry}
+    write_index(folder, Index(schema="likelihood-index/1.0.0", analysis=made.name, run_id="0" * 16, likelihoods=index))
 
 
 def free_port() -> int:
@@ -145,7 +155,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_likelihood(folder, model(arguments.events, arguments.parameters))
+        write(folder, model(arguments.events, arguments.parameters))
         size = (folder / "events.safetensors").stat().st_size / 1e6
         print(f"{arguments.events} events, {arguments.parameters} nuisance parameters, a store of {size:.0f} MB")
         what = "--one-value" if arguments.value else "--one"
