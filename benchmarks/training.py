@@ -6,6 +6,11 @@ Rows A1, A3 and, with ``--device gpu``, A4 of the table of speeds. Each contesta
 events for as many epochs, one thread, with a validation loss after each epoch, and must reach the same one before its
 time counts. The clock is CPU time of the process (wall time on a GPU); contestants take turns, and the best turn of
 each counts. Nothing is compiled while the clock runs. Peak memory is that of a fresh process for each contestant.
+
+    python benchmarks/training.py --cores 2
+
+Row A2: the same networks on one part of the CPU and on as many as there are cores, by wall time; the losses must be
+equal bit by bit. Without other work on the machine only.
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ from pathlib import Path
 
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "--cores" in sys.argv:
+    parts_of_cpu = sys.argv[sys.argv.index("--cores") + 1]
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={parts_of_cpu}"
 if "gpu" not in sys.argv:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -214,6 +222,7 @@ def arguments_of(command: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--members", type=int, default=1, help="times two folds")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--cores", type=int, help="compare one core with so many")
     parser.add_argument("--memory-of", help="run one contestant once and print the peak memory of the process")
     return parser.parse_args(command)
 
@@ -275,8 +284,43 @@ def peak_memory(name: str) -> float:
     return float(done.stdout.split()[-1]) / 1024.0
 
 
+def compare_cores(arguments: argparse.Namespace) -> None:
+    """Print the wall time of training on one and on several parts of the CPU, after comparing the losses."""
+    data = events(arguments.events)
+    architecture = Architecture(observables=data.names, width=arguments.width, depth=arguments.depth, activation="silu")
+    options = Training(epochs=arguments.epochs, batch=arguments.batch, patience=None)
+    names = [
+        NetworkName(member=member, fold=fold, seed=10 * member + fold)
+        for member in range(max(arguments.members, arguments.cores))
+        for fold in range(FOLDS.folds)
+    ]
+
+    def run(count: int) -> list[float]:
+        networks = train_networks(
+            data, names, architecture=architecture, options=options, cross_fitting=FOLDS, strategy="map",
+            devices=jax.local_devices()[:count],
+        )  # fmt: skip
+        return [network.validation_loss[-1] for network in networks]
+
+    if run(1) != run(arguments.cores):
+        raise SystemExit("the losses differ: not the same work, so no times")
+    best = {1: float("inf"), arguments.cores: float("inf")}
+    for _ in range(arguments.turns):
+        for count, before in best.items():
+            start = time.perf_counter()
+            run(count)
+            best[count] = min(before, time.perf_counter() - start)
+    work = _work(data, names, options)
+    for count, seconds in best.items():
+        print(f"{count} cores: {work / seconds:,.0f} networks x events / s (wall)")
+    print(f"ratio {best[1] / best[arguments.cores]:.2f}, losses of {len(names)} networks equal bit by bit")
+
+
 def main() -> None:
     arguments = arguments_of()
+    if arguments.cores:
+        compare_cores(arguments)
+        return
     contestants, work = contestants_of(arguments)
     if arguments.memory_of:
         contestants[arguments.memory_of]()
