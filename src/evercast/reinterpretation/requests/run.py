@@ -10,12 +10,9 @@ from typing import Any, Final
 
 from evercast.artifacts.files import atomic_write_bytes, make_folder, read_json
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
-from evercast.reinterpretation.requests.answers import gather
-from evercast.reinterpretation.requests.engine import compute_missing
 from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest, freeze, read_frozen
 from evercast.reinterpretation.requests.read import read_request
 from evercast.reinterpretation.requests.resolve import Resolved, resolve
-from evercast.reinterpretation.requests.response import write_response
 from evercast.reinterpretation.requests.states import State, add_state, read_history
 from evercast.reinterpretation.wrapped.data import RecordData
 from evercast.runtime.locks import locked
@@ -124,6 +121,11 @@ def answer_request(
         IntegrityError: its copies were changed.
         EvercastError: the first error of a job. The request stays ``running`` and can be run again.
     """
+    # what computes and draws is heavy; a request is made, checked and submitted without it
+    from evercast.reinterpretation.requests.answers import gather  # noqa: PLC0415
+    from evercast.reinterpretation.requests.engine import compute_missing  # noqa: PLC0415
+    from evercast.reinterpretation.requests.response import write_response  # noqa: PLC0415
+
     with _held(folder):
         last = _submitted(folder)
         run = last.run or ""
