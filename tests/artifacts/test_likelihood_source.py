@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from evercast.artifacts.files import sha256_file
+from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, write_likelihood
+from evercast.artifacts.likelihood_folder import Index, IndexEntry, write_index
 from evercast.artifacts.likelihood_source import LikelihoodSource, open_likelihood_source, open_patchset
 from evercast.errors import IntegrityError, InvalidDocument, InvalidInput, UsageError
 from evercast.likelihood.combination import combine
@@ -225,3 +229,26 @@ def test_a_likelihood_of_a_run_is_opened_by_its_own_folder(tmp_path: Path, monke
     with pytest.raises(IntegrityError) as failure:
         open_likelihood_source(LikelihoodSource(path=tmp_path / "inside"))
     assert failure.value.code == "likelihood.digest"
+
+
+def test_two_likelihoods_of_one_run_count_their_events_twice(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    first, second = gaussian_mixture(), replace(gaussian_mixture(), name="second")
+    for path, model in (("one", first), ("two", second)):
+        (tmp_path / "run" / path).mkdir()
+        write_likelihood(tmp_path / "run" / path, model)
+    entries = {
+        model.name: IndexEntry(kind="folder", path=path, sha256=sha256_file(tmp_path / "run" / path / LIKELIHOOD_FILE))
+        for path, model in (("one", first), ("two", second))
+    }
+    index = Index(schema="likelihood-index/1.0.0", analysis="a", run_id="0" * 16, likelihoods=entries)
+    write_index(tmp_path / "run", index)
+    parts = {name: {"path": "run", "likelihood": name} for name in entries}
+    path = write(tmp_path / "both.json", document(**parts))
+    with pytest.raises(InvalidInput, match="are of one run") as failure:
+        open_likelihood_source(LikelihoodSource(path=path))
+    assert failure.value.code == "combination.same-run"
+    allowed = write(tmp_path / "allowed.json", {**document(**parts), "same_run": True})
+    both = Likelihood(open_likelihood_source(LikelihoodSource(path=allowed)))
+    alone = Likelihood(open_likelihood_source(LikelihoodSource(path=tmp_path / "run", name=first.name)))
+    assert both.twice_nll(both.initial) == pytest.approx(2 * alone.twice_nll(alone.initial), rel=1e-12)

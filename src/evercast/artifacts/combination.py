@@ -43,6 +43,7 @@ class Combination:
         title: what is combined.
         poi: parameter of interest; None takes that of the parts.
         uncorrelate: parameters that stay apart although they have one name.
+        same_run: parts may be of one run, since no event is in two of them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Combination:
     title: str | None = None
     poi: str | None = None
     uncorrelate: tuple[str, ...] = ()
+    same_run: bool = False
 
 
 def read_combination(path: Path) -> Combination:

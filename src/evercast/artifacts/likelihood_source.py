@@ -13,6 +13,7 @@ from evercast.artifacts.combination import Combination, read_combination
 from evercast.artifacts.files import read_json, sha256_file
 from evercast.artifacts.likelihood_file import LIKELIHOOD_FILE, read_likelihood
 from evercast.artifacts.likelihood_folder import INDEX_FILE, open_likelihood, read_index
+from evercast.artifacts.run_marks import marks_of
 from evercast.errors import IntegrityError, InvalidInput, UsageError
 from evercast.likelihood.combination import combine
 from evercast.likelihood.histfactory import KnownSample, apply_patch, patch_of_set, patches_of_set, read_workspace
@@ -107,6 +108,7 @@ def _combined(source: LikelihoodSource, *, depth: int) -> LikelihoodModel:
     document = read_combination(source.path)
     sources = _sources(document, source.path.parent)
     _refuse_twice(document, sources, where=source.path)
+    _refuse_same_run(document, sources, where=source.path)
     parts = {name: _open(part, depth=depth + 1) for name, part in sources.items()}
     return combine(
         parts,
@@ -146,6 +148,21 @@ def _refuse_twice(document: Combination, sources: Mapping[str, LikelihoodSource]
             message = f"the parts '{other}' and '{name}' are the same file: its data would count twice"
             hint = "leave one out; rename or uncorrelate parameters where the data are really others"
             raise InvalidInput(message, code="combination.twice", where=str(where), hint=hint)
+
+
+def _refuse_same_run(document: Combination, sources: Mapping[str, LikelihoodSource], *, where: Path) -> None:
+    """Refuse two likelihoods of one run, as its neural and its binned one are: the same events would count twice."""
+    if document.same_run:
+        return
+    seen: list[tuple[str, frozenset[str], bool]] = []
+    for name, part in sources.items():
+        marks, folder = (marks_of(part.path) if part.path.exists() else frozenset[str]()), part.path.is_dir()
+        other = next((entry for entry, known, is_folder in seen if known & marks and (folder or is_folder)), None)
+        if other is not None:
+            message = f"the parts '{other}' and '{name}' are of one run: events in both would count twice"
+            hint = "combine one of them with other data; `same_run: true` where no event is in both"
+            raise InvalidInput(message, code="combination.same-run", where=str(where), hint=hint)
+        seen.append((name, marks, folder))
 
 
 def _open_folder(path: Path, name: str | None, *, compared: bool) -> LikelihoodModel:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from evercast.artifacts.files import sha256_file
-from evercast.artifacts.likelihood_folder import INDEX_FILE, read_index
+from evercast.artifacts.run_marks import marks_of, marks_of_manifest
 from evercast.interop.places import Opened
 
 __all__ = ["marks_of_run"]
@@ -22,18 +19,4 @@ def marks_of_run(opened: Opened | None) -> frozenset[str]:
     """
     if opened is None:
         return frozenset()
-    if opened.manifest:
-        said = (opened.manifest.get(key) for key in ("run_id", "workspace_sha256"))
-        return frozenset(str(mark) for mark in said if mark)
-    if opened.path.is_file():
-        return frozenset({sha256_file(opened.path)})
-    return _of_run(opened.path)
-
-
-def _of_run(path: Path) -> frozenset[str]:
-    for folder in (path, path / "likelihood", path.absolute().parent):
-        if (folder / INDEX_FILE).is_file():
-            index = read_index(folder)
-            workspaces = (entry.sha256 for entry in index.likelihoods.values() if entry.kind == "workspace")
-            return frozenset({index.run_id, *workspaces})
-    return frozenset()
+    return marks_of_manifest(opened.manifest) if opened.manifest else marks_of(opened.path)
