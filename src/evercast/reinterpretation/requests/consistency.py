@@ -73,7 +73,7 @@ def compare_published(
     first = next(iter(analysis.likelihoods))
     compared = []
     for entry in analysis.published:
-        if (entry.likelihood or first) != likelihood:
+        if (entry.likelihood or first) != likelihood or entry.kind == "cut_flow":
             continue
         if entry.kind not in {"cls_observed", "acceptance_efficiency"} and confidence_level != 0.95:
             continue

@@ -11,11 +11,14 @@ from evercast.artifacts.files import canonical_json
 from evercast.spec.codec import to_json
 
 __all__ = [
-    "SCHEMA", "Analysis", "Collision", "CrossSection", "Events", "NewPoint", "PatchFile", "Request", "Signal",
-    "SignalPoint", "Wanted", "Yields", "point_key", "request_to_json",
+    "SCHEMA", "Analysis", "Collision", "CrossSection", "EventSample", "Events", "Generation", "NewPoint", "NewProcess",
+    "PatchFile", "Request", "SampleFile", "SideFile", "Signal", "SignalPoint", "Wanted", "Weights", "Yields",
+    "point_key", "request_to_json",
 ]  # fmt: skip
 
 SCHEMA = "request/1.0.0"
+
+Weights = Literal["unit", "relative", "sum", "mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +81,78 @@ class Yields:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SideFile:
+    """A file beside the request."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleFile:
+    """A file of events beside the request; see the schema."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    events: int
+    format: Literal["auto", "root", "parquet", "csv", "hepmc", "lhe", "zarr"] = "auto"
+    tree: str | None = None
+    collections: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSample:
+    """Files of events, and what their weights mean; `weights` is None where all of them must be 1."""
+
+    files: tuple[SampleFile, ...]
+    weights: Weights | None = None
+    weight: str | None = None
+    systematic: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The card of a generator."""
+
+    program: Literal["pythia8"]
+    settings: tuple[str, ...]
+    events: int
+    seed: int
+    slha: SideFile | None = None
+    jobs: int = 1
+    systematic: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewProcess:
+    """A process that an archived model lacks; `coefficient` is the parameter itself where it is None."""
+
+    parameter: str = "mu_new"
+    coefficient: str | None = None
+    bounds: tuple[float, float] = (0.0, 20.0)
+    initial: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewPoint:
-    """A signal of the requester: a patch, or events."""
+    """A signal of the requester: one of a patch, yields, events, and a card; and what it is in an archived model."""
 
     values: tuple[float, ...] = ()
     cross_section: CrossSection | None = None
     patch: PatchFile | None = None
     yields: Yields | None = None
+    events: EventSample | None = None
+    generate: Generation | None = None
+    process: NewProcess | None = None
+    model_point: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def form(self) -> str:
+        """Which of the forms it has; the first where it has several."""
+        named = {"patch": self.patch, "yields": self.yields, "events": self.events, "generate": self.generate}
+        return next((name for name, part in named.items() if part is not None), "neither")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,16 +162,21 @@ class Signal:
     published: tuple[str, ...] = ()
     every: bool = False
     points: Mapping[str, NewPoint] = field(default_factory=dict)
+    parametrisation: SideFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What is computed of each signal."""
+    """What is computed of each signal; `toys` and what follows are of archived runs only."""
 
     mu: float = 1.0
     limits: bool = True
     confidence_level: float = 0.95
     observed: bool = True
+    toys: int = 0
+    injection: tuple[float, ...] = ()
+    neyman: bool = False
+    training_statistics: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +209,7 @@ class SignalPoint:
 
     name: str
     values: tuple[float, ...]
-    origin: Literal["published", "patch", "yields"]
+    origin: Literal["published", "patch", "yields", "events", "generate"]
     patch: Sequence[object]
     digest: str
     cross_section_pb: float | None
@@ -171,6 +244,7 @@ def point_key(*, background: str, patch: str, poi: str, measurement: str | None,
     """
     body = {
         "kind": "point/1.0.0", "background": background, "patch": patch, "poi": poi, "measurement": measurement,
-        "wanted": to_json(wanted), "evercast": version,
+        "wanted": {key: getattr(wanted, key) for key in ("mu", "limits", "confidence_level", "observed")},
+        "evercast": version,
     }  # fmt: skip
     return hashlib.sha256(canonical_json(body)).hexdigest()

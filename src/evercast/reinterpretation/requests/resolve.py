@@ -130,6 +130,9 @@ def _new(
         if stated.values and len(stated.values) != len(analysis.axes):
             message = f"the point has {len(stated.values)} values, the analysis has {len(analysis.axes)} axes"
             raise InvalidInput(message, code="request.multiplicity", where=where)
+        if stated.form in {"events", "generate"} and analysis.selection is None:
+            message = f"the analysis {analysis.name} preserves no selection: its signals are patches or yields"
+            raise InvalidInput(message, code="request.no-selection", where=where)
         try:
             point = _new_point(name, stated, regions, background, folder, where=where)
         except EvercastError as err:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from evercast.artifacts.files import atomic_write_bytes, make_folder, read_json
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
 from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest, freeze, read_frozen
+from evercast.reinterpretation.requests.kinds import Preserved, is_frozen_neural, neural, refuse_neural_form
 from evercast.reinterpretation.requests.read import read_request
 from evercast.reinterpretation.requests.resolve import Resolved, resolve
 from evercast.reinterpretation.requests.states import State, add_state, read_history
@@ -62,16 +63,23 @@ def new_request(folder: Path, text: str, *, key: Path | None = None) -> Path:
     return document
 
 
-def check_request(folder: Path, data: RecordData) -> Resolved:
+def check_request(folder: Path, data: Preserved) -> Any:  # noqa: ANN401 - of the kind of the analysis
     """Return a request that its analysis can answer; nothing is written.
+
+    Returns:
+        `Resolved` for a published likelihood, what ``neural.check_neural`` returns for an archive.
 
     Raises:
         EvercastError: why it cannot, with the exit code of the reason.
     """
-    return resolve(read_request(folder / REQUEST_FILE), data, folder=folder)
+    request = read_request(folder / REQUEST_FILE)
+    if isinstance(data, RecordData):
+        refuse_neural_form(request)
+        return resolve(request, data, folder=folder)
+    return neural().check_neural(request, data, folder=folder)
 
 
-def submit_request(folder: Path, data: RecordData, *, key: Path | None = None) -> FrozenRequest:
+def submit_request(folder: Path, data: Preserved, *, key: Path | None = None) -> Any:  # noqa: ANN401 - likewise
     """Freeze a request; what is edited afterwards belongs to the next submission.
 
     The same request submitted twice is the same run, and its state stays as it is.
@@ -81,7 +89,8 @@ def submit_request(folder: Path, data: RecordData, *, key: Path | None = None) -
     """
     with _held(folder):
         resolved = check_request(folder, data)
-        frozen = freeze(resolved, root=folder, document=folder / REQUEST_FILE)
+        write = freeze if isinstance(resolved, Resolved) else neural().freeze_neural
+        frozen = write(resolved, root=folder, document=folder / REQUEST_FILE)
         history = read_history(folder) or (add_state(folder, "draft", key=key),)
         if history[-1].run != frozen.run or history[-1].state == "refused":
             add_state(folder, "submitted", run=frozen.run, key=key)
@@ -104,7 +113,8 @@ def answer_request(
     *,
     cores: int,
     observe: Callable[[FrozenPoint], None],
-    begin: Callable[[FrozenRequest], None] | None = None,
+    begin: Callable[[Any], None] | None = None,
+    profile: str = "default",
     key: Path | None = None,
 ) -> Outcome:
     """Answer a submitted request; one that is answered already is not computed again.
@@ -114,6 +124,7 @@ def answer_request(
         cores: batches of points at a time.
         observe: told of every point that has a result.
         begin: told what is run, before anything is; not where nothing is run.
+        profile: with which events are made and selected, and networks trained; points run here.
         key: private key that signs the states.
 
     Raises:
@@ -121,11 +132,6 @@ def answer_request(
         IntegrityError: its copies were changed.
         EvercastError: the first error of a job. The request stays ``running`` and can be run again.
     """
-    # what computes and draws is heavy; a request is made, checked and submitted without it
-    from evercast.reinterpretation.requests.answers import gather  # noqa: PLC0415
-    from evercast.reinterpretation.requests.engine import compute_missing  # noqa: PLC0415
-    from evercast.reinterpretation.requests.response import write_response  # noqa: PLC0415
-
     with _held(folder):
         last = _submitted(folder)
         run = last.run or ""
@@ -138,27 +144,45 @@ def answer_request(
             add_state(folder, "accepted", run=run, key=key)
         if last.state in {"submitted", "accepted"}:
             add_state(folder, "running", run=run, key=key)
-        computed = compute_missing(frozen, cores=cores, observe=observe)
-        answers = gather(frozen)
-        response = write_response(frozen, answers, computed={point.key for point in computed})
+        response, computed = _respond(frozen, cores=cores, profile=profile, observe=observe)
         if last.state != "answered":
             add_state(folder, "answered", run=run, key=key)
         body = read_json(response / "response.json")
         assert isinstance(body, dict)  # noqa: S101 - it was just written
-        return Outcome(response=response, body=body, run=run, computed=len(computed))
+        return Outcome(response=response, body=body, run=run, computed=computed)
 
 
-def _frozen(folder: Path, run: str, key: Path | None) -> FrozenRequest:
+def _respond(
+    frozen: Any,  # noqa: ANN401 - of either kind
+    *,
+    cores: int,
+    profile: str,
+    observe: Callable[[FrozenPoint], None],
+) -> tuple[Path, int]:
+    """Compute what is missing, write the response, and return its folder and how many points were computed."""
+    # what computes and draws is heavy; a request is made, checked and submitted without it
+    if not isinstance(frozen, FrozenRequest):
+        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=observe)
+        return Path(neural("response").write_neural_response(frozen, answers)), int(answers.computed)
+    from evercast.reinterpretation.requests.answers import gather  # noqa: PLC0415
+    from evercast.reinterpretation.requests.engine import compute_missing  # noqa: PLC0415
+    from evercast.reinterpretation.requests.response import write_response  # noqa: PLC0415
+
+    computed = compute_missing(frozen, cores=cores, observe=observe)
+    return write_response(frozen, gather(frozen), computed={point.key for point in computed}), len(computed)
+
+
+def _frozen(folder: Path, run: str, key: Path | None) -> Any:  # noqa: ANN401 - of either kind
     """Return the copies of a submitted request; where they were changed the request is refused."""
     try:
-        return read_frozen(folder, run)
+        return neural().read_frozen_neural(folder, run) if is_frozen_neural(folder, run) else read_frozen(folder, run)
     except IntegrityError as err:
         if read_history(folder)[-1].state != "answered":
             add_state(folder, "refused", reason=str(err), code=err.code, run=run, key=key)
         raise
 
 
-def _answered(frozen: FrozenRequest) -> Outcome | None:
+def _answered(frozen: Any) -> Outcome | None:  # noqa: ANN401 - of either kind
     """Return the response that is there; None where it was removed."""
     place = frozen.response / "response.json"
     try:

@@ -12,15 +12,15 @@ from evercast.errors import InvalidInput
 from evercast.spec.codec import to_json
 
 __all__ = [
-    "SCHEMA", "Axis", "DataFile", "Metadata", "Place", "Point", "Published", "PublishedKind", "Regions",
-    "WrappedAnalysis", "analysis_digest", "analysis_to_json",
+    "SCHEMA", "Axis", "Binning", "DataFile", "Metadata", "Place", "Point", "PreservedSelection", "Published",
+    "PublishedKind", "Regions", "WrappedAnalysis", "analysis_digest", "analysis_to_json",
 ]  # fmt: skip
 
 SCHEMA = "wrapped-analysis/1.0.0"
 
 PublishedKind = Literal[
     "cls_observed", "limit_observed", "limit_expected", "limit_cross_section_pb", "acceptance_efficiency",
-    "excluded_from", "excluded_to",
+    "excluded_from", "excluded_to", "cut_flow",
 ]  # fmt: skip
 
 
@@ -103,7 +103,33 @@ class Published:
     point: str | None = None
     channel: str | None = None
     bin: int | None = None
+    step: str | None = None
     at: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binning:
+    """How the selected events of a region fill a channel; without an observable the channel has one bin."""
+
+    region: str
+    observable: str | None = None
+    edges: tuple[float, ...] = ()
+    overflow: bool = False
+
+    @property
+    def bins(self) -> int:
+        """How many bins it fills."""
+        return max(len(self.edges) - 1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreservedSelection:
+    """The analysis document that selects events, and the channels that they fill."""
+
+    file: str
+    sha256: str
+    channels: Mapping[str, Binning]
+    requires: tuple[Literal["b-hadrons"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +144,7 @@ class WrappedAnalysis:
     axes: tuple[Axis, ...] = ()
     points: Mapping[str, Point] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
+    selection: PreservedSelection | None = None
 
     def regions(self, name: str | None) -> tuple[str, Regions]:
         """Return a set of regions with its name; the first one where None is asked for.
@@ -134,7 +161,8 @@ class WrappedAnalysis:
 
 def analysis_to_json(analysis: WrappedAnalysis) -> dict[str, object]:
     """Return the canonical form: the keys that have a value."""
-    return {key: _without_none(part) for key, part in {"schema": SCHEMA, **to_json(analysis)}.items()}
+    body = {"schema": SCHEMA, **to_json(analysis)}
+    return {key: _without_none(part) for key, part in body.items() if part is not None}
 
 
 def analysis_digest(analysis: WrappedAnalysis) -> str:

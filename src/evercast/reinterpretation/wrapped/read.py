@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evercast.reinterpretation.checked import read_checked
-from evercast.reinterpretation.wrapped.model import Place, Published, WrappedAnalysis
+from evercast.reinterpretation.wrapped.model import Binning, Place, PreservedSelection, Published, WrappedAnalysis
 from evercast.spec.checks.files import unsafe_reason
 from evercast.spec.report import Path as Place_
 from evercast.spec.report import Report, shown
@@ -35,6 +35,8 @@ def _check(analysis: WrappedAnalysis, report: Report) -> None:
     _check_points(analysis, report)
     for number, entry in enumerate(analysis.published):
         _check_published(analysis, entry, ("published", number), report)
+    if analysis.selection is not None:
+        _check_selection(analysis, analysis.selection, report)
 
 
 def _check_place(analysis: WrappedAnalysis, place: Place, path: Place_, report: Report) -> None:
@@ -74,6 +76,8 @@ def _check_published(analysis: WrappedAnalysis, entry: Published, path: Place_, 
     if entry.point is None or entry.point not in regions.patches:
         report.add(path, "wrapped.no-patch", f"the likelihood '{name}' has no point {shown(entry.point)}")
         return
+    if entry.kind == "cut_flow" and entry.step is None:
+        report.add(path, "wrapped.no-step", "events of a cut flow need the step after which they are counted")
     priced = entry.kind in {"limit_cross_section_pb", "acceptance_efficiency"}
     point = analysis.points.get(entry.point)
     if priced and (point is None or point.cross_section_pb is None):
@@ -82,3 +86,27 @@ def _check_published(analysis: WrappedAnalysis, entry: Published, path: Place_, 
         bins = regions.channels.get(entry.channel or "")
         if bins is None or entry.bin is None or entry.bin >= bins:
             report.add(path, "wrapped.no-bin", "an acceptance times efficiency needs a channel and a bin of it")
+
+
+def _check_selection(analysis: WrappedAnalysis, selection: PreservedSelection, report: Report) -> None:
+    reason = unsafe_reason(selection.file)
+    if reason is not None:
+        message = f"the path is not allowed: {reason}"
+        report.add(("selection", "file"), "spec.unsafe-path", message, found=shown(selection.file))
+    channels = {name: bins for regions in analysis.likelihoods.values() for name, bins in regions.channels.items()}
+    for name, binning in selection.channels.items():
+        path = ("selection", "channels", name)
+        if name not in channels:
+            report.add(path, "wrapped.unknown-channel", "no likelihood has such a channel", found=shown(name), key=True)
+        else:
+            _check_binning(binning, channels[name], path, report)
+
+
+def _check_binning(binning: Binning, bins: int, path: Place_, report: Report) -> None:
+    if (binning.observable is None) != (not binning.edges):
+        report.add(path, "wrapped.binning", "a binning needs both an observable and its edges, or neither")
+    elif any(low >= high for low, high in zip(binning.edges, binning.edges[1:], strict=False)):
+        report.add((*path, "edges"), "wrapped.binning", "the edges do not increase")
+    elif binning.bins != bins:
+        message = f"the region fills {binning.bins} bins; the channel has {bins}"
+        report.add(path, "wrapped.binning", message)
