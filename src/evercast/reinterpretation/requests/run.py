@@ -63,7 +63,7 @@ def new_request(folder: Path, text: str, *, key: Path | None = None) -> Path:
     return document
 
 
-def check_request(folder: Path, data: Preserved) -> Any:  # noqa: ANN401 - of the kind of the analysis
+def check_request(folder: Path, data: Preserved) -> Any:
     """Return a request that its analysis can answer; nothing is written.
 
     Returns:
@@ -79,7 +79,7 @@ def check_request(folder: Path, data: Preserved) -> Any:  # noqa: ANN401 - of th
     return neural().check_neural(request, data, folder=folder)
 
 
-def submit_request(folder: Path, data: Preserved, *, key: Path | None = None) -> Any:  # noqa: ANN401 - likewise
+def submit_request(folder: Path, data: Preserved, *, key: Path | None = None) -> Any:
     """Freeze a request; what is edited afterwards belongs to the next submission.
 
     The same request submitted twice is the same run, and its state stays as it is.
@@ -153,7 +153,7 @@ def answer_request(
 
 
 def _respond(
-    frozen: Any,  # noqa: ANN401 - of either kind
+    frozen: Any,
     *,
     cores: int,
     profile: str,
@@ -172,7 +172,7 @@ def _respond(
     return write_response(frozen, gather(frozen), computed={point.key for point in computed}), len(computed)
 
 
-def _frozen(folder: Path, run: str, key: Path | None) -> Any:  # noqa: ANN401 - of either kind
+def _frozen(folder: Path, run: str, key: Path | None) -> Any:
     """Return the copies of a submitted request; where they were changed the request is refused."""
     try:
         return neural().read_frozen_neural(folder, run) if is_frozen_neural(folder, run) else read_frozen(folder, run)
@@ -182,7 +182,7 @@ def _frozen(folder: Path, run: str, key: Path | None) -> Any:  # noqa: ANN401 - 
         raise
 
 
-def _answered(frozen: Any) -> Outcome | None:  # noqa: ANN401 - of either kind
+def _answered(frozen: Any) -> Outcome | None:
     """Return the response that is there; None where it was removed."""
     place = frozen.response / "response.json"
     try:

@@ -1,4 +1,4 @@
-"""What the preserved selection made of the events of a signal: what a response shows of them, and its patch is made of."""
+"""What the preserved selection made of the events of a signal; responses show it, and patches are made of it."""
 
 from __future__ import annotations
 
