@@ -55,7 +55,7 @@ class BuiltImage:
         file: in the store.
         record: what its name stands for from now on.
         names: the file that says so.
-        uncommitted: changes of the checkout that are not in the image, as ``git status`` words them.
+        uncommitted: files of the checkout with changes that are not in the image.
     """
 
     file: Path

@@ -83,7 +83,7 @@ def gather_sources(name: str, *, recipe: Path | None, wheel: Path | None, folder
         if (tree / ".git").exists():
             revision, epoch = _commit(tree)
             _export(tree, revision, root)
-            uncommitted = _git(tree, "status", "--porcelain", "--untracked-files=no").splitlines()
+            uncommitted = _git(tree, "diff", "--name-only", "HEAD").splitlines()
         else:
             _copy(tree, root)
     definition = recipe.absolute() if recipe is not None else _shipped_recipe(name, root)
