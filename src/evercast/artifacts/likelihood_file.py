@@ -44,7 +44,15 @@ from evercast.likelihood.model import (
 )
 from evercast.spec.codec import from_json, to_json
 
-__all__ = ["EVENTS_FILE", "LIKELIHOOD_FILE", "Dataset", "ExtraEvents", "read_likelihood", "write_likelihood"]
+__all__ = [
+    "EVENTS_FILE",
+    "LIKELIHOOD_FILE",
+    "Dataset",
+    "ExtraEvents",
+    "read_likelihood",
+    "read_origins",
+    "write_likelihood",
+]
 
 LIKELIHOOD_FILE: Final = "likelihood.json"
 EVENTS_FILE: Final = "events.safetensors"
@@ -105,6 +113,17 @@ def read_likelihood(folder: Path, *, dataset: Dataset = "observed") -> Likelihoo
     tensors = read_tensors(folder / EVENTS_FILE).arrays
     model = from_entry(body, lambda *declared: _event_set(tensors, *declared, where=folder / EVENTS_FILE))
     return model if dataset == "observed" else _with_simulation(model)
+
+
+def read_origins(folder: Path) -> dict[str, Int[np.ndarray, " simulated"]]:
+    """Return unbinned channel -> index of the component whose sample each of its simulated events is from.
+
+    Raises:
+        IntegrityError: the file is missing or damaged.
+    """
+    found = read_tensors(folder / EVENTS_FILE).arrays
+    last = ".asimov.process"
+    return {name.removesuffix(last): values for name, values in found.items() if name.endswith(last)}
 
 
 def _with_simulation(model: LikelihoodModel) -> LikelihoodModel:

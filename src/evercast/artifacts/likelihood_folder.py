@@ -10,14 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
+from jaxtyping import Int
+
 from evercast.artifacts.files import atomic_write_json, read_json, sha256_file
-from evercast.artifacts.likelihood_file import read_likelihood
+from evercast.artifacts.likelihood_file import read_likelihood, read_origins
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.likelihood.histfactory import read_workspace
 from evercast.likelihood.model import LikelihoodModel
 from evercast.spec.codec import from_json, to_json
 
-__all__ = ["INDEX_FILE", "Index", "IndexEntry", "Publication", "open_likelihood", "read_index", "write_index"]
+__all__ = [
+    "INDEX_FILE", "Index", "IndexEntry", "Publication", "open_likelihood", "open_origins", "read_index",
+    "write_index",
+]  # fmt: skip
 
 INDEX_FILE: Final = "index.json"
 
@@ -129,6 +135,16 @@ def open_likelihood(folder: Path, name: str) -> LikelihoodModel:
     model = read_workspace(body, measurement=entry.measurement, name=name)
     channels = tuple(replace(channel, blind=channel.name in entry.blind) for channel in model.channels)
     return replace(model, channels=channels)
+
+
+def open_origins(folder: Path, name: str) -> dict[str, Int[np.ndarray, " simulated"]]:
+    """Return unbinned channel -> which component each simulated event of the likelihood `name` is of; see its file.
+
+    Raises:
+        IntegrityError: index or file are missing or damaged.
+    """
+    entry = read_index(folder).likelihoods.get(name)
+    return {} if entry is None or entry.kind == "workspace" else read_origins(_inside(folder, entry.path))
 
 
 def _inside(folder: Path, relative: str) -> Path:

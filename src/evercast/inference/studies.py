@@ -12,6 +12,7 @@ from evercast.errors import InvalidInput
 from evercast.inference.asimov import asimov_model
 from evercast.inference.blinding import blind_channels
 from evercast.inference.fit import fit, poi_of
+from evercast.inference.generated_events import Origins, generated_supports
 from evercast.inference.goodness import goodness_toys
 from evercast.inference.toy_statistics import Statistic, ToySample, evaluate_toys
 from evercast.inference.toys import ToyGenerator, toy_seeds
@@ -84,7 +85,7 @@ def true_point(data: StudyData, spec: ToyStudy, value: float | None) -> Point:
         NumericalFailure: the fit failed.
     """
     likelihood = data.likelihood
-    if spec.nuisance == "profiled":
+    if spec.nuisance == "profiled" and spec.purpose != "injection":
         return fit(likelihood, fixed={} if value is None else {data.poi: value}).theta
     theta = likelihood.initial.copy()
     if value is not None:
@@ -93,8 +94,9 @@ def true_point(data: StudyData, spec: ToyStudy, value: float | None) -> Point:
 
 
 def study_block(
-    data: StudyData, spec: ToyStudy, *, study: str, name: str, value: float | None, first: int, count: int
-) -> ToyBlock:
+    data: StudyData, spec: ToyStudy, *, study: str, name: str, value: float | None, first: int, count: int,
+    origins: Origins | None = None,
+) -> ToyBlock:  # fmt: skip
     """Throw and fit pseudo-experiments `first` to `first + count - 1` at one value; each follows from its number alone.
 
     Args:
@@ -105,6 +107,7 @@ def study_block(
         value: true value of the parameter of interest; None for goodness of fit.
         first: number of the first pseudo-experiment.
         count: how many.
+        origins: of the simulated events, for an injection.
 
     Raises:
         NumericalFailure: the fit of the data failed, or events cannot be drawn.
@@ -117,7 +120,8 @@ def study_block(
     if value is None:
         return _goodness_block(data, seeds("goodness"))
     theta = true_point(data, spec, value)
-    generator = ToyGenerator(data.likelihood, theta)
+    supports = generated_supports(data.likelihood, theta, origins or {}) if spec.purpose == "injection" else None
+    generator = ToyGenerator(data.likelihood, theta, supports=supports)
     statistic: Statistic = "q-tilde" if spec.purpose == "limit" else "t"
     sample = evaluate_toys(generator, poi=data.poi, value=value, seeds=seeds("signal"), statistic=statistic)
     arrays, reasons = _arrays(sample, ""), sample.reasons

@@ -13,6 +13,8 @@
 
     neyman           intervals: [{confidence_level, segments: [[low, high]], asymptotic_segments, open_low, open_high,
                      points: [{value, critical, error, asymptotic, t, p, toys, failed}]}]
+    injection        injection: [{value, mean, error, spread, median, at_bound, toys, failed,
+                     coverage: [{confidence_level, share, error}]}]; of the recovered values
     coverage         coverage: [{value, confidence_level, asymptotic, error, neyman, neyman_error, toys, failed}]
     limit            limit: {confidence_level, observed, error, expected}, points: [{value, cls_obs, cls_obs_error,
                      cls_exp}]; observed is null where blinded, a limit that no value reaches is null
@@ -29,16 +31,17 @@ import numpy as np
 from evercast.inference.asymptotics import q_tilde
 from evercast.inference.fit import fit
 from evercast.inference.goodness import GoodnessToys, goodness_of_fit, with_toys
+from evercast.inference.intervals import quantile
 from evercast.inference.neyman import coverage_of, neyman_interval
 from evercast.inference.outcome_json import goodness_to_json
 from evercast.inference.profile import Profile
 from evercast.inference.studies import StudyData
 from evercast.inference.toy_limits import crossing
-from evercast.inference.toy_statistics import ToySample
+from evercast.inference.toy_statistics import FAILED, ToySample
 from evercast.inference.toy_tests import combine_cls
 from evercast.spec.model import ToyStudy
 
-__all__ = ["coverage_study", "goodness_study", "limit_study", "neyman_study"]
+__all__ = ["coverage_study", "goodness_study", "injection_study", "limit_study", "neyman_study"]
 
 
 def neyman_study(data: StudyData, spec: ToyStudy, samples: Mapping[float, ToySample]) -> dict[str, object]:
@@ -87,6 +90,42 @@ def coverage_study(spec: ToyStudy, samples: Mapping[float, ToySample]) -> dict[s
         for entry in coverage_of(value, samples[value], spec.confidence_levels)
     ]
     return {"coverage": found}
+
+
+def injection_study(
+    spec: ToyStudy, samples: Mapping[float, ToySample], bounds: tuple[float, float]
+) -> dict[str, object]:
+    """Return what the fits recover of each value that was put in, and how often asymptotic intervals hold it.
+
+    Args:
+        spec: for the levels.
+        samples: value -> its pseudo-experiments (statistic ``t``).
+        bounds: of the parameter of interest.
+
+    Raises:
+        NumericalFailure: too many pseudo-experiments failed.
+    """
+    return {"injection": [_recovered(value, samples[value], spec, bounds) for value in sorted(samples)]}
+
+
+def _recovered(value: float, sample: ToySample, spec: ToyStudy, bounds: tuple[float, float]) -> dict[str, object]:
+    t = sample.values()
+    found = sample.poi_hat[sample.status != FAILED]
+    spread = float(found.std(ddof=1)) if len(found) > 1 else 0.0
+    low, high = bounds
+    edge = 1e-6 * max(abs(value), spread)
+    levels = [
+        {
+            "confidence_level": level, "share": float(np.mean(t <= quantile(level))),
+            "error": float(np.sqrt(level * (1.0 - level) / len(t))),
+        }
+        for level in spec.confidence_levels
+    ]  # fmt: skip
+    return {
+        "value": value, "mean": float(found.mean()), "error": spread / float(np.sqrt(len(found))), "spread": spread,
+        "median": float(np.median(found)), "at_bound": float(np.mean((found <= low + edge) | (found >= high - edge))),
+        "toys": len(sample.t), "failed": sample.n_failed, "coverage": levels,
+    }  # fmt: skip
 
 
 def limit_study(

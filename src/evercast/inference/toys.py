@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evercast.errors import NumericalFailure
-from evercast.inference.asimov import asimov_supports
+from evercast.inference.asimov import Supports, asimov_supports
 from evercast.likelihood.drawn_events import drawn
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import (
@@ -68,6 +68,7 @@ class ToyGenerator:
         theta: (parameters,) true values of all parameters, nuisance parameters included.
         source: where the events of unbinned channels are drawn from; ``auto``: the simulation, or the reference where
             simulated weights are negative.
+        supports: the events of unbinned channels themselves, in the place of `source`.
 
     Raises:
         InvalidInput: an unbinned channel has no simulated events.
@@ -75,11 +76,14 @@ class ToyGenerator:
             pseudo-experiment needs; ``asimov.negative``: an expectation is negative.
     """
 
-    def __init__(self, likelihood: Likelihood, theta: Point, *, source: Source = "auto") -> None:
+    def __init__(
+        self, likelihood: Likelihood, theta: Point, *, source: Source = "auto", supports: Supports | None = None
+    ) -> None:
         self.likelihood = likelihood
         self.theta = theta.copy()
         self._rates = _rates(likelihood, theta)
-        supports = asimov_supports(likelihood, theta, source=source, signed=False)
+        if supports is None:
+            supports = asimov_supports(likelihood, theta, source=source, signed=False)
         self._draws = {name: _draw(name, events) for name, events in supports.events.items()}
         self.sources: dict[str, str] = dict(supports.sources)
         self.effective_sample_size = {name: draw.effective_sample_size for name, draw in self._draws.items()}

@@ -36,7 +36,7 @@ _FLOPS_PER_WEIGHT: Final = 6
 """Forward and backward pass of a dense layer: two and four operations for each weight and event."""
 _SELECTED: Final = 0.3
 """Fraction of the events of a sample that pass a selection; the plan is made before anybody knows it."""
-_TOY_SECONDS: Final = {"neyman": 0.1, "coverage": 0.2, "limit": 0.1, "goodness_of_fit": 0.1}
+_TOY_SECONDS: Final = {"neyman": 0.1, "coverage": 0.2, "injection": 0.1, "limit": 0.1, "goodness_of_fit": 0.1}
 """To throw and fit a pseudo-experiment of a binned likelihood; the interval of ``coverage`` needs more fits."""
 _UNBINNED_TOY: Final = 4.0
 """The same with an unbinned channel takes so many times as long."""

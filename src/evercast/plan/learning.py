@@ -14,6 +14,7 @@ from evercast.plan.series import (
     bare_ensemble,
     blocks_of,
     count_events,
+    evaluated_unit,
     evaluation_recipe,
     sample_inputs,
 )
@@ -88,13 +89,14 @@ def _add_ratios(builder: Builder, name: str) -> None:
 def _add_replicas(builder: Builder, name: str, bootstrap: Bootstrap) -> None:
     """Add the small ensembles of every replica of the simulation, and their evaluation."""
     ensemble = builder.analysis.ensembles[name]
-    inputs: dict[str, str] = {}
+    chosen = bootstrap.processes or ensemble.processes
+    inputs: dict[str, str] = {"nominal": evaluated_unit(builder, name, "ratio")} if bootstrap.processes else {}
     for replica in range(bootstrap.replicas):
-        for process in ensemble.processes:
+        for process in chosen:
             made = _add_series(builder, name, process, members=bootstrap.members, replica=replica)
             builder.made["training", f"{name} replica {replica} {process}"] = made
             inputs |= {f"block.{replica}.{process}.{index}": unit for index, unit in enumerate(made)}
     recipe = evaluation_recipe(builder, name, members=bootstrap.members)
     recipe = replace(recipe, learned="replicas", ensemble=replace(recipe.ensemble, bootstrap=bootstrap))
-    networks = bootstrap.replicas * bootstrap.members * ensemble.folds * len(ensemble.processes)
+    networks = bootstrap.replicas * bootstrap.members * ensemble.folds * len(chosen)
     add_evaluation(builder, f"{name}-replicas", recipe, inputs=inputs, networks=networks)

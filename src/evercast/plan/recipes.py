@@ -131,6 +131,7 @@ class EvaluationRecipe:
     ``replicas``    ``ENSEMBLE-replicas``   ``block.REPLICA.PROCESS.K``    log_ratio (events, processes, replicas)
     =============== ======================= ============================== ===========================================
 
+    For ``replicas`` of some processes alone also ``nominal`` (evaluation unit), from which the others are taken.
     For ``variation`` also ``varied.PROCESS.DIRECTION`` (selection units). A two-point systematic has events and
     networks at ``up`` only.
 

@@ -146,7 +146,10 @@ def _selection_recipe(
 
 
 def _pseudo(builder: Builder, name: str) -> tuple[PseudoData | None, Mapping[str, str]]:
-    """Return what a sample must know of the pseudo-data, and process -> sample: simulation only its own yield."""
+    """Return what a sample must know of the pseudo-data, and process -> sample: simulation only its own yield.
+
+    Data know the processes that they are drawn from: one that a reinterpretation adds draws nothing anew.
+    """
     analysis = builder.analysis
     sample, declared = analysis.samples[name], analysis.pseudo_data
     processes = {key: process.sample for key, process in analysis.processes.items()}
@@ -154,7 +157,7 @@ def _pseudo(builder: Builder, name: str) -> tuple[PseudoData | None, Mapping[str
     if declared is None or not builder.pseudo or not (sample.role == "data" or by_histogram):
         return None, {}
     if sample.role == "data":
-        return declared, processes
+        return declared, {key: of for key, of in processes.items() if key in declared.yields}
     own = {process: of for process, of in processes.items() if of == name}
     yields = {process: value for process, value in declared.yields.items() if process in own}
     return PseudoData(region=declared.region, yields=yields, seed=0), own

@@ -13,7 +13,13 @@ from evercast.artifacts.files import atomic_write_json, read_json
 from evercast.artifacts.likelihood_folder import open_likelihood
 from evercast.errors import IntegrityError, InvalidInput, NumericalFailure
 from evercast.inference.studies import StudyData, sample_of, study_data
-from evercast.inference.study_results import coverage_study, goodness_study, limit_study, neyman_study
+from evercast.inference.study_results import (
+    coverage_study,
+    goodness_study,
+    injection_study,
+    limit_study,
+    neyman_study,
+)
 from evercast.inference.toy_statistics import ToySample
 from evercast.plan.recipes import StudyRecipe, Task
 
@@ -86,6 +92,10 @@ def _results(task: Task[StudyRecipe], data: StudyData, toys: list[_Toys]) -> dic
     samples = _samples(toys, "")
     if spec.purpose == "neyman":
         return neyman_study(data, spec, samples)
+    if spec.purpose == "injection":
+        index = data.likelihood.index(data.poi)
+        bounds = (float(data.likelihood.lower[index]), float(data.likelihood.upper[index]))
+        return injection_study(spec, samples, bounds)
     if spec.purpose == "coverage":
         return coverage_study(spec, samples)
     level = recipe.inference.limit or _LIMIT_LEVEL

@@ -10,7 +10,7 @@ import numpy as np
 
 from evercast.artifacts.arrays import read_arrays, write_arrays
 from evercast.artifacts.files import atomic_write_json
-from evercast.artifacts.likelihood_folder import open_likelihood
+from evercast.artifacts.likelihood_folder import open_likelihood, open_origins
 from evercast.errors import IntegrityError
 from evercast.inference.studies import StudyData, ToyBlock, study_block, study_data
 from evercast.inference.toy_statistics import STATUS_CODES
@@ -79,9 +79,11 @@ def _block(
             _log.info("pseudo-experiments %d to %d were done before", first, first + count - 1)
             return kept
     recipe = task.recipe
+    injects = recipe.spec.purpose == "injection"
     block = study_block(
-        data, recipe.spec, study=recipe.study, name=recipe.likelihood, value=recipe.value, first=first, count=count
-    )
+        data, recipe.spec, study=recipe.study, name=recipe.likelihood, value=recipe.value, first=first, count=count,
+        origins=open_origins(task.inputs["likelihood"] / "likelihood", recipe.likelihood) if injects else None,
+    )  # fmt: skip
     facts = _facts(block)
     if not path.exists():
         write_arrays(path, block.arrays, facts)

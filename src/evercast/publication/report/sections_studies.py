@@ -63,6 +63,8 @@ def _study(analysis: Analysis, unit: Unit, units: tuple[Unit, ...], label: Label
             yield from _neyman(unit, body, axis, label)
         case "coverage":
             yield _coverage(unit, body)
+        case "injection":
+            yield _injection(unit, body)
         case "limit":
             yield from _limit(unit, body)
         case "goodness_of_fit":
@@ -134,6 +136,28 @@ def _coverage(unit: Unit, body: JsonView) -> Table:
     )
     headers = ("true value", "level", "asymptotic intervals", "Neyman construction", "pseudo-experiments")
     return Table(title=f"Coverage, {unit.name}", headers=headers, rows=rows, note="Errors are binomial.")
+
+
+def _injection(unit: Unit, body: JsonView) -> Table:
+    rows = tuple(
+        (
+            Cell(_number(entry.number("value")), "number"),
+            Cell(f"{_number(entry.number('mean'))} ± {entry.number('error') or 0:.2g}", "number"),
+            Cell(_number(entry.number("spread")), "number"),
+            Cell(_number(entry.number("median")), "number"),
+            Cell(", ".join(_held(level) for level in entry.entries("coverage"))),
+            Cell(_number(entry.number("toys")), "number"),
+        )
+        for entry in body.entries("injection")
+    )
+    headers = ("injected", "recovered, mean", "spread", "median", "intervals that hold it", "pseudo-experiments")
+    note = "Events of each process are those of its own generator; no learned ratio weights them."
+    return Table(title=f"Injection, {unit.name}", headers=headers, rows=rows, note=note)
+
+
+def _held(level: JsonView) -> str:
+    share = _percent(level.number("share"), level.number("error"))
+    return f"{share} at {_percent(level.number('confidence_level'), None)}"
 
 
 def _limit(unit: Unit, body: JsonView) -> Iterator[Block]:

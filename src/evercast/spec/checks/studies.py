@@ -52,6 +52,9 @@ def _check_study(context: Context, report: Report, path: Path, study: ToyStudy) 
     if study.purpose == "neyman" and len(study.values) == 1:
         message = "a Neyman construction needs acceptance intervals at two values or more"
         report.add((*path, "values"), "spec.size", message, found="1", expected="at least 2 values")
+    if study.purpose == "injection" and study.nuisance != "nominal":
+        message = "events of the generators are those of nominal nuisance parameters"
+        report.add(path, "spec.missing-key", message, expected="nuisance: nominal", key=True)
     _check_number(report, path, study)
     _check_values(context, report, path, study)
 
@@ -86,7 +89,11 @@ def _check_values(context: Context, report: Report, path: Path, study: ToyStudy)
 
 
 def _check_training_statistics(context: Context, report: Report) -> None:
-    """Check that modes of the training statistics have the replicas that they come from."""
+    """Check that modes of the training statistics have the replicas that they come from, and replicas their process."""
+    for name, declared in context.analysis.ensembles.items():
+        for place, process in enumerate(declared.bootstrap.processes if declared.bootstrap is not None else ()):
+            where: Path = ("ensembles", name, "bootstrap", "processes", place)
+            check_reference(report, where, process, "process of the ensemble", declared.processes)
     for name, likelihood in context.analysis.likelihoods.items():
         for channel_name, channel in likelihood.channels.items():
             path: Path = ("likelihoods", name, "channels", channel_name, "training_statistics")

@@ -62,10 +62,12 @@ class Bootstrap:
     Args:
         replicas: at least 2; 20 or more for an uncertainty.
         members: networks per process, fold and replica.
+        processes: whose networks are trained again for each replica, while the others keep their ratios; empty: all.
     """
 
     replicas: int = 20
     members: int = 1
+    processes: tuple[str, ...] = field(default=(), metadata={"key": "unless default"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

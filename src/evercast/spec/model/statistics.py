@@ -226,7 +226,8 @@ class ToyStudy:
 
     Args:
         purpose: ``neyman``: acceptance intervals of t_mu at `values` and the interval that follows; ``coverage``: how
-            often intervals at `confidence_levels` hold the true value; ``limit``: CLs from toys of q-tilde at `values`;
+            often intervals at `confidence_levels` hold the true value; ``injection``: the same, and what is recovered,
+            with events weighted by their own generators alone; ``limit``: CLs from toys of q-tilde at `values`;
             ``goodness_of_fit``: the distribution of the test statistic of the fit.
         likelihoods: names; empty: all.
         values: of the parameter of interest; not used by ``goodness_of_fit``.
@@ -235,7 +236,7 @@ class ToyStudy:
             or ``nominal``. Global observables are thrown in either case.
     """
 
-    purpose: Literal["neyman", "coverage", "limit", "goodness_of_fit"]
+    purpose: Literal["neyman", "coverage", "injection", "limit", "goodness_of_fit"]
     seed: int
     toys: int = 1000
     toys_per_job: int = 250

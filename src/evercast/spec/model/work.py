@@ -121,11 +121,14 @@ class UnbinnedPublication:
     Args:
         disclosure: how much of the events is given away.
         support: whether the domain of published networks is given with simulated events, or with ranges alone.
+        largest_share_outside: of a new signal, by weight, that may lie outside of the training of the networks; a
+            request with more is refused.
     """
 
     likelihood: str
     disclosure: Literal["events", "ratios", "networks"] = "networks"
     support: Literal["points", "ranges"] = field(default="points", metadata={"key": "unless default"})
+    largest_share_outside: float = field(default=0.05, metadata={"key": "never"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32
 
+from evercast.artifacts.event_table import EventTable
 from evercast.artifacts.files import atomic_write_json
+from evercast.artifacts.ratios import read_log_ratios
 from evercast.errors import IntegrityError
 from evercast.networks.bootstrap import poisson_weights
 from evercast.plan.recipes import EvaluationRecipe, Task
@@ -26,19 +28,22 @@ def evaluate_replicas(task: Task[EvaluationRecipe]) -> None:
     """Write log_ratio (events, processes, replicas) of every sample, and the checks; errors as the stage.
 
     Members are combined inside a replica only. Calibration and normalisation are made with the weights of the replica.
+    Processes that are not trained again have their nominal log ratios in every replica.
     """
     recipe, ensemble = task.recipe, task.recipe.ensemble
     if ensemble.bootstrap is None:
         raise IntegrityError(f"ensemble {recipe.name!r} declares no bootstrap", code="evaluation.recipe")
     tables = read_tables(task)
     shape = (len(ensemble.processes), ensemble.bootstrap.replicas)
-    arrays = {sample: np.empty((len(table), *shape), dtype=np.float32) for sample, table in tables.items()}
-    norms: dict[str, list[dict[str, float]]] = {process: [] for process in ensemble.processes}
-    saturated: dict[str, list[dict[str, object]]] = {process: [] for process in ensemble.processes}
+    chosen = ensemble.bootstrap.processes or ensemble.processes
+    arrays = {sample: _nominal(task, sample, table, shape) for sample, table in tables.items()}
+    norms: dict[str, list[dict[str, float]]] = {process: [] for process in chosen}
+    saturated: dict[str, list[dict[str, object]]] = {process: [] for process in chosen}
     for replica in range(ensemble.bootstrap.replicas):
         seed = derive_seed("bootstrap", ensemble.seed, replica)
         factors = {sample: poisson_weights(table.event, seed=seed) for sample, table in tables.items()}
-        for column, process in enumerate(ensemble.processes):
+        for process in chosen:
+            column = ensemble.processes.index(process)
             trained = networks(
                 task,
                 f"block.{replica}.{process}.",
@@ -57,13 +62,25 @@ def evaluate_replicas(task: Task[EvaluationRecipe]) -> None:
     body = {
         process: {
             "normalisation": norms[process],
-            "spread": _spread(recipe, arrays, column),
+            "spread": _spread(recipe, arrays, ensemble.processes.index(process)),
             "saturated_networks": saturated[process],
         }
-        for column, process in enumerate(ensemble.processes)
+        for process in chosen
     }
     described = {"format": FORMAT, "ensemble": recipe.name, "learned": "replicas"}
     atomic_write_json(task.output / "diagnostics.json", {**described, "processes": body})
+
+
+def _nominal(
+    task: Task[EvaluationRecipe], sample: str, table: EventTable, shape: tuple[int, int]
+) -> Float32[np.ndarray, "_events _processes _replicas"]:
+    """Return room for the log ratios of all replicas; the nominal ones where not all processes are trained again."""
+    found = np.empty((len(table), *shape), dtype=np.float32)
+    if "nominal" in task.inputs:
+        processes = task.recipe.ensemble.processes
+        nominal = read_log_ratios(task.inputs["nominal"], sample, table=table, processes=processes)
+        found[:] = nominal[:, :, None]
+    return found
 
 
 def _spread(
