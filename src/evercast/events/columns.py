@@ -13,6 +13,7 @@ from evercast.events.evaluate import Scope
 from evercast.events.formats import EventSource
 from evercast.events.identity import event_identities
 from evercast.events.momenta import momenta
+from evercast.events.truth import TRUTH_COLUMNS, no_heavy_flavour
 
 __all__ = ["Collections", "read_scopes"]
 
@@ -33,8 +34,8 @@ def read_scopes(
         first_event: identity of the first event of the file; the others follow it.
 
     Raises:
-        InvalidInput: ``sample.column``, ``sample.collection``, ``sample.not-finite`` (with file, column, event,
-            count), or what is wrong with the file.
+        InvalidInput: ``sample.column``, ``sample.collection``, ``sample.no-b-hadrons``, ``sample.not-finite`` (with
+            file, column, event, count), or what is wrong with the file.
     """
     columns = _columns(source, names, collections)
     done = 0
@@ -52,6 +53,9 @@ def _columns(source: EventSource, names: Sequence[str], collections: Collections
             [column for items in collections[name].values() for column in items] if name in collections else [name]
         )
     missing = [name for name in dict.fromkeys(wanted) if name not in source.columns]
+    for name in missing:
+        if name in TRUTH_COLUMNS:
+            raise no_heavy_flavour(str(source.path), name)
     if missing:
         known = ", ".join([*collections, *source.columns][:60])
         raise InvalidInput(

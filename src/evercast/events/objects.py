@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import awkward as ak
 import numpy as np
-from jaxtyping import Float64, UInt64
 
 from evercast.errors import InvalidInput
+from evercast.events.clustering import FLAVOUR, cluster_jets, flavour_by_distance, with_flavour
 from evercast.events.evaluate import Formula, Scope, evaluate_items
 from evercast.events.momenta import ITEM_NUMBER, item_properties, replaced, with_charge
+from evercast.events.overlap import without_near
+from evercast.events.random_numbers import counter_normal, counter_uniform
 from evercast.events.variation import Transform, apply_transforms
-from evercast.spec.expressions import ITEM_PROPERTIES, parse
+from evercast.spec.expressions import parse
 from evercast.spec.model import Objects
 
-__all__ = ["build_objects", "counter_normal"]
+__all__ = ["build_objects"]
 
 _LEAST_SCALE = 0.01
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def build_objects(
@@ -29,16 +27,18 @@ def build_objects(
 ) -> ak.Array:
     """Return the collection `name` for the events of `scope`.
 
-    The PDG numbers are chosen first, then momenta are smeared (transverse momentum times a Gaussian factor at fixed
-    pseudorapidity, azimuth and mass), then they are varied, then the cut is made, then items are ordered.
+    The PDG numbers are chosen first, then jets are made, then they get their flavour, then momenta are smeared
+    (transverse momentum times a Gaussian factor at fixed pseudorapidity, azimuth and mass), then they are varied, then
+    items are lost by the efficiency, tagged, removed near others, cut and ordered.
 
     Args:
         name: of the new collection, for messages.
         objects: how it is made.
         scope: must hold the collection it is made from.
-        seed: of the smearing. The numbers depend on seed, source collection, event and the place of the item in the
-            input only, so neither the size of the chunks nor the order of reading matters, two samples of the same
-            files are smeared alike, and so are events before and after a variation.
+        seed: of the random numbers. They depend on seed, source collection (for jets: `name`), event and the place of
+            the item in the input (of a jet: among all jets) only, so neither the size of the chunks nor the order of
+            reading matters, two samples of the same files are smeared alike, and so are events before and after a
+            variation.
         smear: whether the resolution is applied; not so for data.
         transforms: of a varied selection.
 
@@ -47,20 +47,21 @@ def build_objects(
             ``systematic.transform``.
         ExpressionError: the cut or the resolution does not fit.
     """
-    source = _source(name, objects, scope)
-    if objects.pdg:
-        if "pdg" not in source.fields:
-            raise InvalidInput(
-                f"collection {objects.collection!r} has no pdg; it has {', '.join(item_properties(source))}",
-                code="sample.collection",
-                hint=f"give it one, or leave out pdg in objects.{name}",
-            )
-        source = source[_one_of(source["pdg"], objects.pdg)]
+    source = _by_pdg(name, objects, _source(name, objects, scope))
+    if objects.cluster is not None:
+        source = _jets(name, objects, source, scope)
+    if objects.flavour is not None and FLAVOUR not in source.fields:
+        heavy = _collection(name, objects.flavour.collection, scope)
+        source = replaced(source, {FLAVOUR: flavour_by_distance(name, objects.flavour, source, heavy)})
+    stream = objects.collection if objects.cluster is None else name
     if objects.pt_resolution is not None and smear:
         formula = _formula(f"pt_resolution of {name!r}", objects.pt_resolution)
-        source = _smeared(source, formula, scope, seed=seed, stream=objects.collection)
+        source = _smeared(source, formula, scope, seed=seed, stream=stream)
     if transforms:
         source = apply_transforms(transforms, source, scope)
+    source = _by_chance(name, objects, source, scope, seed=seed, stream=stream, simulated=smear)
+    for step in objects.remove_near:
+        source = without_near(name, step, source, _collection(name, step.collection, scope), scope)
     if objects.cut is not None:
         formula = _formula(f"cut of {name!r}", objects.cut)
         source = source[evaluate_items(formula, _items(source, scope), like=source, condition=True)]
@@ -69,19 +70,93 @@ def build_objects(
     return source
 
 
-def _source(name: str, objects: Objects, scope: Scope) -> ak.Array:
-    source = scope.values.get(objects.collection)
+def _collection(name: str, wanted: str, scope: Scope) -> ak.Array:
+    source = scope.values.get(wanted)
     if source is None or not source.fields or source.ndim != 2:
         known = ", ".join(key for key, value in scope.values.items() if value.fields and value.ndim == 2) or "none"
         raise InvalidInput(
-            f"objects.{name} is made from the collection {objects.collection!r}, which the input has not; it has: "
-            f"{known}",
+            f"objects.{name} is made from the collection {wanted!r}, which the input has not; it has: {known}",
             code="sample.collection",
             hint="declare it in the 'collections' of the file",
         )
+    return source
+
+
+def _source(name: str, objects: Objects, scope: Scope) -> ak.Array:
+    source = _collection(name, objects.collection, scope)
     if ITEM_NUMBER not in source.fields:
         source = replaced(source, {ITEM_NUMBER: ak.local_index(source, axis=1)})
     return with_charge(source, name=objects.collection) if "pdg" in source.fields else source
+
+
+def _by_pdg(name: str, objects: Objects, source: ak.Array) -> ak.Array:
+    """Return the items that are kept by their PDG number."""
+    if not (objects.pdg or objects.exclude_pdg):
+        return source
+    if "pdg" not in source.fields:
+        raise InvalidInput(
+            f"collection {objects.collection!r} has no pdg; it has {', '.join(item_properties(source))}",
+            code="sample.collection",
+            hint=f"give it one, or leave out pdg in objects.{name}",
+        )
+    if objects.pdg:
+        source = source[_one_of(source["pdg"], objects.pdg)]
+    return source[~_one_of(source["pdg"], objects.exclude_pdg)] if objects.exclude_pdg else source
+
+
+def _jets(name: str, objects: Objects, particles: ak.Array, scope: Scope) -> ak.Array:
+    """Return the jets of the particles; each has its place among them as the number of the item."""
+    if objects.cluster is None:
+        return particles
+    flavour, heavy = objects.flavour, None
+    if flavour is not None and flavour.method == "ghost":
+        heavy = with_flavour(name, flavour, _collection(name, flavour.collection, scope))
+    jets = cluster_jets(name, objects.cluster, particles, scope, heavy)
+    return replaced(jets, {ITEM_NUMBER: ak.local_index(jets, axis=1)})
+
+
+def _by_chance(
+    name: str, objects: Objects, items: ak.Array, scope: Scope, *, seed: int, stream: str, simulated: bool
+) -> ak.Array:
+    """Return the items that the efficiency keeps, with their tags."""
+    if objects.efficiency is not None and simulated:
+        formula = _formula(f"efficiency of {name!r}", objects.efficiency)
+        items = items[_happens(items, formula, scope, seed=seed, stream=f"{stream}:{name}:efficiency")]
+    for tag, text in (objects.tags or {}).items():
+        if not simulated:
+            _check_tagged(name, tag, items)
+            continue
+        formula = _formula(f"tag {tag!r} of {name!r}", text)
+        tagged = _happens(items, formula, scope, seed=seed, stream=f"{stream}:{name}:{tag}")
+        items = replaced(items, {tag: ak.values_astype(tagged, np.int64)})
+    return items
+
+
+def _check_tagged(name: str, tag: str, items: ak.Array) -> None:
+    """Refuse data without a tag that is measured: chance stands for it in simulation alone."""
+    if tag not in items.fields:
+        raise InvalidInput(
+            f"objects.{name}: the items of data have no {tag!r}; in data a tag is read, not drawn",
+            code="sample.collection",
+            hint="give the collection of the input a property of that name",
+        )
+
+
+def _happens(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stream: str) -> ak.Array:
+    """Return, per item, whether a thing of this probability happens."""
+    chance = evaluate_items(formula, _items(items, scope), like=items, condition=False)
+    counts = ak.num(items, axis=1)
+    flat = ak.to_numpy(ak.flatten(chance, axis=1)).astype(np.float64)
+    wrong = ~((flat >= 0) & (flat <= 1))
+    if wrong.any():
+        raise InvalidInput(
+            f"{formula.what} is {flat[wrong][0]} for {int(wrong.sum())} items; expected a probability between 0 and 1: "
+            f"{formula.text}",
+            code="sample.probability",
+        )
+    event = np.repeat(scope.event, ak.to_numpy(counts))
+    number = ak.to_numpy(ak.flatten(items[ITEM_NUMBER], axis=1)).astype(np.uint64)
+    return ak.unflatten(ak.Array(counter_uniform(seed, stream, event, number) < flat), counts)
 
 
 def _one_of(pdg: ak.Array, kept: tuple[int, ...]) -> ak.Array:
@@ -94,7 +169,7 @@ def _formula(what: str, text: str) -> Formula:
 
 
 def _items(items: ak.Array, scope: Scope) -> Scope:
-    return scope.only({key: value for key, value in item_properties(items).items() if key in ITEM_PROPERTIES})
+    return scope.only(item_properties(items))
 
 
 def _smeared(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stream: str) -> ak.Array:
@@ -117,33 +192,3 @@ def _smeared(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stre
     return replaced(
         items, {"px": items.px * factor, "py": items.py * factor, "pz": items.pz * factor, "energy": energy}
     )
-
-
-def counter_normal(
-    seed: int, stream: str, event: UInt64[np.ndarray, " items"], item: UInt64[np.ndarray, " items"]
-) -> Float64[np.ndarray, " items"]:
-    """Return unit Gaussian numbers that are a function of (seed, stream, event, item) alone.
-
-    Each counter is mixed with the finaliser of SplitMix64 (Steele et al., OOPSLA 2014) and two such numbers are
-    turned to a Gaussian one by Box and Muller.
-    """
-    digest = hashlib.sha256(f"{seed}:{stream}".encode()).digest()
-    key = np.frombuffer(digest[:8], dtype="<u8").astype(np.uint64)
-    with np.errstate(over="ignore"):
-        state = _mixed(_mixed(key ^ (event * _GOLDEN)) ^ (item * _GOLDEN + _MIX_1))
-        first, second = _mixed(state + _GOLDEN), _mixed(state + _GOLDEN + _GOLDEN)
-    radius = np.sqrt(-2.0 * np.log(_uniform(first) + 2.0**-54))
-    gaussian: Float64[np.ndarray, " items"] = radius * np.cos(2.0 * np.pi * _uniform(second))
-    return gaussian
-
-
-def _uniform(value: UInt64[np.ndarray, " items"]) -> Float64[np.ndarray, " items"]:
-    """Return the upper 53 bits as numbers in [0, 1)."""
-    return np.asarray(value >> np.uint64(11), dtype=np.float64) * 2.0**-53
-
-
-def _mixed(value: UInt64[np.ndarray, " items"]) -> UInt64[np.ndarray, " items"]:
-    state = value + _GOLDEN
-    state = (state ^ (state >> np.uint64(30))) * _MIX_1
-    state = (state ^ (state >> np.uint64(27))) * _MIX_2
-    return np.asarray(state ^ (state >> np.uint64(31)), dtype=np.uint64)

@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _STEP: Final[Mapping[str, int]] = {"hepmc": 1000, "lhe": 5000}
 _STEP_OTHERS: Final = 50_000
+_STEP_JETS: Final = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +167,7 @@ def _read_file(
         _log.warning("%s: %s", path, remark)
     everything = selector.cut_flow.steps[0]
     events, weights = everything.events, everything.sum_of_weights
-    step = _STEP.get(source.format, _STEP_OTHERS)
+    step = min(_STEP.get(source.format, _STEP_OTHERS), _STEP_JETS if selector.makes_jets else _STEP_OTHERS)
     with tqdm(total=source.facts.n_events, unit="event", desc=path.name, disable=not sys.stderr.isatty()) as bar:
         for scope in read_scopes(source, selector.inputs(), entry.collections, step=step, first_event=first):
             parts.append(selector.select(scope))

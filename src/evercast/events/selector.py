@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float64, UInt64
 from evercast.errors import InvalidInput
 from evercast.events.candidates import build_candidates
 from evercast.events.evaluate import Formula, Scope, evaluate_condition, evaluate_number
+from evercast.events.missing import build_missing_momentum
 from evercast.events.objects import build_objects
 from evercast.events.variation import Transform, Variation, apply_transforms, varied_weight
 from evercast.spec.expressions import names as names_of
 from evercast.spec.expressions import parse
-from evercast.spec.model import Selection
+from evercast.spec.model import Objects, Selection
 
 __all__ = ["CutFlow", "SelectedEvents", "Selector", "Step", "check_not_empty"]
 
@@ -94,17 +95,24 @@ class Selector:
         steps = [Step(name) for name in selection.preselection]
         self.cut_flow = CutFlow([Step("all events"), *steps, *reweighted, *regions])
 
+    @property
+    def makes_jets(self) -> bool:
+        """Whether jets are made of particles, which needs memory for each of them."""
+        return any(objects.cluster is not None for objects in self._selection.objects.values())
+
     def inputs(self) -> tuple[str, ...]:
         """Return the columns and collections that must be read from the file."""
         selection = self._selection
         formulas = [*self._steps.values(), *self._observables.values(), *self._regions.values()]
         used = {name for formula in formulas for name in names_of(formula.tree)}
-        used |= {objects.collection for objects in selection.objects.values()}
+        used |= {name for objects in selection.objects.values() for name in _sources(objects)}
+        missing = selection.missing_momentum or {}
+        used |= {name for one in missing.values() for name in (*one.plus, *one.minus)}
         used |= {candidates.pairs_of for candidates in selection.candidates.values()}
         if self._variation is not None:
             used |= {*self._variation.transforms, *self._variation.weight_inputs()}
-        made = {f"{name}{end}" for name in selection.candidates for end in ("", "_negative", "_positive")}
-        wanted = used - made - selection.objects.keys() - selection.observables.keys()
+        made = {f"{name}{end}" for name, pairs in selection.candidates.items() for end in pairs.suffixes}
+        wanted = used - made - missing.keys() - selection.objects.keys() - selection.observables.keys()
         wanted |= set() if self._weight is None else names_of(self._weight.tree)
         return tuple(sorted(wanted))
 
@@ -157,6 +165,9 @@ class Selector:
                 name, objects, scope, seed=self._selection.seed, smear=self._smear, transforms=transforms.get(name, ())
             )
             scope = scope.with_values({name: made})
+        for name, missing in (self._selection.missing_momentum or {}).items():
+            made = build_missing_momentum(name, missing, scope, seed=self._selection.seed, smear=self._smear)
+            scope = scope.with_values({name: made})
         for name, candidates in self._selection.candidates.items():
             scope = scope.with_values(build_candidates(name, candidates, scope))
         return scope
@@ -167,6 +178,12 @@ class Selector:
         for name, formula in self._observables.items():
             columns[name] = ak.Array(evaluate_number(formula, scope.with_values(columns)))
         return columns
+
+
+def _sources(objects: Objects) -> tuple[str, ...]:
+    """Return the collections that an entry of the objects is made with."""
+    flavour = () if objects.flavour is None else (objects.flavour.collection,)
+    return (objects.collection, *flavour, *(step.collection for step in objects.remove_near))
 
 
 def _varied_input(name: str, transforms: Sequence[Transform], scope: Scope) -> ak.Array:

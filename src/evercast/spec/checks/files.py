@@ -60,6 +60,9 @@ def _inputs(context: Context) -> Iterator[tuple[Path, str, str | None]]:
         for place, file in enumerate(sample.files):
             if file.path is not None:
                 yield ("samples", name, "files", place, "path"), file.path, file.sha256
+    for name, generator in context.analysis.generators.items():
+        if generator.slha is not None:
+            yield ("generators", name, "slha", "path"), generator.slha.path, generator.slha.sha256
     for name, stage in context.analysis.stages.items():
         for key, text in stage.inputs.items():
             if not text.startswith(("source:", "stage:")):

@@ -9,6 +9,7 @@ from evercast.spec.report import Path, Report, shown_name
 
 __all__ = ["check_names", "event_collections", "input_collections"]
 
+_HISTORY = frozenset({"heavy_flavour", "prompt"})
 _RESERVED = frozenset({"and", "or", "not"})
 
 
@@ -39,11 +40,11 @@ def _check_event_names(context: Context, report: Report) -> None:
     meanings: dict[str, str] = dict.fromkeys(sorted(input_collections(context)), "a collection of the input")
     for column in context.analysis.selection.columns:
         meanings.setdefault(column, "a column of the input")
-    for section in ("objects", "candidates", "observables"):
+    for section in ("objects", "missing_momentum", "candidates", "observables"):
         for name in context.declared("selection", section):
             path: Path = ("selection", section, name)
             kind = f"an entry of {section}"
-            names = (name, f"{name}_negative", f"{name}_positive") if section == "candidates" else (name,)
+            names = _pair_names(context, name) if section == "candidates" else (name,)
             if name in _RESERVED:
                 report.add(path, "spec.reserved-name", f"{shown_name(name)} is a word of the expressions", key=True)
             for meant in names:
@@ -51,6 +52,12 @@ def _check_event_names(context: Context, report: Report) -> None:
                     message = f"the name {shown_name(meant)} is already {meanings[meant]}"
                     report.add(path, "spec.name-clash", message, hint="rename one of them", key=True)
                 meanings.setdefault(meant, kind)
+
+
+def _pair_names(context: Context, name: str) -> tuple[str, ...]:
+    """Return the three collections of a candidates entry."""
+    pairs = context.analysis.selection.candidates.get(name)
+    return tuple(f"{name}{end}" for end in (pairs.suffixes if pairs else ("", "_negative", "_positive")))
 
 
 def _is_column(context: Context, section: str, name: str) -> bool:
@@ -61,16 +68,21 @@ def _is_column(context: Context, section: str, name: str) -> bool:
 
 
 def input_collections(context: Context) -> frozenset[str]:
-    """Return the collections that inputs give: ``particles`` of generators, and those declared with the files."""
+    """Return the collections that inputs give: ``particles`` of generators, and those declared with the files.
+
+    What needs the history of events is among them where the selection uses it.
+    """
     files = [file for sample in context.analysis.samples.values() for file in sample.files]
-    return frozenset({"particles"}.union(*(file.collections for file in files)))
+    objects = context.analysis.selection.objects.values()
+    used = {one.collection for one in objects} | {one.flavour.collection for one in objects if one.flavour is not None}
+    return frozenset({"particles"}.union(*(file.collections for file in files))) | (used & _HISTORY)
 
 
 def event_collections(context: Context) -> frozenset[str]:
-    """Return all collections of an event: of the input, objects, and candidates with their items."""
-    pairs = context.declared("selection", "candidates")
-    made = [f"{pair}{suffix}" for pair in pairs for suffix in ("", "_negative", "_positive")]
-    return input_collections(context) | {*context.declared("selection", "objects"), *made}
+    """Return all collections of an event: of the input, objects, missing momenta, and candidates with their items."""
+    made = [name for pair in context.declared("selection", "candidates") for name in _pair_names(context, pair)]
+    declared = (*context.declared("selection", "objects"), *context.declared("selection", "missing_momentum"))
+    return input_collections(context) | {*declared, *made}
 
 
 def _check_parameter_names(context: Context, report: Report) -> None:

@@ -28,6 +28,10 @@ def check_samples(context: Context, report: Report) -> None:
         if generator.events % generator.jobs:
             message = f"{generator.events} events cannot be divided by {generator.jobs} jobs"
             report.add(("generators", name, "jobs"), "spec.not-divisible", message)
+        if generator.output == "hepmc3" and (generator.truth or generator.keep_pdg):
+            message = "a HepMC record is written whole: its history is in it and nothing is left out"
+            key = "truth" if generator.truth else "keep_pdg"
+            report.add(("generators", name, key), "spec.whole-record", message, hint=f"leave out {key}")
     _check_histograms(context, report)
 
 

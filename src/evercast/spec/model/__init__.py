@@ -7,7 +7,18 @@ Optional keys carry the same default here and in the schema. Mappings keep the o
 from __future__ import annotations
 
 from evercast.spec.model.analysis import Analysis, Author, Metadata, Reference
-from evercast.spec.model.events import Candidates, Objects, Observable, Region, Selection
+from evercast.spec.model.events import (
+    Candidates,
+    Clustering,
+    Flavour,
+    MissingMomentum,
+    Objects,
+    Observable,
+    Overlap,
+    PairChoice,
+    Region,
+    Selection,
+)
 from evercast.spec.model.inputs import (
     Calibration,
     EventFile,
@@ -17,6 +28,7 @@ from evercast.spec.model.inputs import (
     Normalisation,
     PseudoData,
     Sample,
+    SlhaFile,
     Source,
 )
 from evercast.spec.model.learning import Bootstrap, Device, Ensemble, Mlp, Morphing, Training
@@ -66,6 +78,7 @@ __all__ = [
     "Bootstrap",
     "Calibration",
     "Candidates",
+    "Clustering",
     "CommandStage",
     "Device",
     "Effect",
@@ -73,6 +86,7 @@ __all__ = [
     "Environment",
     "EventFile",
     "Expected",
+    "Flavour",
     "Generator",
     "HepdataRecord",
     "Histogram",
@@ -81,6 +95,7 @@ __all__ = [
     "KinematicSystematic",
     "LikelihoodSpec",
     "Metadata",
+    "MissingMomentum",
     "Mlp",
     "Morphing",
     "MorphingBasis",
@@ -89,6 +104,8 @@ __all__ = [
     "NumericTolerance",
     "Objects",
     "Observable",
+    "Overlap",
+    "PairChoice",
     "Parameter",
     "Process",
     "PseudoData",
@@ -104,6 +121,7 @@ __all__ = [
     "Selection",
     "SignalPoint",
     "SignalPoints",
+    "SlhaFile",
     "Source",
     "Systematic",
     "Tolerances",

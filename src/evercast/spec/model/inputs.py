@@ -15,6 +15,7 @@ __all__ = [
     "Normalisation",
     "PseudoData",
     "Sample",
+    "SlhaFile",
     "Source",
 ]
 
@@ -32,10 +33,24 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlhaFile:
+    """A file beside the document, and the digest that its content must have; the content enters the key of the unit."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """Events made by a seeded generator, in `jobs` independent parts of `events / jobs` each.
 
     The output has the collection ``particles`` (pdg, px, py, pz, energy; GeV; final state) and ``weight``.
+
+    Args:
+        slha: masses, mixings and decays (SUSY Les Houches Accord).
+        truth: the output also has ``heavy_flavour`` (b and c hadrons before they decay weakly, hadronic taus) and
+            ``prompt`` (electrons, muons and photons that come from no hadron).
+        output: ``parquet``, or the whole event record as ``hepmc3`` text.
     """
 
     program: Literal["pythia8"]
@@ -44,6 +59,9 @@ class Generator:
     seed: int
     jobs: int = 1
     keep_pdg: tuple[int, ...] = ()
+    slha: SlhaFile | None = field(default=None, metadata={"key": "never"})
+    truth: bool = field(default=False, metadata={"key": "unless default"})
+    output: Literal["parquet", "hepmc3"] = field(default="parquet", metadata={"key": "unless default"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
