@@ -14,7 +14,7 @@ from matplotlib.tri import Triangulation
 
 from evercast.publication.plots.figure import INK, MUTED, safe_text
 
-__all__ = ["ExclusionPlane", "draw_exclusion", "draw_limits_along"]
+__all__ = ["ExclusionPlane", "LimitLine", "draw_exclusion", "draw_limit_line", "draw_limits_along"]
 
 Lines = Sequence[Float[np.ndarray, "points 2"]]
 _GREEN, _YELLOW = "#4caf50", "#ffcc00"
@@ -146,4 +146,56 @@ def draw_limits_along(
     ax.tick_params(axis="x", which="both", length=0)
     ax.set_ylabel(f"upper limit on {safe_text(axis)}")
     ax.legend(loc="upper left", fontsize="small", ncols=2)
+    return ax
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LimitLine:
+    """Upper limits at points along one value.
+
+    Args:
+        at: (points,), increasing.
+        expected: (points, 5), from -2 to +2 standard deviations of the background.
+        observed: (points,); NaN where there is none.
+        predicted: (points,) what the model predicts of the quantity that is limited.
+    """
+
+    at: Float[np.ndarray, " points"]
+    expected: Float[np.ndarray, "points 5"]
+    observed: Float[np.ndarray, " points"]
+    predicted: Float[np.ndarray, " points"]
+
+
+def draw_limit_line(ax: Axes, line: LimitLine, *, x: str, y: str, predicted: str) -> Axes:
+    """Draw upper limits against a value of the signal, with bands, and the prediction; excluded where that is higher.
+
+    Between the points the logarithm of the limit is linear. The bands are those of the search without a signal.
+
+    Args:
+        ax: to draw on.
+        line: the limits.
+        x: title of the value.
+        y: what is limited.
+        predicted: legend of the prediction.
+
+    Returns:
+        `ax`.
+    """
+    for low, high, color, label in ((0, 4, _YELLOW, "±2 σ"), (1, 3, _GREEN, "±1 σ")):
+        ax.fill_between(line.at, line.expected[:, low], line.expected[:, high], color=color, lw=0, label=label)
+    ax.plot(line.at, line.expected[:, 2], "--", color=INK, lw=1.6, label="expected")
+    if np.isfinite(line.observed).any():
+        ax.plot(line.at, line.observed, "o-", color=INK, lw=2.2, ms=4.5, label="observed")
+    ax.plot(line.at, line.predicted, color="#bd1f01", lw=1.8, label=safe_text(predicted))
+    ax.set_yscale("log")
+    values = np.concatenate([line.expected.ravel(), line.observed, line.predicted])
+    bottom, top = float(np.nanmin(values)) / 1.5, float(np.nanmax(values)) * 1.5
+    ax.set_ylim(bottom, top * (top / bottom) ** 0.35)
+    ax.set_xlim(float(line.at[0]), float(line.at[-1]))
+    ax.set_xlabel(safe_text(x))
+    ax.set_ylabel(f"upper limit on {safe_text(y)}")
+    order = ["observed", "expected", "±1 σ", "±2 σ", safe_text(predicted)]
+    handles = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    shown = [name for name in order if name in handles]
+    ax.legend([handles[name] for name in shown], shown, loc="upper right", fontsize="small", ncols=2)
     return ax

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -16,16 +16,17 @@ from evercast import __version__
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, canonical_json, make_folder, sha256_file
 from evercast.errors import EvercastError
 from evercast.reinterpretation.requests.answers import Answer, Answers
+from evercast.reinterpretation.requests.backgrounds import ChannelContent, channel_contents
 from evercast.reinterpretation.requests.consistency import Compared, contradictions
 from evercast.reinterpretation.requests.exclusion import contour_lines
 from evercast.reinterpretation.requests.frozen import FrozenRequest
 from evercast.reinterpretation.requests.page import response_page
 from evercast.reinterpretation.requests.patchset import patchset_of
 from evercast.reinterpretation.requests.verdict import verdict_sentence
-from evercast.reinterpretation.wrapped.model import analysis_digest
+from evercast.reinterpretation.wrapped.model import Metadata, analysis_digest
 from evercast.schemas import load_schema, registry
 
-__all__ = ["response_body", "write_response"]
+__all__ = ["finish_response", "provenance", "response_body", "write_response"]
 
 _PACKAGES: Final = ("numpy", "scipy", "iminuit", "jsonpatch")
 
@@ -50,10 +51,25 @@ def write_response(frozen: FrozenRequest, answers: Answers, *, computed: Collect
     atomic_write_json(trial / "patchset.json", patchset_of(frozen))
     for name in ("background.json", "request.json", "analysis.json"):
         atomic_write_bytes(trial / name, (frozen.folder / name).read_bytes())
-    body = response_body(frozen, answers, computed=computed)
-    atomic_write_bytes(trial / "response.html", response_page(frozen, answers, body).encode())
-    names = sorted(path.name for path in trial.iterdir())
-    body["files"] = {name: sha256_file(trial / name) for name in names}
+    contents = channel_contents(frozen)
+    body = response_body(frozen, answers, contents, computed=computed)
+    atomic_write_bytes(trial / "response.html", response_page(frozen, answers, contents, body).encode())
+    return finish_response(trial, target, body)
+
+
+def finish_response(trial: Path, target: Path, body: dict[str, object]) -> Path:
+    """Write response.json with the digests of all files beside it, move the folder to its place and return that.
+
+    Args:
+        trial: folder that is whole but for response.json.
+        target: where it belongs; what is there is replaced.
+        body: of response.json.
+
+    Raises:
+        EvercastError: ``internal``: the response is not valid by its own schema.
+        EnvironmentUnfit: the disk refuses.
+    """
+    body["files"] = {path.name: sha256_file(path) for path in sorted(trial.iterdir()) if path.is_file()}
     _check(body)
     atomic_write_json(trial / "response.json", body)
     if target.exists():
@@ -70,11 +86,14 @@ def _check(body: Mapping[str, object]) -> None:
         raise EvercastError(f"the response is not valid: {problem.json_path}: {problem.message}")
 
 
-def response_body(frozen: FrozenRequest, answers: Answers, *, computed: Collection[str]) -> dict[str, object]:
+def response_body(
+    frozen: FrozenRequest, answers: Answers, contents: Sequence[ChannelContent], *, computed: Collection[str]
+) -> dict[str, object]:
     """Return the content of response.json, without the digests of the files beside it."""
     found = answers.answers
     return {
         "schema": "response/1.0.0",
+        "kind": "likelihood",
         "verdict": verdict_sentence(frozen, answers),
         "request": {
             "name": frozen.request["name"], "title": frozen.request["title"],
@@ -100,17 +119,43 @@ def response_body(frozen: FrozenRequest, answers: Answers, *, computed: Collecti
         ],
         "contour": _contour(frozen, answers),
         "consistency": _consistency(answers),
+        "backgrounds": [_channel(content) for content in contents],
+        "units": [],
         "reused": {
             "background": frozen.analysis.likelihoods[frozen.likelihood].background.sha256,
             "files": {name: file.sha256 for name, file in frozen.analysis.files.items()},
             "results": [answer.point.name for answer in found if answer.point.key not in computed],
+            "units": [],
         },
-        "provenance": {
-            "evercast": __version__, "python": platform.python_version(),
-            "packages": {name: version(name) for name in _PACKAGES},
-        },
+        "provenance": provenance(_PACKAGES),
         "files": {},
     }  # fmt: skip
+
+
+def provenance(packages: Sequence[str]) -> dict[str, object]:
+    """Return with which versions a response is computed."""
+    return {
+        "evercast": __version__, "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+    }  # fmt: skip
+
+
+def _channel(content: ChannelContent) -> dict[str, object]:
+    return {
+        "name": content.name,
+        "samples": [{"name": name, "events": bins.tolist()} for name, bins in content.samples.items()],
+        "uncertainty": None if content.uncertainty is None else content.uncertainty.tolist(),
+        "observed": None if content.observed is None else content.observed.tolist(),
+    }
+
+
+def _references(metadata: Metadata) -> list[dict[str, object]]:
+    paper = metadata.paper or ""
+    known = (
+        ("publication", metadata.paper, f"https://arxiv.org/abs/{paper[6:]}" if paper.startswith("arXiv:") else None),
+        ("record", metadata.doi, f"https://doi.org/{metadata.doi}"),
+    )  # fmt: skip
+    return [{"title": f"{what} {text}", "link": link} for what, text, link in known if text is not None]
 
 
 def _analysis(frozen: FrozenRequest) -> dict[str, object]:
@@ -118,8 +163,9 @@ def _analysis(frozen: FrozenRequest) -> dict[str, object]:
     return {
         "name": analysis.name, "title": analysis.title, "digest": analysis_digest(analysis),
         "likelihood": frozen.likelihood, "experiment": metadata.experiment, "beams": metadata.beams,
-        "sqrt_s_tev": metadata.sqrt_s_tev, "luminosity_fb": metadata.luminosity_fb, "license": metadata.license,
+        "sqrt_s_tev": [metadata.sqrt_s_tev], "luminosity_fb": metadata.luminosity_fb, "license": metadata.license,
         "doi": metadata.doi, "paper": metadata.paper, "citation": metadata.citation,
+        "references": _references(metadata),
     }  # fmt: skip
 
 
@@ -138,6 +184,7 @@ def _point(frozen: FrozenRequest, answer: Answer, computed: Collection[str]) -> 
         if answer.status == "no-events" else None,
         "guard": answer.body["guard"], "remarks": answer.body["remarks"], "failure": answer.body["failure"],
         "patch_sha256": point.digest, "key": point.key, "computed": point.key in computed,
+        "selection": None, "process": None, "model_point": None, "parametrisation": None,
     }  # fmt: skip
 
 
