@@ -30,9 +30,9 @@ from evercast.artifacts.weights import write_tensors
 from evercast.likelihood.model import LikelihoodModel, UnbinnedChannelModel
 from evercast.publication.bundle_context import BundleContext
 from evercast.spec.codec import to_json
-from evercast.spec.model import Ensemble
+from evercast.spec.model import Analysis, Ensemble
 
-__all__ = ["add_validity"]
+__all__ = ["OUTSIDE", "add_validity", "ensemble_domain"]
 
 _FRACTIONS: Final = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 _POINTS: Final = 4096
@@ -44,7 +44,7 @@ _POINTS_ARE: Final = (
 _NEIGHBOUR: Final = 5
 _RATE: Final = 0.01
 """Of events of the training beyond the threshold; the sample is judged by its fraction, so that this may be large."""
-_OUTSIDE: Final = Outside(
+OUTSIDE: Final = Outside(
     action="refuse",
     max_fraction_range=0.01,
     max_fraction_support=0.05,
@@ -83,7 +83,9 @@ def add_validity(folder: Path, context: BundleContext) -> Mapping[str, object]:
     points: dict[str, np.ndarray] = {}
     entries = context.manifest.get("ensembles")
     for name in entries if isinstance(entries, Mapping) else ():
-        ensembles[name], found = _ensemble(name, context, with_ranges=networks, with_points=networks and given)
+        ensembles[name], found = ensemble_domain(
+            name, context.analysis, context.outputs("selection"), with_ranges=networks, with_points=networks and given
+        )
         if found is not None:
             points[f"{name}.points"] = found
     domain = Domain(
@@ -93,7 +95,7 @@ def add_validity(folder: Path, context: BundleContext) -> Mapping[str, object]:
         luminosity_fb=metadata.luminosity_fb,
         parameters=_parameters(context.model),
         ensembles=ensembles,
-        outside=_OUTSIDE if given else replace(_OUTSIDE, rule=_RULE_OF_RANGES),
+        outside=OUTSIDE if given else replace(OUTSIDE, rule=_RULE_OF_RANGES),
     )
     if points:
         write_tensors(folder / SUPPORT_FILE, points, {"format": "support/1.0.0"})
@@ -122,13 +124,24 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _ensemble(
-    name: str, context: BundleContext, *, with_ranges: bool, with_points: bool
+def ensemble_domain(
+    name: str, analysis: Analysis, selections: Mapping[str, Path], *, with_ranges: bool, with_points: bool
 ) -> tuple[EnsembleDomain, np.ndarray | None]:
-    """Return the domain of an ensemble, and its standardised points, simulated events, where they are given away."""
-    spec = context.analysis.ensembles[name]
-    samples = dict.fromkeys([*spec.reference, *(context.analysis.processes[one].sample for one in spec.processes)])
-    tables = {sample: _table(context, sample, spec) for sample in samples}
+    """Return the domain of an ensemble, and its standardised points, simulated events, where they are given away.
+
+    Args:
+        name: of the ensemble.
+        analysis: the document.
+        selections: sample -> folder with its selected events.
+        with_ranges: ranges and quantiles of the observables.
+        with_points: the test on the joint density.
+
+    Raises:
+        IntegrityError: the events of a sample are damaged.
+    """
+    spec = analysis.ensembles[name]
+    samples = dict.fromkeys([*spec.reference, *(analysis.processes[one].sample for one in spec.processes)])
+    tables = {sample: read_event_table(selections[sample] / "events.zarr").in_region(spec.region) for sample in samples}
     whole = sum(spec.reference.values())
     training = {
         sample: Training(
@@ -142,18 +155,14 @@ def _ensemble(
     support, points = None, None
     if with_ranges:
         events, weight = _mixture(spec, tables)
-        observables = _ranges(context, spec, events, weight)
+        observables = _ranges(analysis, spec, events, weight)
         if with_points:
             support, points = _support(name, spec, events, weight)
-    region = context.analysis.selection.regions[spec.region]
+    region = analysis.selection.regions[spec.region]
     domain = EnsembleDomain(
         region=spec.region, cut=region.cut, training=training, observables=observables, support=support
     )
     return domain, points
-
-
-def _table(context: BundleContext, sample: str, spec: Ensemble) -> EventTable:
-    return read_event_table(context.outputs("selection")[sample] / "events.zarr").in_region(spec.region)
 
 
 def _effective(weight: Float64[np.ndarray, " events"]) -> float:
@@ -175,10 +184,10 @@ def _mixture(
 
 
 def _ranges(
-    context: BundleContext, spec: Ensemble, events: Float[np.ndarray, "events observables"],
+    analysis: Analysis, spec: Ensemble, events: Float[np.ndarray, "events observables"],
     weight: Float[np.ndarray, " events"],
 ) -> tuple[ObservableRange, ...]:  # fmt: skip
-    declared = context.analysis.selection.observables
+    declared = analysis.selection.observables
     found = []
     for column, name in enumerate(spec.observables):
         order = np.argsort(events[:, column], kind="stable")

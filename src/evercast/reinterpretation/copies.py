@@ -20,7 +20,7 @@ from evercast.runtime.plans import FrozenPlan
 from evercast.runtime.receipts import is_finished
 from evercast.spec.reader import read_document
 
-__all__ = ["ancestors", "import_units", "lay_out", "merge_patch"]
+__all__ = ["ancestors", "import_unit", "import_units", "lay_out", "merge_patch"]
 
 _BLOCK: Final = 1 << 20
 
@@ -51,7 +51,7 @@ def import_units(
         return ()
     chosen = ancestors(frozen, wanted) - {unit.id for unit in wanted}
     before = (unit for unit in frozen.plan.units if unit.id in chosen)
-    return tuple(unit for unit in before if _import_unit(unit, frozen.folder, archived))
+    return tuple(unit for unit in before if import_unit(unit, frozen.folder, archived))
 
 
 def ancestors(frozen: FrozenPlan, wanted: Sequence[Unit]) -> set[str]:
@@ -94,7 +94,7 @@ def _bring_others(output: Path, archived: ArchivedRun) -> None:
             _copy(cached, output / "cache" / "sha256" / entry.sha256, expected=entry.sha256)
 
 
-def _import_unit(unit: Unit, folder: RunFolder, archived: ArchivedRun) -> bool:
+def import_unit(unit: Unit, folder: RunFolder, archived: ArchivedRun) -> bool:
     """Copy one unit out of the archive; return whether it is there, under this key, and whole."""
     source = archived.side.folder(unit)
     if not is_finished(unit, receipt_file=source / RECEIPT):

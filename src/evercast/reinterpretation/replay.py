@@ -8,7 +8,7 @@ archive is read only; a replay that was interrupted goes on when it is asked for
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,10 @@ from evercast.runtime.pseudo import bring_sources
 from evercast.runtime.receipts import is_finished
 from evercast.runtime.run import Observer, prepare_run, run_plan, snakemake_command
 
-__all__ = ["Replay", "ReplayRequest", "replay_archive"]
+__all__ = [
+    "Replay", "ReplayRequest", "archive_environment", "environment_set", "replay_archive", "require_signer",
+    "unit_seconds",
+]  # fmt: skip
 
 _REQUEST: Final = "replay-of.json"
 _SCHEMA: Final = "replay-of/1.0.0"
@@ -95,13 +98,15 @@ def replay_archive(archived: ArchivedRun, request: ReplayRequest, *, observer: R
             is not what it must be.
         EvercastError: the first error of a unit, with its exit code.
     """
-    _require_signer(archived.side.plan, archived, request)
+    require_signer(archived.side.plan, archived, allow_unsigned=request.allow_unsigned)
     output = request.output.absolute()
     _claim(output, archived, request)
     document = lay_out(output, archived, change=request.change)
-    with _variables(_environment(output, archived)):
+    with environment_set(archive_environment(output, archived)):
         frozen = prepare_run(document, results=output / "run", pseudo=archived.version.record.pseudo_data)
-        _require_signer(frozen.plan, archived, request)  # what the document asks for is what is run
+        require_signer(
+            frozen.plan, archived, allow_unsigned=request.allow_unsigned
+        )  # what the document asks for is what is run
         wanted = _wanted(frozen, request.stage)
         imported = import_units(frozen, wanted, archived, stage=request.stage)
         observer.say(_plan_text(frozen, wanted, imported))
@@ -116,20 +121,23 @@ def replay_archive(archived: ArchivedRun, request: ReplayRequest, *, observer: R
     )  # fmt: skip
 
 
-def _require_signer(plan: Plan, archived: ArchivedRun, request: ReplayRequest) -> None:
+def require_signer(plan: Plan, archived: ArchivedRun, *, allow_unsigned: bool, but: Collection[str] = ()) -> None:
     """Refuse to run commands outside of containers, and images, of an archive that nobody who is trusted signed.
 
     Args:
         plan: what is to be run.
         archived: what it comes from.
-        request: may allow it.
+        allow_unsigned: run it all the same.
+        but: ids of units that are not run.
 
     Raises:
         IntegrityError: ``replay.unsigned``.
     """
-    if archived.trusted or request.allow_unsigned:
+    if archived.trusted or allow_unsigned:
         return
-    commands = {unit.recipe.name: unit for unit in plan.units if isinstance(unit.recipe, CommandRecipe)}
+    commands = {
+        unit.recipe.name: unit for unit in plan.units if isinstance(unit.recipe, CommandRecipe) and unit.id not in but
+    }
     runs = [f"{_what_runs(unit)} of stage {name!r}" for name, unit in sorted(commands.items())]
     runs += [f"the image {image.name!r}" for image in archived.version.record.images]
     if runs:
@@ -179,7 +187,7 @@ def _claim(output: Path, archived: ArchivedRun, request: ReplayRequest) -> None:
     atomic_write_json(place, body)
 
 
-def _environment(output: Path, archived: ArchivedRun) -> dict[str, str]:
+def archive_environment(output: Path, archived: ArchivedRun) -> dict[str, str]:
     """Return the variables under which a replay runs: no network, the input files of the archive, its images."""
     variables = {"EVERCAST_OFFLINE": "1", "EVERCAST_CACHE": str(output / "cache")}
     if any(image.file is not None for image in archived.version.record.images):
@@ -190,7 +198,7 @@ def _environment(output: Path, archived: ArchivedRun) -> dict[str, str]:
 
 
 @contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
+def environment_set(values: Mapping[str, str]) -> Iterator[None]:
     """Set variables of this process, and of those it starts, in the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
