@@ -69,6 +69,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in out]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The catalogue of the tests, which learns of every replay, is not that of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVERCAST_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of public input files."""

@@ -90,10 +90,12 @@ def test_others_are_told_of_only_where_there_are_others(computed: int, said: str
 
 
 @pytest.mark.usefixtures("user_folders")
-def test_an_analysis_document_is_said_to_be_in_the_catalogue(repository: Path, capsys) -> None:
+def test_an_analysis_document_is_described_and_not_asked(repository: Path, tmp_path: Path, capsys) -> None:
     assert main(["catalogue", "add", str(repository / "specs" / "toy")]) == 0
-    capsys.readouterr()
-    assert main(["catalogue", "describe", "toy", "--json"]) == 3
+    assert main(["catalogue", "describe", "toy"]) == 0
+    assert "evercast run " in capsys.readouterr().out
+    assert main(["request", "new", str(tmp_path / "ask"), "--analysis", "toy", "--json"]) == 3
     found = json.loads(capsys.readouterr().out)["error"]
     assert found["code"] == "catalogue.unknown"
     assert "'toy' is in the catalogue as an analysis document" in found["message"]
+    assert not (tmp_path / "ask").exists()

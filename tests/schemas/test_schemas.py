@@ -77,6 +77,7 @@ def test_every_mapping_is_closed(kind: str) -> None:
         "archive",
         "lock",
         "wrapped-analysis",
+        "catalogue-index",
         "request",
         "response",
         "replay",

@@ -18,8 +18,8 @@ from evercast.errors import NumericalFailure
 
 if TYPE_CHECKING:
     from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest
+    from evercast.reinterpretation.requests.kinds import Preserved
     from evercast.reinterpretation.requests.run import Outcome
-    from evercast.reinterpretation.wrapped.data import RecordData
 
 __all__ = ["CORES", "JSON", "KEY", "analysis_of", "answer_and_show", "opened_analysis", "show_status"]
 
@@ -33,38 +33,44 @@ KEY = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="The outcome as JSON on stdout.")
 
 
-def opened_analysis(name: str) -> RecordData:
-    """Return the analysis of a name, digest or path.
+def opened_analysis(name: str, *, digest: str | None = None) -> Preserved:
+    """Return the analysis of a name, digest or path; the digest that a request names decides between several.
 
     Raises:
         InvalidInput: there is none, or several.
+        IntegrityError: it is an archive that is not what it must be.
     """
     from evercast.events.sources import search_path_from_environment
-    from evercast.reinterpretation.requests.catalogue import catalogue_file, find_analysis, read_catalogue
+    from evercast.reinterpretation.requests.catalogue import catalogue_file, read_catalogue
+    from evercast.reinterpretation.requests.kinds import open_preserved
 
-    catalogue = read_catalogue(catalogue_file(os.environ))
-    return find_analysis(name, catalogue, search_path_from_environment(os.environ))
+    search_path = search_path_from_environment(os.environ)
+    catalogue = read_catalogue(catalogue_file(os.environ), cache=search_path.cache)
+    return open_preserved(name, catalogue, search_path, digest=digest)
 
 
-def analysis_of(folder: Path, named: str | None) -> RecordData:
+def analysis_of(folder: Path, named: str | None) -> Preserved:
     """Return the analysis that the request in a folder names, or the one that the user names for it.
 
     Raises:
         InvalidDocument: the request is not valid.
         InvalidInput: ``request.analysis``: the one named has another name than the request asks for.
+        IntegrityError: it is an archive that is not what it must be.
     """
     from evercast.errors import InvalidInput
     from evercast.reinterpretation.requests.read import read_request
     from evercast.reinterpretation.requests.run import REQUEST_FILE
+    from evercast.reinterpretation.wrapped.data import RecordData
 
     wanted = read_request(folder / REQUEST_FILE).analysis
     if named is None:
-        return opened_analysis(wanted.name)
-    data = opened_analysis(named)
-    if data.analysis.name != wanted.name:
-        message = f"the request asks {wanted.name}; {named} is {data.analysis.name}"
+        return opened_analysis(wanted.name, digest=wanted.digest)
+    found = opened_analysis(named)
+    name = found.analysis.name if isinstance(found, RecordData) else found.version.record.name
+    if name != wanted.name:
+        message = f"the request asks {wanted.name}; {named} is {name}"
         raise InvalidInput(message, code="request.analysis", where=str(folder))
-    return data
+    return found
 
 
 def answer_and_show(folder: Path, *, cores: int | None, key: Path | None, as_json: bool) -> int:

@@ -34,6 +34,7 @@ KINDS: Final = (
     "bundle-results",
     "reference-vectors",
     "wrapped-analysis",
+    "catalogue-index",
     "request",
     "response",
 )

@@ -6,97 +6,110 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from evercast.cli.requests_shown import JSON, opened_analysis
+from evercast.cli.catalogue_shown import described, print_entries
+from evercast.cli.requests_shown import JSON
 
 if TYPE_CHECKING:
-    from evercast.reinterpretation.requests.catalogue import Catalogue, Entry
+    from evercast.reinterpretation.catalogue.model import Entry
+    from evercast.reinterpretation.catalogue.stored import Catalogue
 
 __all__ = ["command"]
 
 
 @click.group(name="catalogue", short_help="The preserved analyses that you know.")
 def command() -> None:
-    """The catalogue lists folders with preserved analyses; it is kept in your configuration folder."""
+    """The catalogue lists places with preserved analyses; it is kept in your configuration folder.
+
+    A place is a folder, an index, or one document or archive. Analyses are published likelihoods, archives of runs,
+    neural bundles, and documents.
+    """
 
 
 def _catalogue() -> Catalogue:
-    from evercast.reinterpretation.requests.catalogue import catalogue_file, read_catalogue
+    from evercast.events.sources import search_path_from_environment
+    from evercast.reinterpretation.catalogue.stored import catalogue_file, read_catalogue
 
-    return read_catalogue(catalogue_file(os.environ))
+    return read_catalogue(catalogue_file(os.environ), cache=search_path_from_environment(os.environ).cache)
 
 
 @command.command("ls", epilog="Example: evercast catalogue ls")
 @JSON
 def list_all(*, as_json: bool) -> None:
     """List all analyses."""
-    _print(_catalogue().entries(), as_json=as_json)
+    print_entries(_catalogue().entries(), as_json=as_json)
 
 
 @command.command(epilog="Example: evercast catalogue search tau")
 @click.argument("words", nargs=-1, required=True)
 @JSON
 def search(*, words: tuple[str, ...], as_json: bool) -> None:
-    """List the analyses that say all WORDS of themselves: name, title, experiment, final states."""
-    _print([entry for entry in _catalogue().entries() if entry.matches(words)], as_json=as_json)
+    """List the analyses that say all WORDS of themselves: name, title, experiment, kind, final states."""
+    print_entries([entry for entry in _catalogue().entries() if entry.matches(words)], as_json=as_json)
 
 
 @command.command(epilog="Example: evercast catalogue add specs")
 @click.argument("folder", type=click.Path(path_type=Path))
 @JSON
 def add(*, folder: Path, as_json: bool) -> None:
-    """Add FOLDER: the analyses in it and in the folders directly below it."""
-    catalogue = _catalogue().with_folder(folder)
-    _print([entry for entry in catalogue.entries() if folder.absolute() in entry.path.parents], as_json=as_json)
+    """Add FOLDER with the analyses in it and two levels below; or an index, a document, the tar file of an archive.
+
+    The folder of a run stands for its publication. Links are not followed, nothing is downloaded.
+    """
+    catalogue, place = _catalogue().with_folder(folder), folder.absolute()
+    print_entries([entry for entry in catalogue.entries() if _is_in(entry, place)], as_json=as_json)
+
+
+def _is_in(entry: Entry, place: Path) -> bool:
+    path = entry.index or entry.path
+    return place in (path, *path.parents)
 
 
 @command.command(epilog="Example: evercast catalogue rm specs")
 @click.argument("name")
 @JSON
 def rm(*, name: str, as_json: bool) -> None:
-    """Forget a folder, or that of the analysis NAME; the files stay."""
+    """Forget a folder or an index, or that of the analysis NAME; the files stay."""
     catalogue = _catalogue().without(name)
     folders = [str(folder) for folder in catalogue.folders]
     click.echo(json.dumps({"folders": folders}, indent=1) if as_json else f"{len(folders)} folders are left")
+
+
+def _named(name: str, catalogue: Catalogue) -> Entry:
+    """Return the entry of a name of the catalogue, or of a path.
+
+    Raises:
+        InvalidInput: there is none, or several.
+    """
+    from evercast.reinterpretation.catalogue.entries import entries_of_place
+    from evercast.reinterpretation.catalogue.naming import entry_named, is_name, unknown_name
+    from evercast.reinterpretation.catalogue.places import find_places
+
+    entries = catalogue.entries()
+    found = entry_named(name, entries) if is_name(name) else None
+    if found is None and Path(name).exists():
+        place = Path(name).absolute()
+        known = [entry for entry in entries if place in (entry.path, entry.path.parent) and entry.newest]
+        known = known or [entry for one in find_places(place)[:1] for entry in entries_of_place(one)]
+        found = known[0] if known else None
+    if found is None:
+        raise unknown_name(name, entries)
+    return found
 
 
 @command.command(epilog="Example: evercast catalogue describe atlas-susy-2018-04")
 @click.argument("name")
 @JSON
 def describe(*, name: str, as_json: bool) -> None:
-    """Show what the wrapped likelihood NAME is, what may be asked of it, and the digests that a request names."""
-    from evercast.reinterpretation.wrapped.model import analysis_digest, analysis_to_json
+    """Show what the analysis NAME is, what may be asked of it and with which command, and its digests.
 
-    analysis = opened_analysis(name).analysis
-    digest = analysis_digest(analysis)
-    if as_json:
-        click.echo(json.dumps({"digest": digest, **analysis_to_json(analysis)}, indent=1, ensure_ascii=False))
-        return
-    metadata = analysis.metadata
-    lines = [
-        f"{analysis.name}: {analysis.title}",
-        f"{metadata.experiment}, {metadata.beams} at {metadata.sqrt_s_tev:g} TeV, {metadata.luminosity_fb:g}/fb",
-        *(f"final state: {text}" for text in metadata.signatures),
-        f"sha256 {digest}",
-        *(f"{what}: {text}" for what, text in (("doi", metadata.doi), ("paper", metadata.paper)) if text),
-        f"licence {metadata.license}",
-    ]
-    if analysis.axes:
-        lines.append("axes: " + ", ".join(f"{axis.name} [{axis.unit}]" for axis in analysis.axes))
-    for key, regions in analysis.likelihoods.items():
-        channels = ", ".join(f"{channel} ({bins})" for channel, bins in regions.channels.items())
-        title = f" ({regions.title})" if regions.title else ""
-        lines += [
-            f"likelihood {key}{title}: {len(regions.patches)} signal points",
-            f"  background sha256 {regions.background.sha256}",
-            f"  channels (bins): {channels}",
-        ]
-    click.echo("\n".join(lines))
+    NAME may carry digits of a digest (NAME@1234abcd) or the number of a version (NAME@v2), or be a path.
+    """
+    described(_named(name, _catalogue()), as_json=as_json)
 
 
 @command.command(epilog="Example: evercast catalogue check")
@@ -104,52 +117,71 @@ def describe(*, name: str, as_json: bool) -> None:
 @JSON
 @click.pass_context
 def check(context: click.Context, *, names: tuple[str, ...], as_json: bool) -> None:
-    """Check the documents of the wrapped likelihoods NAMES (all of them) and every file and patch they name.
+    """Compare every digest of the analyses NAMES (all of them): files, backgrounds, patches, archives, bundles.
 
-    Exit code of the first problem; 0 where there is none.
+    Exit code 5 where something is damaged, else that of the first problem; 0 where there is none. What an index lists
+    at an address is not looked at.
     """
-    from evercast.errors import EvercastError
+    from evercast.artifacts.key_ring import KeyRing, key_folder
+    from evercast.errors import EvercastError, IntegrityError
+    from evercast.events.sources import search_path_from_environment
+    from evercast.reinterpretation.catalogue.checks import problems_of_entry
 
-    entries = [entry for entry in _catalogue().entries() if entry.kind == "wrapped likelihood"]
-    targets = list(names) or [str(entry.path) for entry in entries]
+    catalogue, search_path = _catalogue(), search_path_from_environment(os.environ)
+    keys = KeyRing(key_folder(os.environ))
     rows: list[dict[str, object]] = []
-    code = 0
-    for target in targets:
+    codes: list[int] = []
+    all_of_them = [entry for entry in catalogue.entries() if entry.newest and entry.url is None]
+    for target in names or all_of_them:
         try:
-            data = opened_analysis(target)
-            name, problems = data.analysis.name, data.problems()
+            entry = _named(target, catalogue) if isinstance(target, str) else target
+            name, problems = entry.name, problems_of_entry(entry, search_path=search_path, keys=keys)
         except EvercastError as err:
-            name, problems = target, [err]
-        code = code or next((problem.exit_code for problem in problems), 0)
+            name, problems = str(target), [err]
+        codes += [problem.exit_code for problem in problems]
         rows.append({"name": name, "problems": [problem.to_json() for problem in problems]})
         if not as_json:
-            click.echo(f"{name}: {'all files and patches are as they must be' if not problems else problems[0]}")
+            click.echo(f"{name}: {problems[0] if problems else 'everything is as it must be'}")
             if len(problems) > 1:
                 click.echo(f"  and {len(problems) - 1} more problems")
     if as_json:
         click.echo(json.dumps(rows, indent=1))
-    context.exit(code)
+    context.exit(IntegrityError.exit_code if IntegrityError.exit_code in codes else next(iter(codes), 0))
 
 
-def _print(entries: Sequence[Entry], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps([_body(entry) for entry in entries], indent=1, ensure_ascii=False))
-        return
-    if not entries:
-        click.echo("nothing found; evercast catalogue add FOLDER")
-        return
-    for entry in entries:
-        click.echo(f"{entry.name}  {(entry.digest or '')[:12]}  {entry.kind}")
-        if entry.problem is not None:
-            click.echo(f"  cannot be read: {entry.problem.splitlines()[0]}")
-            continue
-        click.echo(f"  {entry.experiment}: {entry.title}")
-        click.echo(f"  wants: {', '.join(entry.inputs)}; shows: {entry.disclosure}; {entry.replayed}")
+@command.command(epilog="Example: evercast catalogue index --output catalogue-index.yaml")
+@click.argument("names", nargs=-1)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="New file, above all that it lists.")
+@click.option("--title", help="What is listed, for people.")
+@JSON
+def index(*, names: tuple[str, ...], output: Path, title: str | None, as_json: bool) -> None:
+    """Write an index of the analyses NAMES (all of them) with their digests, for others to add to their catalogue.
+
+    Paths are relative to the index; replace one by `url` (and `sha256`, `size_bytes`) for what is kept elsewhere.
+    """
+    from evercast.artifacts.files import atomic_write_bytes
+    from evercast.errors import InvalidInput
+    from evercast.reinterpretation.catalogue.index import index_text
+
+    catalogue = _catalogue()
+    entries = [_named(name, catalogue) for name in names] or [one for one in catalogue.entries() if not one.problem]
+    text = index_text([one for one in entries if one.digest], folder=output.absolute().parent, title=title)
+    if output.exists() and output.read_text(errors="replace") != text:
+        raise InvalidInput("another file is there already", code="catalogue.exists", where=str(output))
+    atomic_write_bytes(output, text.encode())
+    click.echo(json.dumps({"index": str(output), "entries": len(entries)}, indent=1) if as_json else str(output))
 
 
-def _body(entry: Entry) -> dict[str, object]:
-    return {
-        "name": entry.name, "kind": entry.kind, "title": entry.title, "digest": entry.digest,
-        "experiment": entry.experiment, "signatures": list(entry.signatures), "inputs": list(entry.inputs),
-        "disclosure": entry.disclosure, "replayed": entry.replayed, "path": str(entry.path), "problem": entry.problem,
-    }  # fmt: skip
+@command.command(epilog="Example: evercast catalogue get h4l@85dbeabc preserved/h4l")
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path))
+@JSON
+def get(*, name: str, folder: Path, as_json: bool) -> None:
+    """Bring the archive NAME, which an index lists at an address, to FOLDER, and add that; every digest is compared."""
+    from evercast.reinterpretation.catalogue.bring import bring_archive
+
+    catalogue = _catalogue()
+    entry = _named(name, catalogue)
+    bring_archive(entry, folder, environ=os.environ)
+    added = catalogue.with_folder(folder)
+    print_entries([one for one in added.entries() if _is_in(one, folder.absolute())], as_json=as_json)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from evercast.artifacts.files import require_there
+from evercast.errors import EnvironmentUnfit
 from evercast.plan import STAGES, Unit
 from evercast.plan.recipes import StageName
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _DIFFERS = 4
+_log = logging.getLogger(__name__)
 
 
 @click.command(
@@ -71,9 +75,25 @@ def command(  # noqa: PLR0913 - one argument an option
     )
     replay = replay_archive(archived, request, observer=observer)
     record = write_replay(replay, archived)
+    _keep(record, request.output)
     click.echo(json.dumps(record, indent=1) if as_json else _text(replay))
     if record["reproduced"] is False:
         context.exit(_DIFFERS)
+
+
+def _keep(record: Mapping[str, Any], output: Path) -> None:
+    """Keep how the replay ended where the catalogue of the user finds it; where that is not possible, say so."""
+    from evercast.reinterpretation.catalogue.replays import record_replay, replay_folder  # noqa: PLC0415 - heavy
+    from evercast.reinterpretation.catalogue.stored import catalogue_file  # noqa: PLC0415 - likewise
+
+    try:
+        folder = replay_folder(catalogue_file(os.environ))
+    except EnvironmentUnfit as err:
+        _log.info("the catalogue does not learn of this replay: %s", err)
+        return
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if not record_replay(folder, record, time=now, report=output):
+        _log.info("the catalogue does not learn of this replay: the document was changed, or %s refuses", folder)
 
 
 class _Progress:

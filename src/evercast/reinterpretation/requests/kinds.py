@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from evercast.errors import InvalidInput
 from evercast.events.sources import SearchPath
-from evercast.reinterpretation.requests.catalogue import Catalogue, find_analysis
+from evercast.reinterpretation.requests.catalogue import Catalogue, find_entry, open_wrapped
 from evercast.reinterpretation.requests.model import Request
 from evercast.reinterpretation.wrapped.data import RecordData
 
@@ -50,23 +50,26 @@ def is_archive(path: Path) -> bool:
     return (path / _BAG).is_file() or (path.is_dir() and any(path.glob(f"v[0-9]*/{_BAG}")))
 
 
-def open_preserved(name: str, catalogue: Catalogue, search_path: SearchPath) -> Preserved:
+def open_preserved(name: str, catalogue: Catalogue, search_path: SearchPath, *, digest: str | None = None) -> Preserved:
     """Return the preserved analysis that a user names: a published likelihood with its data, or a verified archive.
 
     Args:
         name: a folder or document, a name of the catalogue, or at least 8 digits of a digest.
         catalogue: where names and digests are looked up.
         search_path: where files of a published likelihood are looked for.
+        digest: that the request names; decides between several of one name.
 
     Raises:
         InvalidInput: there is none, or several.
         IntegrityError: the archive is not what it must be.
     """
-    if is_archive(Path(name)):
+    entry = find_entry(name, catalogue, digest=digest)
+    path = Path(name) if entry is None else entry.path
+    if is_archive(path) or (entry is not None and entry.kind == "archive"):
         from evercast.reinterpretation.archived import open_archived  # noqa: PLC0415 - heavy, of archives only
 
-        return open_archived(Path(name))
-    return find_analysis(name, catalogue, search_path)
+        return open_archived(path)
+    return open_wrapped(path, search_path)
 
 
 def neural(module: str | None = None) -> ModuleType:
