@@ -30,6 +30,7 @@ __all__ = [
 _UNKNOWN_EVENTS: Final = 100_000
 _BYTES_PER_EVENT: Final = 200
 _GENERATED_PER_SECOND: Final = 1_500.0
+_WHOLE_PER_SECOND: Final = 100.0
 _SELECTED_PER_SECOND: Final = 20_000.0
 _FLOPS: Final = 5e10
 _FLOPS_PER_WEIGHT: Final = 6
@@ -125,9 +126,10 @@ def light_resources(*, seconds: float, memory_mb: int = 500, disk_mb: int = 5) -
     return _limits(seconds, memory_mb=memory_mb, disk_mb=disk_mb)
 
 
-def generation_resources(events: int) -> UnitResources:
-    """Return the resources to generate `events` events."""
-    return _limits(2 + events / _GENERATED_PER_SECOND, memory_mb=600, disk_mb=events * 2e-4)
+def generation_resources(events: int, *, whole: bool = False) -> UnitResources:
+    """Return the resources to generate `events` events; `whole`, with hadrons and their history."""
+    rate, size = (_WHOLE_PER_SECOND, 0.02) if whole else (_GENERATED_PER_SECOND, 2e-4)
+    return _limits(2 + events / rate, memory_mb=1200 if whole else 600, disk_mb=events * size)
 
 
 def selection_resources(events: int, *, observables: int) -> UnitResources:

@@ -48,11 +48,16 @@ def add_generation(builder: Builder, name: str) -> tuple[str, ...]:
     """Return the ids of the units that make the parts of generator `name`, added when first asked for."""
     if ("generation", name) not in builder.made:
         generator = builder.analysis.generators[name]
-        resources = generation_resources(generator.events // generator.jobs)
+        resources = generation_resources(
+            generator.events // generator.jobs, whole=generator.truth or generator.output == "hepmc3"
+        )
+        inputs = {}
+        if generator.slha is not None:
+            inputs["slha"] = builder.file(generator.slha.path, declared=generator.slha.sha256)
         builder.made["generation", name] = tuple(
             builder.add(
                 "generation", f"{name}-{part}", GenerationRecipe(name=name, generator=generator, part=part),
-                inputs={}, resources=resources,
+                inputs=inputs, resources=resources,
             )
             for part in range(generator.jobs)
         )  # fmt: skip

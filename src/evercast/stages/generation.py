@@ -1,7 +1,8 @@
 """Stage generation: simulated events of one part of a generator, with Pythia 8.
 
-Output: ``events.parquet`` (columns ``particles``, ``weight``; its metadata say what a normalisation must know) and
-``summary.json``. The same part gives the same bytes: its seed follows from the seed of the generator and its number.
+Output: ``events.parquet`` (columns ``particles``, ``weight``, and with ``truth`` also ``heavy_flavour`` and ``prompt``;
+its metadata say what a normalisation must know) or ``events.hepmc``, and ``summary.json``. The same part gives the same
+bytes: its seed follows from the seed of the generator and its number.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -23,6 +22,9 @@ from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
 from evercast.plan.recipes import GenerationRecipe, Task
 from evercast.plan.seeds import derive_seed
 from evercast.spec.model import Generator
+from evercast.stages.hepmc_output import HepmcOutput
+from evercast.stages.pythia_record import event_schema, event_table, event_weights
+from evercast.stages.slha import check_decays, check_masses, read_slha
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -36,17 +38,7 @@ _BATCH: Final = 1000
 _PB_PER_MB: Final = 1e9
 _FLAG_VALUES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "ok", "1", "0"})
 _RESERVED: Final = ("random:", "print:", "next:", "init:", "main:")
-_PROPERTIES: Final = ("pdg", "px", "py", "pz", "energy")
-_PARTICLE: Final = pa.struct(
-    [pa.field("pdg", pa.int32(), nullable=False)]
-    + [pa.field(name, pa.float64(), nullable=False) for name in _PROPERTIES[1:]]
-)
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("particles", pa.list_(pa.field("element", _PARTICLE, nullable=False)), nullable=False),
-        pa.field("weight", pa.float64(), nullable=False),
-    ]
-)
+_FILES: Final = ("slha:file", "beams:lhef", "include")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +65,9 @@ def run(task: Task[GenerationRecipe]) -> None:
     """Generate the events of ``task.recipe`` and write them in ``task.output``.
 
     Raises:
-        InvalidInput: ``generator.setting``, ``generator.init`` or ``generator.events``.
+        InvalidInput: ``generator.setting``, ``generator.init``, ``generator.events``, ``generator.slha`` or
+            ``generator.undecayed``.
+        IntegrityError: ``generator.slha-checksum``.
         EnvironmentUnfit: ``generator.missing`` where Pythia is not installed; disk full.
         RunFailed: ``generator.aborted``, Pythia gave up before the events were complete.
     """
@@ -87,10 +81,9 @@ def run(task: Task[GenerationRecipe]) -> None:
             code="generator.events",
             hint="lower jobs",
         )
-    pythia = _initialise(task.recipe.name, generator, seed)
-    sum_of_weights = _write_events(
-        task.output / "events.parquet", pythia, generator, n_events=n_events, name=task.recipe.name, seed=seed
-    )
+    pythia = _initialise(task.recipe.name, generator, seed, slha=task.inputs.get("slha"))
+    write = _write_hepmc if generator.output == "hepmc3" else _write_parquet
+    sum_of_weights = write(task.output, pythia, generator, n_events=n_events, name=task.recipe.name, seed=seed)
     summary = _summary(pythia, n_events=n_events, sum_of_weights=sum_of_weights, seed=seed)
     atomic_write_json(task.output / "summary.json", asdict(summary))
     _LOG.info("%s: %d events, cross-section %.4g pb", task.recipe.name, n_events, summary.cross_section_pb)
@@ -101,7 +94,7 @@ def pythia_seed(generator: Generator, part: int) -> int:
     return 1 + derive_seed("generation", generator.seed, part) % _MAX_SEED
 
 
-def _initialise(name: str, generator: Generator, seed: int) -> pythia8mc.Pythia:
+def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None) -> pythia8mc.Pythia:
     try:
         import pythia8mc  # noqa: PLC0415  (an optional package)
     except ImportError as err:
@@ -114,6 +107,7 @@ def _initialise(name: str, generator: Generator, seed: int) -> pythia8mc.Pythia:
     quiet = ("Print:quiet = on", "Print:errors = on")  # no tables and banners, but Pythia's own words on trouble
     for setting in (*quiet, "Random:setSeed = on", f"Random:seed = {seed}"):
         pythia.readString(setting)
+    masses = {} if generator.slha is None else read_slha(pythia, generator.slha, slha, name=name)
     for index, setting in enumerate(generator.settings):
         _apply_setting(pythia, setting, where=f"$.generators.{name}.settings[{index}]")
     if not pythia.init():
@@ -124,6 +118,7 @@ def _initialise(name: str, generator: Generator, seed: int) -> pythia8mc.Pythia:
             where=f"$.generators.{name}.settings",
             hint="the log of this job holds Pythia's own words",
         )
+    check_masses(pythia, masses, name=name)
     return pythia
 
 
@@ -138,6 +133,8 @@ def _apply_setting(pythia: pythia8mc.Pythia, setting: str, *, where: str) -> Non
         problem = "it is not of the form 'Key = value'"
     elif key.lower().startswith(_RESERVED):
         problem = "the seed, the number of events and the printing are set by evercast"
+    elif key.lower().startswith(_FILES):
+        problem = "a file is named under 'slha' or 'files' of the document, with its digest"
     elif pythia.settings.isFlag(key) and value.lower() not in _FLAG_VALUES:
         problem = f"{key} is on or off"
     elif not pythia.readString(setting, False):  # noqa: FBT003  (no warning on the screen)
@@ -151,23 +148,42 @@ def _apply_setting(pythia: pythia8mc.Pythia, setting: str, *, where: str) -> Non
         )
 
 
-def _write_events(
-    path: Path, pythia: pythia8mc.Pythia, generator: Generator, *, n_events: int, name: str, seed: int
+def _write_parquet(
+    folder: Path, pythia: pythia8mc.Pythia, generator: Generator, *, n_events: int, name: str, seed: int
 ) -> float:
     """Write `n_events` events and return the sum of their weights."""
-    sum_of_weights = 0.0
+    sum_of_weights, path, schema = 0.0, folder / "events.parquet", event_schema(truth=generator.truth)
     with (
         disk_errors(path),
-        pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer,
         tqdm(total=n_events, desc=f"generate {name}", unit="events", disable=not sys.stderr.isatty()) as bar,
     ):
         for events in _batches(pythia, n_events, name=name):
-            table, weight = _to_table(events, generator.keep_pdg)
-            sum_of_weights += float(weight.sum())
+            table = event_table(events, generator.keep_pdg, truth=generator.truth)
+            sum_of_weights += float(event_weights(events).sum())
             writer.write_table(table)
-            bar.update(len(weight))
+            bar.update(len(events))
         summary = _summary(pythia, n_events=n_events, sum_of_weights=sum_of_weights, seed=seed)
         writer.add_key_value_metadata({"evercast": canonical_json(asdict(summary)).decode()})
+    return sum_of_weights
+
+
+def _write_hepmc(
+    folder: Path, pythia: pythia8mc.Pythia, generator: Generator, *, n_events: int, name: str, seed: int
+) -> float:
+    """Write `n_events` events with their whole record and return the sum of their weights."""
+    del generator, seed
+    sum_of_weights = 0.0
+    with (
+        HepmcOutput(folder / "events.hepmc") as writer,
+        tqdm(total=n_events, desc=f"generate {name}", unit="events", disable=not sys.stderr.isatty()) as bar,
+    ):
+        for events in _batches(pythia, n_events, name=name):
+            counts = pythia.infoPython()
+            value, error = counts.sigmaGen() * _PB_PER_MB, counts.sigmaErr() * _PB_PER_MB
+            writer.write(events, cross_section_pb=value, error_pb=error)
+            sum_of_weights += float(event_weights(events).sum())
+            bar.update(len(events))
     return sum_of_weights
 
 
@@ -182,34 +198,9 @@ def _batches(pythia: pythia8mc.Pythia, n_events: int, *, name: str) -> Iterator[
                 code="generator.aborted",
                 hint="see the log of this job for Pythia's own words",
             )
+        check_decays(pythia, events, name=name)
         done += len(events)
         yield events
-
-
-def _to_table(events: ak.Array, keep_pdg: tuple[int, ...]) -> tuple[pa.Table, np.ndarray]:
-    """Return the final-state particles (GeV) with their event weights, as a table and as an array (events,)."""
-    import awkward as ak  # noqa: PLC0415  (light `import evercast.stages.generation`)
-
-    weight = np.asarray(ak.to_numpy(events.info.weights[:, 0]), dtype=np.float64)
-    particles = events.prt
-    keep = particles.status > 0
-    if keep_pdg:
-        identity = abs(particles.id)
-        listed = identity == abs(keep_pdg[0])
-        for pdg in keep_pdg[1:]:
-            listed = listed | (identity == abs(pdg))
-        keep = keep & listed
-    particles = particles[keep]
-    flat = ak.flatten(particles)
-    columns = [flat.id, flat.p.px, flat.p.py, flat.p.pz, flat.p.e]
-    arrays = [
-        pa.array(np.asarray(ak.to_numpy(column)), type=field.type)
-        for column, field in zip(columns, _PARTICLE, strict=True)
-    ]
-    offsets = np.concatenate(([0], np.cumsum(ak.to_numpy(ak.num(particles))))).astype(np.int32)
-    items = pa.StructArray.from_arrays(arrays, fields=list(_PARTICLE))
-    lists = pa.ListArray.from_arrays(pa.array(offsets), items, type=_SCHEMA.field("particles").type)
-    return pa.Table.from_arrays([lists, pa.array(weight)], schema=_SCHEMA), weight
 
 
 def _summary(pythia: pythia8mc.Pythia, *, n_events: int, sum_of_weights: float, seed: int) -> GenerationSummary:
