@@ -84,10 +84,11 @@ def _select(task: Task[SelectionRecipe]) -> None:
     events = read_sample(sample, selector, task.inputs, digests=recipe.files)
     if simulation:
         _check_weights(recipe.name, events)
-    check_not_empty([events.selected], selector.cut_flow, recipe.name)
+    if not sample.may_be_empty:
+        check_not_empty([events.selected], selector.cut_flow, recipe.name)
     normalised = _normalised(task, events) if simulation else _unchanged(events.selected)
     table = _table(recipe, events.selected, normalised)
-    if simulation:
+    if simulation and not sample.may_be_empty:
         _check_effective(table)
     write_event_table(task.output / "events.zarr", table)
     summary = selection_summary(

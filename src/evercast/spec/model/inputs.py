@@ -130,13 +130,17 @@ class Normalisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Events of one origin. `weight` names the weight column or expression; None means 1 for each event."""
+    """Events of one origin. `weight` names the weight column or expression; None means 1 for each event.
+
+    With `may_be_empty` few or no events may pass the selection; else that is an error.
+    """
 
     files: tuple[EventFile, ...]
     role: Literal["simulation", "data"] = "simulation"
     weight: str | None = None
     normalisation: Normalisation | None = None
     title: str | None = None
+    may_be_empty: bool = field(default=False, metadata={"key": "unless default"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
