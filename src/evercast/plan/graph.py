@@ -15,7 +15,7 @@ from evercast.plan.statistics import add_fit, add_last, add_serialization, add_t
 from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis
 
-__all__ = ["make_plan", "used_sources"]
+__all__ = ["make_plan", "make_selection_plan", "used_sources"]
 
 
 def make_plan(
@@ -54,6 +54,31 @@ def make_plan(
         digest=canonical_digest({"units": [unit.id for unit in units], "document": to_json(analysis)}),
         units=units,
         networks=tuple(builder.networks),
+        files=builder.files,
+    )
+
+
+def make_selection_plan(
+    analysis: Analysis, *, document_folder: Path, images: Mapping[str, str] | None = None
+) -> Plan:  # fmt: skip
+    """Return the plan of the samples of an analysis alone: where their events come from, and their selection.
+
+    The analysis may have neither observed events nor likelihoods. The units are those of `make_plan` with the same
+    keys.
+
+    Raises:
+        InvalidInput: a file is missing, or a reference does not resolve.
+    """
+    builder = Builder(analysis=analysis, folder=document_folder, pseudo=False, images=images or {})
+    for stage in analysis.stages:
+        add_command(builder, stage)
+    add_selections(builder)
+    units = tuple(builder.units.values())
+    return Plan(
+        name=analysis.name,
+        pseudo=False,
+        digest=canonical_digest({"units": [unit.id for unit in units], "document": to_json(analysis), "only": "events"}),
+        units=units,
         files=builder.files,
     )
 
