@@ -96,6 +96,21 @@ def test_an_archive_is_described_with_the_commands_that_ask_it(preserved: Path, 
     assert {"fit it, set limits", "recompute its numbers"} <= {command["what"] for command in entry["commands"]}
 
 
+def test_a_request_to_an_archive_begins_as_a_draft_that_waits_for_a_signal(preserved: Path, tmp_path, capsys) -> None:
+    archive = by_kind(capsys)["archive"]
+    assert preserved.is_dir()
+    assert main(["request", "new", str(tmp_path / "ask"), "--analysis", f"{archive['name']}@v1"]) == 0
+    text = (tmp_path / "ask" / "request.yaml").read_text()
+    assert archive["digest"] in text
+    capsys.readouterr()
+    assert main(["request", "check", str(tmp_path / "ask"), "--json"]) == 3
+    said = error(capsys)
+    assert [problem["code"] for problem in said.get("problems") or [said]] == ["request.no-signal"]
+    for words in (["--point", "DS_1_2"], ["--likelihood", "no-such"]):
+        assert main(["request", "new", str(tmp_path / "other"), "--analysis", archive["name"], *words]) == 3
+    assert not (tmp_path / "other").exists()
+
+
 def test_every_word_is_searched_for_in_all_that_an_entry_says(preserved: Path, capsys) -> None:
     found = by_kind(capsys)
     state = found["archive"]["signatures"][0].split()[0]

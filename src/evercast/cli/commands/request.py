@@ -45,16 +45,25 @@ def new(
     *, folder: Path, analysis: str, likelihood: str | None, points: tuple[str, ...], name: str | None,
     key: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make FOLDER with a draft that runs as it is; what else may be asked stands in it as comments."""
+    """Make FOLDER with a draft; what may be asked stands in it as comments.
+
+    That of a published likelihood runs as it is; that of the archive of a run waits for a signal.
+    """
     import re
 
     from evercast.reinterpretation.requests.draft import draft_text
     from evercast.reinterpretation.requests.run import new_request
+    from evercast.reinterpretation.wrapped.data import RecordData
 
     data = opened_analysis(analysis)
     chosen = name or re.sub(r"[^a-z0-9_-]+", "-", f"r-{folder.resolve().name.lower()}").removeprefix("r-")
     chosen = chosen if re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", chosen) else "my-request"
-    text = draft_text(data.analysis, name=chosen, likelihood=likelihood, points=points)
+    if isinstance(data, RecordData):
+        text = draft_text(data.analysis, name=chosen, likelihood=likelihood, points=points)
+    else:
+        from evercast.reinterpretation.requests.draft_archive import archive_draft_text
+
+        text = archive_draft_text(data, name=chosen, likelihood=likelihood, points=points)
     document = new_request(folder, text, key=key)
     if as_json:
         click.echo(json.dumps({"document": str(document), "state": "draft"}, indent=1))
@@ -70,21 +79,32 @@ def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
     """Check the request in FOLDER against its analysis, data and patches included; nothing is written or run."""
     from evercast.cli.requests_shown import analysis_of
     from evercast.reinterpretation.requests.run import check_request
+    from evercast.reinterpretation.wrapped.data import RecordData
 
-    resolved = check_request(folder, analysis_of(folder, analysis))
-    background = resolved.regions.background.sha256
-    if as_json:
+    asked = analysis_of(folder, analysis)
+    resolved = check_request(folder, asked)
+    if isinstance(asked, RecordData):
+        names = [point.name for point in resolved.points]
         body = {
             "analysis": resolved.analysis.name, "digest": resolved.digest, "likelihood": resolved.likelihood,
-            "background": background, "points": [point.name for point in resolved.points],
+            "background": resolved.regions.background.sha256, "points": names,
         }  # fmt: skip
+    else:
+        names = list(resolved.request.signal.points)
+        body = {
+            "analysis": asked.version.record.name, "digest": asked.version.bag.id, "likelihood": resolved.likelihood,
+            "background": None, "points": names,
+        }  # fmt: skip
+    if as_json:
         click.echo(json.dumps(body, indent=1))
         return
-    count = len(resolved.points)
+    count = len(names)
     click.echo(
-        f"valid: {count} signal point{'' if count == 1 else 's'} for {resolved.analysis.name}, {resolved.likelihood}\n"
-        f"analysis sha256 {resolved.digest}\nbackground sha256 {background}"
+        f"valid: {count} signal point{'' if count == 1 else 's'} for {body['analysis']}, {body['likelihood']}\n"
+        f"analysis sha256 {body['digest']}"
     )
+    if body["background"]:
+        click.echo(f"background sha256 {body['background']}")
 
 
 @command.command(epilog="Example: evercast request submit my-scan")
