@@ -77,7 +77,9 @@ def make_selection_plan(
     return Plan(
         name=analysis.name,
         pseudo=False,
-        digest=canonical_digest({"units": [unit.id for unit in units], "document": to_json(analysis), "only": "events"}),
+        digest=canonical_digest(
+            {"units": [unit.id for unit in units], "document": to_json(analysis), "only": "events"}
+        ),
         units=units,
         files=builder.files,
     )
