@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from evercast.errors import EvercastError, IntegrityError, InvalidInput
 from evercast.likelihood.histfactory import apply_patch, read_workspace
 from evercast.likelihood.model import LikelihoodModel
 from evercast.reinterpretation.requests.model import NewPoint, PatchFile, Request, SignalPoint
+from evercast.reinterpretation.requests.side_files import read_side_file
 from evercast.reinterpretation.requests.signals import patch_of_yields, signal_events
 from evercast.reinterpretation.wrapped.data import RecordData, json_digest
 from evercast.reinterpretation.wrapped.json_text import kind_of_document, parse_json
@@ -179,40 +177,12 @@ def _read_patch(stated: PatchFile, regions: Regions, folder: Path) -> Sequence[o
     if stated.background != regions.background.sha256:
         message = f"the patch was made for a background with digest {stated.background}; this one has "
         raise IntegrityError(message + regions.background.sha256, code="request.background", where=stated.path)
-    content = _content(folder, stated)
+    content = read_side_file(folder, stated)
     value = parse_json(content, where=stated.path)
     kind = kind_of_document(value)
     if not isinstance(value, list) or kind != "patch":
         raise InvalidInput(f"expected a JSON patch, found {kind}", code="request.not-a-patch", where=stated.path)
     return value
-
-
-def _content(folder: Path, stated: PatchFile) -> bytes:
-    """Return the content of a file below the folder; a link anywhere on the way is refused."""
-    place = folder
-    for part in Path(stated.path).parts:
-        place /= part
-        if place.is_symlink():
-            raise IntegrityError("the file or its folder is a link", code="request.file-link", where=stated.path)
-    try:
-        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as err:
-        message = f"the file cannot be read: {(err.strerror or str(err)).lower()}"
-        raise InvalidInput(message, code="request.no-file", where=stated.path) from err
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise InvalidInput("the file is no regular file", code="request.no-file", where=stated.path)
-    with os.fdopen(handle, "rb") as stream:
-        content = stream.read(stated.size_bytes + 1)
-    size = place.stat().st_size
-    if size != stated.size_bytes:
-        message = f"the file has {size} bytes; the request states {stated.size_bytes}"
-        raise IntegrityError(message, code="request.file-size", where=stated.path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != stated.sha256:
-        message = f"the file has sha256 {found}; the request states {stated.sha256}"
-        raise IntegrityError(message, code="request.file-digest", where=stated.path)
-    return content
 
 
 def _patched(background: Mapping[str, object], patch: Sequence[object], name: str) -> Mapping[str, object]:
