@@ -16,7 +16,7 @@ from evercast.errors import InvalidInput
 from evercast.interop.event_columns import Column, columns_of_file, columns_of_mapping
 from evercast.likelihood.model import EventSet, UnbinnedChannelModel
 
-__all__ = ["Evaluation", "ensemble_of_channel", "evaluate_events", "event_set"]
+__all__ = ["Evaluation", "ensemble_of_channel", "evaluate_events", "evaluate_networks", "event_set"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,8 +149,9 @@ def evaluate_events(
             hint="are units and selection those of the analysis? --allow-extrapolation evaluates them all the same",
         )
     return Evaluation(
-        channel=name, ensemble=ensemble, observables=found.observables, inputs=inputs, values=_values(found, inputs),
-        domain=domain, extrapolated=domain is None or bool(domain.outside.any() or problems),
+        channel=name, ensemble=ensemble, observables=found.observables, inputs=inputs,
+        values=evaluate_networks(found, inputs), domain=domain,
+        extrapolated=domain is None or bool(domain.outside.any() or problems),
         extrapolation_allowed=allow_extrapolation,
     )  # fmt: skip
 
@@ -177,10 +178,16 @@ def _examined(
     return examine(domain, ensemble, read_points(folder, domain).get(ensemble, nothing), inputs)
 
 
-def _values(
+def evaluate_networks(
     networks: BundleNetworks, inputs: Float64[np.ndarray, "events observables"]
 ) -> dict[str, Float64[np.ndarray, "events ..."]]:
-    """Return all outputs, by the compiled evaluation in float32, combined in float64."""
+    """Return label -> log ratios (events,) or coefficients (events, terms) at events that no network has seen.
+
+    By the compiled evaluation in float32, combined in float64.
+
+    Raises:
+        NumericalFailure: ``evaluation.not-finite``.
+    """
     from evercast.networks.evaluation import ensemble_coefficients, ensemble_log_ratio  # noqa: PLC0415 - JAX
 
     found: dict[str, Float64[np.ndarray, "events ..."]] = {}

@@ -9,11 +9,11 @@ from typing import Literal
 
 __all__ = [
     "Closure", "ClsAt", "DomainShare", "Fitted", "Injected", "Limits", "ModelPointAnswer", "NeuralAnswers",
-    "NeymanUpper", "ObservableClosure", "ObservableShare", "ParametrisationAnswer", "ProcessAnswer",
+    "NeymanUpper", "ObservableClosure", "ObservableShare", "Origin", "ParametrisationAnswer", "ProcessAnswer",
     "TrainingStatistics", "UnitUse",
 ]  # fmt: skip
 
-Kind = Literal["process", "model_point", "parametrisation"]
+Origin = Literal["archive", "present", "computed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class UnitUse:
     stage: str
     name: str
     key: str
-    origin: Literal["archive", "present", "computed"]
+    origin: Origin
     seconds: float | None = None
 
 
@@ -341,6 +341,11 @@ class NeuralAnswers:
     title: str
     signed_by: str
     points: tuple[ProcessAnswer | ModelPointAnswer | ParametrisationAnswer, ...]
+
+    @property
+    def computed(self) -> int:
+        """For how many something was computed."""
+        return sum(any(unit.origin == "computed" for unit in point.units) for point in self.points)
 
     @property
     def failed(self) -> int:

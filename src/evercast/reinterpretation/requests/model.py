@@ -177,6 +177,7 @@ class Wanted:
     injection: tuple[float, ...] = ()
     neyman: bool = False
     training_statistics: bool = False
+    largest_share_outside: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
