@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, str]] = {
     "request": "Ask a preserved analysis: is my signal excluded?",
     "respond": "Answer a submitted request.",
     "catalogue": "The preserved analyses that you know.",
+    "serve": "Serve a page on this machine to browse the catalogue and to ask.",
     "image": "Build, verify and list container images.",
     "export": "Write an analysis in the form of another system.",
     "check-env": "Say what today's machine would change in a replay, before anything is run.",

@@ -1,0 +1,1 @@
+"""A local page: browse preserved analyses, fill in a request, follow it, read its response. Loopback only."""
