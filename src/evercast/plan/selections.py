@@ -157,7 +157,8 @@ def _pseudo(builder: Builder, name: str) -> tuple[PseudoData | None, Mapping[str
     if declared is None or not builder.pseudo or not (sample.role == "data" or by_histogram):
         return None, {}
     if sample.role == "data":
-        return declared, {key: of for key, of in processes.items() if key in declared.yields}
+        drawn = {key: value for key, value in declared.yields.items() if value > 0}
+        return replace(declared, yields=drawn), {key: of for key, of in processes.items() if key in drawn}
     own = {process: of for process, of in processes.items() if of == name}
     yields = {process: value for process, value in declared.yields.items() if process in own}
     return PseudoData(region=declared.region, yields=yields, seed=0), own
@@ -219,5 +220,6 @@ def _drawn_inputs(builder: Builder) -> dict[str, str]:
         )
     return {
         f"process_{name}": builder.one("selection", analysis.processes[name].sample)
-        for name in analysis.pseudo_data.yields
+        for name, value in analysis.pseudo_data.yields.items()
+        if value > 0
     }

@@ -169,6 +169,8 @@ def process_change(
     change["inference"] = _inference(analysis, wanted, studies, frozen.likelihood, stated.bounds)
     change["publish"] = _publish(analysis, frozen.likelihood)
     change["expected"] = None
+    if analysis.pseudo_data is not None:
+        change["pseudo_data"] = {"yields": {new: 0.0}}  # of the new process nothing is in the data
     return change
 
 
