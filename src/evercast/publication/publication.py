@@ -68,6 +68,7 @@ class PublicationRequest:
         likelihoods: only these; empty: all that the document publishes.
         parts: only these of `PARTS`; empty: all.
         key: PEM file of a private Ed25519 key to sign with.
+        plan: frozen ``plan.json`` of the document, where the run folder holds several; None: of the last run.
     """
 
     document: Path
@@ -76,6 +77,7 @@ class PublicationRequest:
     likelihoods: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     key: Path | None = None
+    plan: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,9 @@ def publish(request: PublicationRequest) -> Publication:
         EvercastError: as each part says.
     """
     asked = [name for name, _ in _parts(request.parts)]
-    context = open_run(request.document, results=request.results, likelihoods=request.likelihoods, key=request.key)
+    context = open_run(
+        request.document, results=request.results, likelihoods=request.likelihoods, key=request.key, plan=request.plan
+    )
     output = request.output if request.output is not None else context.frozen.folder.root / "publication"
     parts = _with_earlier(asked, parts_there(output, _KNOWN))
     temporary = _attempt(output)

@@ -26,7 +26,12 @@ __all__ = ["open_run"]
 
 
 def open_run(
-    document: Path, *, results: Path | None, likelihoods: Sequence[str] = (), key: Path | None = None
+    document: Path,
+    *,
+    results: Path | None,
+    likelihoods: Sequence[str] = (),
+    key: Path | None = None,
+    plan: Path | None = None,
 ) -> PublicationContext:
     """Return a finished run, ready to be published.
 
@@ -35,6 +40,7 @@ def open_run(
         results: the run folder; None: ``results/NAME``.
         likelihoods: only these; empty: all that the document publishes.
         key: PEM file of a private key, handed on.
+        plan: frozen ``plan.json`` of the document; None: of the plan that was run last, which must be of it.
 
     Raises:
         RunFailed: ``run.incomplete``.
@@ -43,7 +49,7 @@ def open_run(
             ``publication.run-id``.
         IntegrityError: a file of the run is not what its receipt says.
     """
-    analysis, frozen = _frozen(document, results)
+    analysis, frozen = _frozen(document, results, plan)
     require_licence(analysis.metadata.license)
     fit = _object(_checked(frozen, "report", "fit.json") / "fit.json")
     diagnostics = _object(_checked(frozen, "diagnostics", "diagnostics.json") / "diagnostics.json")
@@ -59,11 +65,11 @@ def open_run(
     )  # fmt: skip
 
 
-def _frozen(document: Path, results: Path | None) -> tuple[Analysis, FrozenPlan]:
-    """Return the document, and the plan that was run last, which must be of this document."""
+def _frozen(document: Path, results: Path | None, plan: Path | None) -> tuple[Analysis, FrozenPlan]:
+    """Return the document, and its plan: the one given or that which was run last."""
     analysis = load_analysis(document)
     folder = RunFolder(results if results is not None else default_results(analysis.name))
-    file = _plan_file(folder)
+    file = plan if plan is not None else _plan_file(folder)
     if file is None or to_json(_analysis(file)) != to_json(analysis):
         what = "this document has not been run here" if file is None else "the document was changed since it was run"
         raise RunFailed(

@@ -67,8 +67,8 @@ class FrozenNeural:
 
     @property
     def work(self) -> Path:
-        """Where derived documents, inputs and units lie."""
-        return self.root / "work"
+        """Where derived documents, inputs and units lie; absolute, since jobs run in other folders."""
+        return self.root.absolute() / "work"
 
     @property
     def signals(self) -> Path:
