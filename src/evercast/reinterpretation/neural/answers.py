@@ -207,6 +207,7 @@ class TrainingStatistics:
     """Uncertainty of the best value from the finite samples that the networks learned from, by one estimator.
 
     Args:
+        data: ``observed``, or ``expected``: Asimov data of the nominal signal. At a bound only the latter means much.
         estimator: ``bootstrap``, ``ensemble_noise`` or ``weighted_members``; `label` in words.
         sigma: None where it could not be measured, with the `reason`.
         covers: processes whose networks were trained again.

@@ -25,7 +25,7 @@ _SCAN_POINTS: Final = 21
 _REPLICAS: Final = 20
 _SEED: Final = 20260601
 """Of pseudo-experiments; each study derives its own from its name, value and likelihood."""
-_TOYS_PER_JOB: Final = 100
+_TOYS_PER_JOB: Final = 200
 _LEVELS: Final = (0.6827, 0.95)
 
 

@@ -161,17 +161,18 @@ def _ends(entry: object, key: str) -> tuple[float | None, float | None]:
 
 
 def training_statistics_of(body: Body, covers: tuple[str, ...]) -> tuple[TrainingStatistics, ...]:
-    """Return what the finite training samples add, by every estimator; of the observed data where they were fitted."""
+    """Return what the finite training samples add, by every estimator, on observed and on expected data."""
     return tuple(_estimates(body, covers))
 
 
 def _estimates(body: Body, covers: tuple[str, ...]) -> Iterator[TrainingStatistics]:
-    kind = "observed" if isinstance(_at(body, "observed"), Mapping) else "expected"
-    estimates = _at(body, kind, "estimates")
-    for name, entry in estimates.items() if isinstance(estimates, Mapping) else ():
-        reason = _at(entry, "reason")
-        yield TrainingStatistics(
-            estimator=str(name), label=str(_at(body, "estimators", str(name), "label")), data=kind,
-            sigma=_number(entry, "sigma"), error=_number(entry, "error"), total_sigma=_number(entry, "total_sigma"),
-            reason=None if reason is None else str(reason), covers=covers if name == "bootstrap" else (),
-        )  # fmt: skip
+    for kind in ("expected", "observed"):
+        estimates = _at(body, kind, "estimates")
+        for name, entry in estimates.items() if isinstance(estimates, Mapping) else ():
+            reason = _at(entry, "reason")
+            yield TrainingStatistics(
+                estimator=str(name), label=str(_at(body, "estimators", str(name), "label")), data=kind,
+                sigma=_number(entry, "sigma"), error=_number(entry, "error"),
+                total_sigma=_number(entry, "total_sigma"), reason=None if reason is None else str(reason),
+                covers=covers if name == "bootstrap" else (),
+            )  # fmt: skip
