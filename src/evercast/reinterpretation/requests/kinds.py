@@ -6,7 +6,8 @@ which is imported only when a request asks one:
 - ``check_neural(request, archived, *, folder)`` raises why it cannot be answered, and writes nothing;
 - ``freeze_neural(resolved, *, root, document)`` writes the copies, with `NEURAL_FILE` among them;
 - ``read_frozen_neural(root, run)`` reads and checks them;
-- ``answer_neural(frozen, *, cores, profile, observer)`` computes what is missing;
+- ``answer_neural(frozen, *, cores, profile, observer)`` computes what is missing; the observer makes of a frozen plan
+  what is told how its run goes on (`derived.Watch`), or is None;
 - ``neural.response.write_neural_response(frozen, answers)`` writes the response.
 """
 
@@ -103,6 +104,7 @@ def refuse_neural_form(request: Request) -> None:
     asked += [
         ("$.wanted.toys", wanted.toys > 0), ("$.wanted.injection", bool(wanted.injection)),
         ("$.wanted.neyman", wanted.neyman), ("$.wanted.training_statistics", wanted.training_statistics),
+        ("$.wanted.largest_share_outside", wanted.largest_share_outside is not None),
     ]  # fmt: skip
     where = next((place for place, is_asked in asked if is_asked), None)
     if where is not None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from evercast.artifacts.files import canonical_json
 from evercast.spec.codec import to_json
+
+if TYPE_CHECKING:
+    from evercast.reinterpretation.requests.declared import DeclaredSignal
 
 __all__ = [
     "SCHEMA", "Analysis", "Collision", "CrossSection", "EventSample", "Events", "Generation", "NewPoint", "NewProcess",
@@ -206,6 +209,7 @@ class SignalPoint:
         cross_section_pb: to which its events are normalised, pb; None where nobody said.
         events: channel -> expected signal events in its bins.
         generated_events: that were simulated; None where nobody said.
+        signal: events that are yet to be selected; then there is no patch yet, and `digest` is that of the signal.
     """
 
     name: str
@@ -216,6 +220,7 @@ class SignalPoint:
     cross_section_pb: float | None
     events: Mapping[str, tuple[float, ...]]
     generated_events: int | None = None
+    signal: DeclaredSignal | None = None
 
     @property
     def total_events(self) -> float:

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
 from evercast.likelihood.histfactory import apply_patch, read_workspace
 from evercast.likelihood.model import LikelihoodModel
-from evercast.reinterpretation.requests.model import NewPoint, PatchFile, Request, SignalPoint
+from evercast.reinterpretation.requests.model import Events, NewPoint, PatchFile, Request, SignalPoint, Yields
 from evercast.reinterpretation.requests.side_files import read_side_file
 from evercast.reinterpretation.requests.signals import patch_of_yields, signal_events
 from evercast.reinterpretation.wrapped.data import RecordData, json_digest
 from evercast.reinterpretation.wrapped.json_text import kind_of_document, parse_json
 from evercast.reinterpretation.wrapped.model import Regions, WrappedAnalysis, analysis_digest
+from evercast.spec.codec import to_json
+from evercast.spec.model import Analysis
 from evercast.spec.report import did_you_mean
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["EVENT_FORMS", "Resolved", "refuse_negative", "resolve"]
+
+EVENT_FORMS: Final = frozenset({"events", "generate"})
+"""Forms of a signal whose events the preserved selection selects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,6 +38,7 @@ class Resolved:
         regions: of that name.
         background: the workspace without signal.
         points: in the order of the request.
+        selection: the preserved document, where events are to be selected.
     """
 
     request: Request
@@ -41,6 +48,7 @@ class Resolved:
     regions: Regions
     background: Mapping[str, object]
     points: tuple[SignalPoint, ...]
+    selection: Analysis | None = None
 
 
 def resolve(request: Request, data: RecordData, *, folder: Path) -> Resolved:
@@ -65,15 +73,16 @@ def resolve(request: Request, data: RecordData, *, folder: Path) -> Resolved:
     _check_collision(request, analysis)
     likelihood, regions = analysis.regions(request.analysis.likelihood)
     background = data.background(regions)
+    selection = _preserved(request, data, likelihood, regions)
     points = (
         *_published(request, data, regions, background),
-        *_new(request, analysis, regions, background, folder),
+        *_new(request, analysis, regions, background, folder, selection),
     )
     _refuse_same(points)
     _check_mu(request, points, regions, background)
     return Resolved(
         request=request, analysis=analysis, digest=digest, likelihood=likelihood, regions=regions,
-        background=background, points=points,
+        background=background, points=points, selection=selection,
     )  # fmt: skip
 
 
@@ -120,24 +129,63 @@ def _ranges(analysis: WrappedAnalysis) -> str:
     )
 
 
+def _preserved(request: Request, data: RecordData, likelihood: str, regions: Regions) -> Analysis | None:
+    """Return the preserved document where a point brings events; None where none does."""
+    asked = [name for name, point in request.signal.points.items() if point.form in EVENT_FORMS]
+    if not asked:
+        return None
+    from evercast.reinterpretation.requests.preserved import preserved_selection, selection_of  # noqa: PLC0415 - heavy
+
+    where = f"$.signal.points.{asked[0]}"
+    if not set(selection_of(data.analysis, where=where).channels) & set(regions.channels):
+        message = f"the preserved selection fills no channel of the likelihood '{likelihood}'"
+        raise InvalidInput(message, code="request.no-selection", where=where)
+    return preserved_selection(data)
+
+
 def _new(
-    request: Request, analysis: WrappedAnalysis, regions: Regions, background: Mapping[str, object], folder: Path
+    request: Request,
+    analysis: WrappedAnalysis,
+    regions: Regions,
+    background: Mapping[str, object],
+    folder: Path,
+    selection: Analysis | None,
 ) -> Iterator[SignalPoint]:
     for name, stated in request.signal.points.items():
         where = f"$.signal.points.{name}"
         if stated.values and len(stated.values) != len(analysis.axes):
             message = f"the point has {len(stated.values)} values, the analysis has {len(analysis.axes)} axes"
             raise InvalidInput(message, code="request.multiplicity", where=where)
-        if stated.form in {"events", "generate"} and analysis.selection is None:
-            message = f"the analysis {analysis.name} preserves no selection: its signals are patches or yields"
-            raise InvalidInput(message, code="request.no-selection", where=where)
         try:
+            if selection is not None and stated.form in EVENT_FORMS:
+                yield _of_events(request, name, stated, analysis, selection, folder)
+                continue
             point = _new_point(name, stated, regions, background, folder, where=where)
         except EvercastError as err:
             err.where = where if err.where is None or err.where.startswith("$") else f"{where}: {err.where}"
             raise
         _check_events(point, stated, analysis, where=where)
         yield point
+
+
+def _of_events(
+    request: Request, name: str, stated: NewPoint, analysis: WrappedAnalysis, selection: Analysis, folder: Path
+) -> SignalPoint:
+    """Return a point whose events are selected when the request is run."""
+    from evercast.reinterpretation.requests.declared import declare_signal  # noqa: PLC0415 - heavy
+
+    assert request.collision is not None  # noqa: S101 - by the checks of the document
+    assert analysis.selection is not None  # noqa: S101 - there is a selection
+    where = f"$.signal.points.{name}"
+    signal = declare_signal(stated, selection, collision=request.collision, folder=folder, where=where)
+    digest = signal.key(
+        selection=analysis.selection.sha256, channels=to_json(analysis.selection.channels),
+        luminosity_fb=analysis.metadata.luminosity_fb,
+    )  # fmt: skip
+    return SignalPoint(
+        name=name, values=stated.values, origin="events" if stated.events is not None else "generate", patch=(),
+        digest=digest, cross_section_pb=signal.cross_section_pb, events={}, signal=signal,
+    )  # fmt: skip
 
 
 def _new_point(
@@ -151,12 +199,7 @@ def _new_point(
     else:
         assert stated.patch is not None  # noqa: S101 - one of the two, by the checks of the document
         patch = _read_patch(stated.patch, regions, folder)
-    events = signal_events(_patched(background, patch, name), regions.poi)
-    negative = [(channel, number) for channel, bins in events.items() for number, n in enumerate(bins) if n < 0]
-    if negative:
-        channel, number = negative[0]
-        message = f"the signal has {events[channel][number]:g} events in bin {number} of '{channel}'"
-        raise InvalidInput(message, code="request.negative-bin", where=where, hint="a bin cannot expect fewer than 0")
+    events = refuse_negative(signal_events(_patched(background, patch, name), regions.poi), where=where)
     if not events:
         message = f"the patch adds no sample that scales with '{regions.poi}'"
         raise InvalidInput(message, code="request.no-poi", where=where)
@@ -165,6 +208,20 @@ def _new_point(
         digest=json_digest(patch), events=events, generated_events=generated,
         cross_section_pb=None if stated.cross_section is None else stated.cross_section.effective_pb,
     )  # fmt: skip
+
+
+def refuse_negative(events: dict[str, tuple[float, ...]], *, where: str) -> dict[str, tuple[float, ...]]:
+    """Return the events of a signal, none of whose bins is negative.
+
+    Raises:
+        InvalidInput: ``request.negative-bin``.
+    """
+    negative = [(channel, number) for channel, bins in events.items() for number, n in enumerate(bins) if n < 0]
+    if negative:
+        channel, number = negative[0]
+        message = f"the signal has {events[channel][number]:g} events in bin {number} of '{channel}'"
+        raise InvalidInput(message, code="request.negative-bin", where=where, hint="a bin cannot expect fewer than 0")
+    return events
 
 
 def _read_patch(stated: PatchFile, regions: Regions, folder: Path) -> Sequence[object]:
@@ -224,7 +281,8 @@ def _check_mu(
     """Refuse a tested value outside of the bounds that the record gives the parameter of interest."""
     if not points:
         raise InvalidInput("the analysis has no published signal point", code="request.no-signal")
-    model = read_workspace(apply_patch(background, points[0].patch), measurement=regions.measurement)
+    patch = points[0].patch or patch_of_yields(background, _one_event(regions), poi=regions.poi, where="$.signal")
+    model = read_workspace(apply_patch(background, patch), measurement=regions.measurement)
     low, high = _bounds(model, regions.poi)
     if not low <= request.wanted.mu <= high:
         message = f"mu {request.wanted.mu:g} lies outside of the bounds of '{regions.poi}', {low:g} to {high:g}"
@@ -236,3 +294,8 @@ def _bounds(model: LikelihoodModel, poi: str) -> tuple[float, float]:
         if parameter.name == poi:
             return parameter.bounds
     raise InvalidInput(f"the patched background has no parameter '{poi}'", code="request.no-poi")
+
+
+def _one_event(regions: Regions) -> Yields:
+    """Return an event in every bin, to ask the likelihood what it allows before any event is selected."""
+    return Yields(channels={name: Events(events=(1.0,) * bins) for name, bins in regions.channels.items()})

@@ -22,6 +22,7 @@ from evercast.reinterpretation.requests.exclusion import contour_lines
 from evercast.reinterpretation.requests.frozen import FrozenRequest
 from evercast.reinterpretation.requests.page import response_page
 from evercast.reinterpretation.requests.patchset import patchset_of
+from evercast.reinterpretation.requests.selection_shown import selection_to_json, units_to_json
 from evercast.reinterpretation.requests.verdict import verdict_sentence
 from evercast.reinterpretation.wrapped.model import Metadata, analysis_digest
 from evercast.schemas import load_schema, registry
@@ -90,7 +91,7 @@ def response_body(
     frozen: FrozenRequest, answers: Answers, contents: Sequence[ChannelContent], *, computed: Collection[str]
 ) -> dict[str, object]:
     """Return the content of response.json, without the digests of the files beside it."""
-    found = answers.answers
+    found, units = answers.answers, units_to_json(frozen)
     return {
         "schema": "response/1.0.0",
         "kind": "likelihood",
@@ -120,12 +121,12 @@ def response_body(
         "contour": _contour(frozen, answers),
         "consistency": _consistency(answers),
         "backgrounds": [_channel(content) for content in contents],
-        "units": [],
+        "units": units,
         "reused": {
             "background": frozen.analysis.likelihoods[frozen.likelihood].background.sha256,
             "files": {name: file.sha256 for name, file in frozen.analysis.files.items()},
             "results": [answer.point.name for answer in found if answer.point.key not in computed],
-            "units": [],
+            "units": [str(unit["id"]) for unit in units if unit["origin"] != "computed"],
         },
         "provenance": provenance(_PACKAGES),
         "files": {},
@@ -182,10 +183,16 @@ def _point(frozen: FrozenRequest, answer: Answer, computed: Collection[str]) -> 
         "efficiency": None if produced is None else total / produced,
         "efficiency_limit": efficiency_limit(point.generated_events, frozen.wanted.confidence_level)
         if answer.status == "no-events" else None,
-        "guard": answer.body["guard"], "remarks": answer.body["remarks"], "failure": answer.body["failure"],
+        "guard": answer.body["guard"], "remarks": _remarks(answer), "failure": answer.body["failure"],
         "patch_sha256": point.digest, "key": point.key, "computed": point.key in computed,
-        "selection": None, "process": None, "model_point": None, "parametrisation": None,
+        "selection": selection_to_json(frozen, point), "process": None, "model_point": None, "parametrisation": None,
     }  # fmt: skip
+
+
+def _remarks(answer: Answer) -> list[object]:
+    remarks = answer.body["remarks"]
+    selected = answer.point.selected
+    return [*(() if selected is None else selected.remarks), *(remarks if isinstance(remarks, list) else ())]
 
 
 def efficiency_limit(generated: int | None, confidence_level: float) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evercast.artifacts.files import atomic_write_bytes, make_folder, read_json
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
@@ -17,6 +17,9 @@ from evercast.reinterpretation.requests.resolve import Resolved, resolve
 from evercast.reinterpretation.requests.states import State, add_state, read_history
 from evercast.reinterpretation.wrapped.data import RecordData
 from evercast.runtime.locks import locked
+
+if TYPE_CHECKING:
+    from evercast.reinterpretation.requests.derived import Watch
 
 __all__ = [
     "REQUEST_FILE", "Outcome", "answer_request", "check_request", "new_request", "refuse_request", "submit_request",
@@ -115,6 +118,7 @@ def answer_request(
     observe: Callable[[FrozenPoint], None],
     begin: Callable[[Any], None] | None = None,
     profile: str = "default",
+    watch: Watch | None = None,
     key: Path | None = None,
 ) -> Outcome:
     """Answer a submitted request; one that is answered already is not computed again.
@@ -125,12 +129,14 @@ def answer_request(
         observe: told of every point that has a result.
         begin: told what is run, before anything is; not where nothing is run.
         profile: with which events are made and selected, and networks trained; points run here.
+        watch: makes what is told how such a run goes on.
         key: private key that signs the states.
 
     Raises:
         InvalidInput: ``request.state``: it is not submitted.
         IntegrityError: its copies were changed.
-        EvercastError: the first error of a job. The request stays ``running`` and can be run again.
+        EvercastError: the first error of a job. The request stays ``running`` and can be run again, but where its
+            content is wrong (exit codes 3 and 5) it is refused.
     """
     with _held(folder):
         last = _submitted(folder)
@@ -144,7 +150,12 @@ def answer_request(
             add_state(folder, "accepted", run=run, key=key)
         if last.state in {"submitted", "accepted"}:
             add_state(folder, "running", run=run, key=key)
-        response, computed = _respond(frozen, cores=cores, profile=profile, observe=observe)
+        try:
+            response, computed = _respond(frozen, cores=cores, profile=profile, observe=observe, watch=watch)
+        except (InvalidInput, IntegrityError) as err:
+            if last.state != "answered":
+                add_state(folder, "refused", reason=str(err), code=err.code, run=run, key=key)
+            raise
         if last.state != "answered":
             add_state(folder, "answered", run=run, key=key)
         body = read_json(response / "response.json")
@@ -158,16 +169,21 @@ def _respond(
     cores: int,
     profile: str,
     observe: Callable[[FrozenPoint], None],
+    watch: Watch | None,
 ) -> tuple[Path, int]:
     """Compute what is missing, write the response, and return its folder and how many points were computed."""
     # what computes and draws is heavy; a request is made, checked and submitted without it
     if not isinstance(frozen, FrozenRequest):
-        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=observe)
+        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=watch)
         return Path(neural("response").write_neural_response(frozen, answers)), int(answers.computed)
     from evercast.reinterpretation.requests.answers import gather  # noqa: PLC0415
     from evercast.reinterpretation.requests.engine import compute_missing  # noqa: PLC0415
     from evercast.reinterpretation.requests.response import write_response  # noqa: PLC0415
 
+    if any(point.is_waiting for point in frozen.points):
+        from evercast.reinterpretation.requests.completing import complete  # noqa: PLC0415
+
+        frozen = complete(frozen, cores=cores, profile=profile, watch=watch)
     computed = compute_missing(frozen, cores=cores, observe=observe)
     return write_response(frozen, gather(frozen), computed={point.key for point in computed}), len(computed)
 

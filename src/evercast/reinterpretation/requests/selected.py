@@ -66,6 +66,7 @@ class SelectedSignal:
         generated_events: before any cut.
         sum_of_weights: of them, in the scale of the files.
         effective_events: (sum w)^2 / sum w^2 of them.
+        effective_selected: the same of the selected events; 0 where there are none.
         selected_events: that are in a bin of a channel, each counted once for every channel.
         luminosity_fb: to which `expected` and `bins` are normalised.
         cross_section_pb: likewise, with all factors.
@@ -80,6 +81,7 @@ class SelectedSignal:
     generated_events: int
     sum_of_weights: float
     effective_events: float
+    effective_selected: float
     selected_events: int
     luminosity_fb: float
     cross_section_pb: float
