@@ -31,6 +31,8 @@ def lacking_programs() -> dict[str, str]:
     missing = {}
     if shutil.which("apptainer") is None:
         missing["container"] = "there is no apptainer"
+    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        missing["browser"] = "there is no Chromium"
     if reason := _no_cluster():
         missing["slurm"] = reason
     return missing
