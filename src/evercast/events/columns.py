@@ -52,7 +52,8 @@ def _columns(source: EventSource, names: Sequence[str], collections: Collections
         wanted += (
             [column for items in collections[name].values() for column in items] if name in collections else [name]
         )
-    missing = [name for name in dict.fromkeys(wanted) if name not in source.columns]
+    there = {*source.columns, *getattr(source, "on_demand", ())}
+    missing = [name for name in dict.fromkeys(wanted) if name not in there]
     for name in missing:
         if name in TRUTH_COLUMNS:
             raise no_heavy_flavour(str(source.path), name)

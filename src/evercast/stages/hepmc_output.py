@@ -6,6 +6,7 @@ vertex only: the first one that names it as a mother, as in Pythia's own interfa
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -96,16 +97,59 @@ def _fill(event: pyhepmc.GenEvent, particles: ak.Array) -> int:
         pyhepmc.GenParticle(pyhepmc.FourVector(*row), int(pdg), int(code))
         for row, pdg, code in zip(momentum.tolist(), columns["id"], status, strict=True)
     ]
-    ends: dict[int, pyhepmc.GenVertex] = {}
+    for incoming, outgoing in _ordered(_vertices(columns)):
+        vertex = pyhepmc.GenVertex()
+        for place in incoming:
+            vertex.add_particle_in(made[place])
+        for place in outgoing:
+            vertex.add_particle_out(made[place])
+        event.add_vertex(vertex)
+    return int((status == _FINAL).sum())
+
+
+def _vertices(columns: dict[str, np.ndarray]) -> list[tuple[list[int], list[int]]]:
+    """Return the vertices as places of what goes in and of what comes out; each place goes into one at most."""
+    made: list[tuple[list[int], list[int]]] = []
+    ends: dict[int, int] = {}
     for place, mothers in _mothers(columns):
-        vertex = next((ends[mother] for mother in mothers if mother in ends), None) or pyhepmc.GenVertex()
+        number = next((ends[mother] for mother in mothers if mother in ends), len(made))
+        if number == len(made):
+            made.append(([], []))
         for mother in mothers:
             if mother not in ends:
-                ends[mother] = vertex
-                vertex.add_particle_in(made[mother])
-        vertex.add_particle_out(made[place])
-    event.add_tree([made[1], made[2]])
-    return int((status == _FINAL).sum())
+                ends[mother] = number
+                made[number][0].append(mother)
+        made[number][1].append(place)
+    return made
+
+
+def _ordered(vertices: list[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield the vertices so that what goes into one came out of an earlier one, as readers of HepMC need it.
+
+    The record of Pythia has no circles; where the one end of a particle makes one, what closes it does not go in.
+    """
+    source = {place: number for number, (_, outgoing) in enumerate(vertices) for place in outgoing}
+    waits = [{source[place] for place in incoming if place in source} for incoming, _ in vertices]
+    followers: dict[int, list[int]] = {}
+    for number, needed in enumerate(waits):
+        for one in needed:
+            followers.setdefault(one, []).append(number)
+    ready = deque(number for number, needed in enumerate(waits) if not needed)
+    left = set(range(len(vertices))) - set(ready)
+    while ready or left:
+        if not ready:
+            first = min(left, key=lambda number: (len(waits[number]), number))
+            kept = [place for place in vertices[first][0] if source.get(place) not in waits[first]]
+            vertices[first][0][:] = kept or vertices[first][0][:1]
+            left.discard(first)
+            ready.append(first)
+        number = ready.popleft()
+        yield vertices[number]
+        for follower in followers.get(number, ()):
+            waits[follower].discard(number)
+            if not waits[follower] and follower in left:
+                left.discard(follower)
+                ready.append(follower)
 
 
 def _statuses(columns: dict[str, np.ndarray]) -> np.ndarray:

@@ -10,6 +10,8 @@ import awkward as ak
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from evercast.events.truth import TRUTH_COLUMNS, Record, truth_column
+
 __all__ = ["Batch", "batch_array", "join", "weight_columns"]
 
 
@@ -23,6 +25,7 @@ class Batch:
         status: 1 for a particle of the final state.
         momentum: px, py, pz, energy in GeV.
         weights: the first one is the nominal one.
+        mother: place of the first mother in its event, -1 without one; None where the history was not read.
     """
 
     count: Int64[np.ndarray, " events"]
@@ -30,6 +33,24 @@ class Batch:
     status: Int64[np.ndarray, " particles"]
     momentum: Float64[np.ndarray, "particles 4"]
     weights: Float64[np.ndarray, "events weights"]
+    mother: Int64[np.ndarray, " particles"] | None = None
+
+    def record(self) -> Record:
+        """Return the particles with their history.
+
+        Raises:
+            ValueError: the history was not read.
+        """
+        if self.mother is None:
+            raise ValueError("the history was not read")
+        start = np.repeat(np.concatenate(([0], np.cumsum(self.count)[:-1])).astype(np.int64), self.count)
+        return Record(
+            count=self.count,
+            pdg=self.pdg,
+            mother=np.where(self.mother >= 0, start + self.mother, -1),
+            final=self.status == 1,
+            momentum=self.momentum,
+        )
 
     def __len__(self) -> int:
         return len(self.count)
@@ -64,7 +85,7 @@ def batch_array(batch: Batch, names: Sequence[str], columns: Sequence[str]) -> a
     Args:
         batch: the events; `particles` holds those with status 1, `record` all of them.
         names: columns of the named weights, in the order of `batch.weights`.
-        columns: any of ``particles``, ``record``, ``weight`` and `names`.
+        columns: any of ``particles``, ``record``, ``weight``, those of `TRUTH_COLUMNS`, and `names`.
     """
     made: Mapping[str, ak.Array] = {name: _column(batch, list(names), name) for name in columns}
     return ak.Array(made)
@@ -75,6 +96,8 @@ def _column(batch: Batch, names: list[str], column: str) -> ak.Array:
         return ak.Array(batch.weights[:, 0])
     if column in names:
         return ak.Array(batch.weights[:, names.index(column)])
+    if column in TRUTH_COLUMNS:
+        return truth_column(batch.record(), column)
     items = ak.Array(
         {
             "pdg": batch.pdg,
