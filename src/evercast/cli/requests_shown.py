@@ -20,12 +20,21 @@ if TYPE_CHECKING:
     from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest
     from evercast.reinterpretation.requests.kinds import Preserved
     from evercast.reinterpretation.requests.run import Outcome
+    from evercast.runtime.plans import FrozenPlan
+    from evercast.runtime.run import Observer
 
-__all__ = ["CORES", "JSON", "KEY", "analysis_of", "answer_and_show", "opened_analysis", "show_status"]
+__all__ = [
+    "CORES", "JSON", "KEY", "PROFILE", "analysis_of", "answer_and_show", "opened_analysis", "show_status",
+]  # fmt: skip
 
 CORES = click.option(
-    "--cores", type=click.IntRange(1), help="Points at a time. [default: the cores that this process may use]"
-)
+    "--cores", type=click.IntRange(1),
+    help="Cores of this machine: points and jobs at a time. [default: the cores that this process may use]",
+)  # fmt: skip
+PROFILE = click.option(
+    "--profile", default="default", show_default=True,
+    help="Where events are made and selected, and networks trained: a profile's name or folder.",
+)  # fmt: skip
 KEY = click.option(
     "--sign", "key", type=click.Path(path_type=Path), envvar="EVERCAST_SIGNING_KEY",
     help="Private ed25519 key (PEM) that signs the states; the file in $EVERCAST_SIGNING_KEY by default, else nobody.",
@@ -73,7 +82,9 @@ def analysis_of(folder: Path, named: str | None) -> Preserved:
     return found
 
 
-def answer_and_show(folder: Path, *, cores: int | None, key: Path | None, as_json: bool) -> int:
+def answer_and_show(
+    folder: Path, *, cores: int | None, key: Path | None, as_json: bool, profile: str = "default"
+) -> int:  # fmt: skip
     """Answer a submitted request with a progress bar, print the answer, and return the exit code.
 
     Raises:
@@ -84,8 +95,9 @@ def answer_and_show(folder: Path, *, cores: int | None, key: Path | None, as_jso
     progress = _Progress(quiet=as_json)
     with progress:
         outcome = answer_request(
-            folder, cores=cores or len(os.sched_getaffinity(0)), observe=progress.point, begin=progress.begin, key=key
-        )
+            folder, cores=cores or len(os.sched_getaffinity(0)), observe=progress.point, begin=progress.begin,
+            profile=profile, watch=progress.run, key=key,
+        )  # fmt: skip
     _show(outcome, as_json=as_json)
     return NumericalFailure.exit_code if outcome.failed else 0
 
@@ -98,10 +110,23 @@ class _Progress(AbstractContextManager["_Progress"]):
         self._bar: Any = nullcontext()
         self._step: Callable[[], object] = lambda: None
 
+    def run(self, frozen: FrozenPlan) -> Observer:
+        """Return what is told how a run of selections goes on: bars on a terminal, lines elsewhere."""
+        from evercast.cli.progress import observer_of
+
+        self._close()
+
+        def say(text: str) -> None:
+            if not self._quiet:
+                click.echo(text, err=True)
+
+        return observer_of(frozen, say=say, quiet=self._quiet)
+
     def begin(self, frozen: FrozenRequest) -> None:
-        """Begin with the points of a request."""
+        """Begin with the points of a request; said again where what they need is finished."""
         from tqdm import tqdm
 
+        self._close()
         hidden = self._quiet or not sys.stderr.isatty()
         self._bar = tqdm(total=len(frozen.points), unit="point", desc=frozen.request["name"], disable=hidden)
         self._step = self._bar.update
@@ -111,6 +136,9 @@ class _Progress(AbstractContextManager["_Progress"]):
         self._step()
 
     def __exit__(self, *unused: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         close = getattr(self._bar, "close", None)
         if close is not None:
             close()
@@ -147,7 +175,8 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         IntegrityError: the history was changed.
     """
     from evercast.errors import InvalidInput
-    from evercast.reinterpretation.requests.frozen import read_frozen
+    from evercast.reinterpretation.requests.frozen import FrozenRequest
+    from evercast.reinterpretation.requests.kinds import read_frozen_of
     from evercast.reinterpretation.requests.points import has_result
     from evercast.reinterpretation.requests.states import read_history
 
@@ -155,8 +184,8 @@ def show_status(folder: Path, *, as_json: bool) -> None:
     if not history:
         raise InvalidInput("there is no request in it", code="request.no-folder", where=str(folder))
     last = history[-1]
-    frozen = read_frozen(folder, last.run) if last.run else None
-    done = None if frozen is None else sum(has_result(frozen, point) for point in frozen.points)
+    frozen = read_frozen_of(folder, last.run) if last.run else None
+    done = sum(has_result(frozen, point) for point in frozen.points) if isinstance(frozen, FrozenRequest) else None
     response = frozen.response if frozen is not None and (frozen.response / "response.json").is_file() else None
     if as_json:
         body = {
@@ -174,7 +203,7 @@ def show_status(folder: Path, *, as_json: bool) -> None:
         signed = f"  signed by {state.signer}" if state.signer else ""
         why = f"  {state.reason}" if state.reason else ""
         click.echo(f"{state.time}  {state.state:<9}  {(state.run or '')[:12]:<12}{signed}{why}".rstrip())
-    if frozen is not None:
+    if frozen is not None and done is not None:
         click.echo(f"{done} of {len(frozen.points)} points have a result")
     if response is not None:
         click.echo(str(response / "response.html"))

@@ -13,6 +13,7 @@ from evercast.cli.requests_shown import (
     CORES,
     JSON,
     KEY,
+    PROFILE,
     answer_and_show,
     opened_analysis,
 )  # fmt: skip
@@ -128,18 +129,20 @@ def submit(*, folder: Path, analysis: str | None, key: Path | None, as_json: boo
 @_FOLDER
 @_ANALYSIS
 @CORES
+@PROFILE
 @KEY
 @JSON
 @click.pass_context
 def run(
-    context: click.Context, *, folder: Path, analysis: str | None, cores: int | None, key: Path | None, as_json: bool
-) -> None:
+    context: click.Context, *, folder: Path, analysis: str | None, cores: int | None, profile: str, key: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Submit the request in FOLDER and answer it: only points without a result are computed."""
     from evercast.cli.requests_shown import analysis_of
     from evercast.reinterpretation.requests.run import submit_request
 
     submit_request(folder, analysis_of(folder, analysis), key=key)
-    context.exit(answer_and_show(folder, cores=cores, key=key, as_json=as_json))
+    context.exit(answer_and_show(folder, cores=cores, profile=profile, key=key, as_json=as_json))
 
 
 @command.command(epilog="Example: evercast request status my-scan")

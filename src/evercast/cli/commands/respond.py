@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from evercast.cli.requests_shown import CORES, JSON, KEY, answer_and_show
+from evercast.cli.requests_shown import CORES, JSON, KEY, PROFILE, answer_and_show
 
 __all__ = ["command"]
 
@@ -17,18 +17,20 @@ __all__ = ["command"]
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--refuse", "reason", help="Refuse the request for this reason instead.")
 @CORES
+@PROFILE
 @KEY
 @JSON
 @click.pass_context
 def command(
-    context: click.Context, *, folder: Path, reason: str | None, cores: int | None, key: Path | None, as_json: bool
-) -> None:
+    context: click.Context, *, folder: Path, reason: str | None, cores: int | None, profile: str, key: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Answer the submitted request in FOLDER from its frozen copies, or refuse it.
 
     The response is response.json, response.html and patchset.json with the background that it belongs to.
     """
     if reason is None:
-        context.exit(answer_and_show(folder, cores=cores, key=key, as_json=as_json))
+        context.exit(answer_and_show(folder, cores=cores, profile=profile, key=key, as_json=as_json))
     import json
 
     from evercast.reinterpretation.requests.run import refuse_request

@@ -6,8 +6,8 @@ which is imported only when a request asks one:
 - ``check_neural(request, archived, *, folder)`` raises why it cannot be answered, and writes nothing;
 - ``freeze_neural(resolved, *, root, document)`` writes the copies, with `NEURAL_FILE` among them;
 - ``read_frozen_neural(root, run)`` reads and checks them;
-- ``answer_neural(frozen, *, cores, profile, observer)`` computes what is missing; the observer makes of a frozen plan
-  what is told how its run goes on (`derived.Watch`), or is None;
+- ``answer_neural(frozen, *, cores, profile, observer)`` computes what is missing; the observer is told of every point
+  that has its answer;
 - ``neural.response.write_neural_response(frozen, answers)`` writes the response.
 """
 
@@ -17,11 +17,12 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from evercast.errors import InvalidInput
 from evercast.events.sources import SearchPath
 from evercast.reinterpretation.requests.catalogue import Catalogue, find_entry, open_wrapped
+from evercast.reinterpretation.requests.frozen import read_frozen
 from evercast.reinterpretation.requests.model import Request
 from evercast.reinterpretation.wrapped.data import RecordData
 
@@ -35,6 +36,7 @@ __all__ = [
     "is_frozen_neural",
     "neural",
     "open_preserved",
+    "read_frozen_of",
     "refuse_neural_form",
 ]
 
@@ -88,6 +90,17 @@ def neural(module: str | None = None) -> ModuleType:
 def is_frozen_neural(root: Path, run: str) -> bool:
     """Return whether a submitted request asks an archive."""
     return (root / "runs" / run[:12] / NEURAL_FILE).is_file()
+
+
+def read_frozen_of(root: Path, run: str) -> Any:
+    """Return a submitted request: a `FrozenRequest`, or what ``read_frozen_neural`` returns where an archive is asked.
+
+    Raises:
+        IntegrityError: ``request.frozen``: a copy is missing or was changed.
+    """
+    if is_frozen_neural(root, run):
+        return neural().read_frozen_neural(root, run)
+    return read_frozen(root, run)
 
 
 def refuse_neural_form(request: Request) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
+from evercast.likelihood.foreign import HS3_HINT, is_hs3
 from evercast.likelihood.histfactory import apply_patch, read_workspace
 from evercast.likelihood.model import LikelihoodModel
 from evercast.reinterpretation.requests.model import Events, NewPoint, PatchFile, Request, SignalPoint, Yields
@@ -238,7 +239,10 @@ def _read_patch(stated: PatchFile, regions: Regions, folder: Path) -> Sequence[o
     value = parse_json(content, where=stated.path)
     kind = kind_of_document(value)
     if not isinstance(value, list) or kind != "patch":
-        raise InvalidInput(f"expected a JSON patch, found {kind}", code="request.not-a-patch", where=stated.path)
+        hint = HS3_HINT if is_hs3(value) else None
+        raise InvalidInput(
+            f"expected a JSON patch, found {kind}", code="request.not-a-patch", where=stated.path, hint=hint
+        )
     return value
 
 

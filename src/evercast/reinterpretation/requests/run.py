@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evercast.artifacts.files import atomic_write_bytes, make_folder, read_json
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
-from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest, freeze, read_frozen
-from evercast.reinterpretation.requests.kinds import Preserved, is_frozen_neural, neural, refuse_neural_form
+from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest, freeze
+from evercast.reinterpretation.requests.kinds import Preserved, neural, read_frozen_of, refuse_neural_form
 from evercast.reinterpretation.requests.read import read_request
 from evercast.reinterpretation.requests.resolve import Resolved, resolve
 from evercast.reinterpretation.requests.states import State, add_state, read_history
@@ -127,7 +127,7 @@ def answer_request(
         folder: of the request.
         cores: batches of points at a time.
         observe: told of every point that has a result.
-        begin: told what is run, before anything is; not where nothing is run.
+        begin: told what is run, before anything is, and again when its events are selected; not where nothing is run.
         profile: with which events are made and selected, and networks trained; points run here.
         watch: makes what is told how such a run goes on.
         key: private key that signs the states.
@@ -151,7 +151,9 @@ def answer_request(
         if last.state in {"submitted", "accepted"}:
             add_state(folder, "running", run=run, key=key)
         try:
-            response, computed = _respond(frozen, cores=cores, profile=profile, observe=observe, watch=watch)
+            response, computed = _respond(
+                frozen, cores=cores, profile=profile, observe=observe, begin=begin, watch=watch
+            )
         except (InvalidInput, IntegrityError) as err:
             if last.state != "answered":
                 add_state(folder, "refused", reason=str(err), code=err.code, run=run, key=key)
@@ -169,12 +171,13 @@ def _respond(
     cores: int,
     profile: str,
     observe: Callable[[FrozenPoint], None],
+    begin: Callable[[Any], None] | None,
     watch: Watch | None,
 ) -> tuple[Path, int]:
     """Compute what is missing, write the response, and return its folder and how many points were computed."""
     # what computes and draws is heavy; a request is made, checked and submitted without it
     if not isinstance(frozen, FrozenRequest):
-        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=watch)
+        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=observe)
         return Path(neural("response").write_neural_response(frozen, answers)), int(answers.computed)
     from evercast.reinterpretation.requests.answers import gather  # noqa: PLC0415
     from evercast.reinterpretation.requests.engine import compute_missing  # noqa: PLC0415
@@ -184,6 +187,8 @@ def _respond(
         from evercast.reinterpretation.requests.completing import complete  # noqa: PLC0415
 
         frozen = complete(frozen, cores=cores, profile=profile, watch=watch)
+        if begin is not None:
+            begin(frozen)
     computed = compute_missing(frozen, cores=cores, observe=observe)
     return write_response(frozen, gather(frozen), computed={point.key for point in computed}), len(computed)
 
@@ -191,7 +196,7 @@ def _respond(
 def _frozen(folder: Path, run: str, key: Path | None) -> Any:
     """Return the copies of a submitted request; where they were changed the request is refused."""
     try:
-        return neural().read_frozen_neural(folder, run) if is_frozen_neural(folder, run) else read_frozen(folder, run)
+        return read_frozen_of(folder, run)
     except IntegrityError as err:
         if read_history(folder)[-1].state != "answered":
             add_state(folder, "refused", reason=str(err), code=err.code, run=run, key=key)
