@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from evercast.errors import IntegrityError, InvalidInput
-from evercast.plan import Unit
 from evercast.reinterpretation.archived import ArchivedRun, open_archived
 from evercast.reinterpretation.neural.answers import (
     ModelPointAnswer,
@@ -19,6 +16,7 @@ from evercast.reinterpretation.neural.model_point import answer_model_point
 from evercast.reinterpretation.neural.parametrised import answer_parametrisation
 from evercast.reinterpretation.neural.process import answer_process
 from evercast.reinterpretation.neural.work import WorkFolder, opened_work
+from evercast.reinterpretation.requests.derived import Watch
 
 __all__ = ["answer_neural"]
 
@@ -30,8 +28,7 @@ def answer_neural(
     *,
     cores: int | None,
     profile: str,
-    observer: Callable[[FrozenNeuralPoint], None],
-    finished: Callable[[Unit], None] | None = None,
+    observer: Watch | None = None,
 ) -> NeuralAnswers:
     """Return the answers to a submitted request; units that are there are not computed again.
 
@@ -39,8 +36,7 @@ def answer_neural(
         frozen: the request.
         cores: of this machine; None leaves it to the profile.
         profile: where jobs run.
-        observer: told of every point that has its answer.
-        finished: told of every unit that is made.
+        observer: makes what is told how the run of a derived document goes on; None: nobody is told.
 
     Raises:
         IntegrityError: ``request.archive``: the archive is another one than was asked; or it does not verify.
@@ -51,12 +47,9 @@ def answer_neural(
     if archived.version.bag.id != frozen.archive_id:
         message = f"the archive has the id {archived.version.bag.id}; the request was submitted to {frozen.archive_id}"
         raise IntegrityError(message, code="request.archive", where=str(frozen.archive), hint="submit it again")
-    found: list[Answered] = []
-    with opened_work(frozen.work, archived, profile=profile, cores=cores) as work:
+    with opened_work(frozen.work, archived, profile=profile, cores=cores, watch=observer) as work:
         domains = ArchivedDomains(archived=archived, likelihood=frozen.likelihood)
-        for point in frozen.points:
-            found.append(_answer(frozen, point, work, archived, domains, finished or _nobody))
-            observer(point)
+        found = [_answer(frozen, point, work, archived, domains) for point in frozen.points]
     refused = [one for one in found if one.status == "refused"]
     if refused and len(refused) == len(found):
         raise InvalidInput(
@@ -70,17 +63,12 @@ def answer_neural(
     )  # fmt: skip
 
 
-def _nobody(unit: Unit) -> None:
-    """Tell nobody."""
-
-
 def _answer(
-    frozen: FrozenNeural, point: FrozenNeuralPoint, work: WorkFolder, archived: ArchivedRun, domains: ArchivedDomains,
-    finished: Callable[[Unit], None],
+    frozen: FrozenNeural, point: FrozenNeuralPoint, work: WorkFolder, archived: ArchivedRun, domains: ArchivedDomains
 ) -> Answered:  # fmt: skip
     if point.kind == "parametrisation":
         return answer_parametrisation(frozen, archived)
     stated = frozen.asked().signal.points[point.name]
     if point.kind == "model_point":
-        return answer_model_point(work, frozen, point.name, stated, domains=domains, observe=finished)
-    return answer_process(work, frozen, point.name, stated, domains=domains, observe=finished)
+        return answer_model_point(work, frozen, point.name, stated, domains=domains)
+    return answer_process(work, frozen, point.name, stated, domains=domains)

@@ -7,19 +7,17 @@ new one. What changes is what looks at all processes together: evaluations, like
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from evercast.errors import InvalidInput
-from evercast.reinterpretation.neural.files import copied_file
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.resolve import coefficient_of, process_of, unbinned_ensembles
 from evercast.reinterpretation.requests.model import NewPoint, Wanted
 from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
-__all__ = ["Studies", "nominal_value", "process_change", "sample_change", "sample_name"]
+__all__ = ["Studies", "nominal_value", "process_change", "process_name", "sample_change"]
 
 _SCAN_POINTS: Final = 21
 _REPLICAS: Final = 20
@@ -80,8 +78,8 @@ class _Names:
         return found
 
 
-def sample_name(analysis: Analysis, point: str) -> str:
-    """Return the name of the sample, and of the process, of a point: its own where nothing else has it."""
+def process_name(analysis: Analysis, point: str) -> str:
+    """Return the name of the process of a point: its own where nothing else has it."""
     taken = (*analysis.samples, *analysis.processes, *analysis.generators, *analysis.systematics, *analysis.parameters)
     return _Names(taken=frozenset(taken)).free(point)
 
@@ -91,81 +89,58 @@ def nominal_value(point: NewPoint) -> float:
     return min(1.0, process_of(point).bounds[1])
 
 
-def sample_change(frozen: FrozenNeural, analysis: Analysis, name: str, point: NewPoint) -> dict[str, Any]:
-    """Return the change that adds the sample of a point, which no process uses.
-
-    Raises:
-        IntegrityError: a file is not the one that is stated.
-    """
-    sample = sample_name(analysis, name)
-    change: dict[str, Any] = {}
-    weight: str | None = None
-    if point.generate is not None:
-        card = {key: part for key, part in to_json(point.generate).items() if key not in {"systematic", "slha"}}
-        if point.generate.slha is not None:
-            slha = copied_file(frozen.root, point.generate.slha, frozen.signals, where=f"$.signal.points.{name}")
-            card["slha"] = {"path": f"signals/{slha}", "sha256": point.generate.slha.sha256}
-        change["generators"] = {sample: card}
-        files: list[dict[str, Any]] = [{"generator": sample}]
-    elif point.events is not None:
-        files = [_file(frozen, name, file) for file in point.events.files]
-        weight = (point.events.weight or "weight") if point.events.weights not in {None, "unit"} else None
-    else:
-        message = "the point has neither events nor a card"
-        raise InvalidInput(message, code="request.signal-form", where=f"$.signal.points.{name}")
-    stated = point.cross_section
-    if stated is None:
-        message = "the cross-section to which the events are normalised is missing"
-        raise InvalidInput(message, code="request.no-cross-section", where=f"$.signal.points.{name}")
-    body: dict[str, Any] = {
-        "title": f"signal {name}",
-        "files": files,
-        "normalisation": {
-            "cross_section_pb": stated.value_pb * stated.filter_efficiency, "k_factor": stated.k_factor,
-        },
-    }  # fmt: skip
-    if weight is not None:
-        body["weight"] = weight
-    change["samples"] = {sample: body}
+def sample_change(frozen: FrozenNeural, name: str) -> dict[str, Any]:
+    """Return the change that adds the sample of a point, which no process uses."""
+    signal = frozen.signals[name]
+    change: dict[str, Any] = {"samples": {signal.sample: _stated(to_json(signal.body))}}
+    if signal.generator is not None:
+        change["generators"] = {f"{signal.sample}_events": _stated(to_json(signal.generator))}
     return change
 
 
-def _file(frozen: FrozenNeural, name: str, file: Any) -> dict[str, Any]:
-    copy = copied_file(frozen.root, file, frozen.signals, where=f"$.signal.points.{name}")
-    body: dict[str, Any] = {"path": f"signals/{copy}", "sha256": file.sha256, "format": file.format}
-    if file.tree is not None:
-        body["tree"] = file.tree
-    if file.collections:
-        body["collections"] = to_json(file.collections)
-    return body
+def _stated(value: Any) -> Any:
+    """Return a JSON value as a document states it: without what is not given."""
+    if isinstance(value, Mapping):
+        return {key: _stated(part) for key, part in value.items() if part is not None and part != {}}
+    return [_stated(part) for part in value] if isinstance(value, list) else value
 
 
 def process_change(
-    frozen: FrozenNeural, analysis: Analysis, name: str, point: NewPoint, wanted: Wanted, studies: Studies
-) -> dict[str, Any]:
+    frozen: FrozenNeural, analysis: Analysis, name: str, point: NewPoint, wanted: Wanted, studies: Studies, *,
+    channels: Collection[str],
+) -> dict[str, Any]:  # fmt: skip
     """Return the change that makes a point a process with a parameter of interest of its own.
 
     The archived parameter of interest becomes a free one; studies, other likelihoods and what is published of them
-    are left out; the new process stands in every channel of the likelihood that is asked.
+    are left out.
+
+    Args:
+        frozen: the request.
+        analysis: the archived document.
+        name: of the point; `point` what the request says of it.
+        wanted: what is computed.
+        studies: pseudo-experiments.
+        channels: of the likelihood that is asked, in which the new process stands.
     """
-    change = sample_change(frozen, analysis, name, point)
-    new, stated = sample_name(analysis, name), process_of(point)
+    change = sample_change(frozen, name)
+    new, stated, signal = process_name(analysis, name), process_of(point), frozen.signals[name]
     pois = [key for key, parameter in analysis.parameters.items() if parameter.poi]
-    change["processes"] = {new: {"sample": new, "coefficient": coefficient_of(stated), "title": f"signal {name}"}}
+    change["processes"] = {
+        new: {"sample": signal.sample, "coefficient": coefficient_of(stated), "title": f"signal {name}"}
+    }
     change["parameters"] = {
         **{key: {"poi": False} for key in pois},
         stated.parameter: {"poi": True, "initial": nominal_value(point), "bounds": list(stated.bounds)},
     }
-    systematic = _systematic(point)
-    if systematic:
+    if signal.systematic:
         change["systematics"] = {
             f"signal_{new}": {
-                "kind": "normalisation", "processes": [new], "up": 1.0 + systematic,
-                "down": max(1.0 - systematic, 1e-3),
+                "kind": "normalisation", "processes": [new], "up": 1.0 + signal.systematic,
+                "down": max(1.0 - signal.systematic, 1e-3),
             }
         }  # fmt: skip
-    change["ensembles"] = _ensembles(analysis, frozen.likelihood, new, wanted)
-    change["likelihoods"] = _likelihoods(analysis, frozen.likelihood, new, blind=not wanted.observed)
+    change["ensembles"] = _ensembles(analysis, frozen.likelihood, new, wanted, channels)
+    change["likelihoods"] = _likelihoods(analysis, frozen.likelihood, new, channels, blind=not wanted.observed)
     change["inference"] = _inference(analysis, wanted, studies, frozen.likelihood, stated.bounds)
     change["publish"] = _publish(analysis, frozen.likelihood)
     change["expected"] = None
@@ -174,42 +149,40 @@ def process_change(
     return change
 
 
-def _systematic(point: NewPoint) -> float:
-    part = point.events if point.events is not None else point.generate
-    return 0.0 if part is None else part.systematic
-
-
-def _ensembles(analysis: Analysis, likelihood: str, new: str, wanted: Wanted) -> dict[str, Any] | None:
+def _ensembles(
+    analysis: Analysis, likelihood: str, new: str, wanted: Wanted, channels: Collection[str]
+) -> dict[str, Any] | None:
     used = unbinned_ensembles(analysis, likelihood)
     if not used:
         return None
-    channels = analysis.likelihoods[likelihood].channels.values()
     found: dict[str, Any] = {name: None for name in analysis.ensembles if name not in used}
     for name in used:
         ensemble = analysis.ensembles[name]
-        found[name] = {"processes": [*ensemble.processes, new]}
-        modes = any(
-            isinstance(one, UnbinnedChannel) and one.ensemble == name and one.training_statistics > 0
-            for one in channels
-        )
-        if modes:
+        declared = analysis.likelihoods[likelihood].channels.items()
+        own = {key: one for key, one in declared if isinstance(one, UnbinnedChannel) and one.ensemble == name}
+        found[name] = {}
+        if any(key in channels for key in own):
+            found[name]["processes"] = [*ensemble.processes, new]
+        if any(one.training_statistics > 0 for one in own.values()):
             continue
         if not wanted.training_statistics:
             found[name]["bootstrap"] = None
-        elif ensemble.bootstrap is None:
+        elif ensemble.bootstrap is None and "processes" in found[name]:
             found[name]["bootstrap"] = {"replicas": _REPLICAS, "members": 1, "processes": [new]}
     return found
 
 
-def _likelihoods(analysis: Analysis, likelihood: str, new: str, *, blind: bool) -> dict[str, Any]:
+def _likelihoods(
+    analysis: Analysis, likelihood: str, new: str, channels: Collection[str], *, blind: bool
+) -> dict[str, Any]:
     found: dict[str, Any] = {name: None for name in analysis.likelihoods if name != likelihood}
-    channels: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for name, channel in analysis.likelihoods[likelihood].channels.items():
         body: dict[str, Any] = {"blind": True} if blind else {}
-        if isinstance(channel, BinnedChannel):
+        if isinstance(channel, BinnedChannel) and name in channels:
             body["processes"] = [*channel.processes, new]
-        channels[name] = body
-    return {**found, likelihood: {"channels": channels}}
+        changed[name] = body
+    return {**found, likelihood: {"channels": changed}}
 
 
 def _inference(

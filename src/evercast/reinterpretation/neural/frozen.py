@@ -15,10 +15,11 @@ from typing import Any, Final
 from evercast import __version__
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, canonical_json, make_folder, read_json
 from evercast.errors import IntegrityError
-from evercast.reinterpretation.neural.files import copied_file
+from evercast.reinterpretation.neural.files import check_inputs, keep_inputs, kept_file
 from evercast.reinterpretation.neural.resolve import NeuralResolved
-from evercast.reinterpretation.requests.model import Request, request_to_json
-from evercast.spec.codec import from_json
+from evercast.reinterpretation.requests.declared import DeclaredSignal
+from evercast.reinterpretation.requests.model import Request, SideFile, request_to_json
+from evercast.spec.codec import from_json, to_json
 
 __all__ = ["FrozenNeural", "FrozenNeuralPoint", "freeze_neural", "read_frozen_neural"]
 
@@ -45,6 +46,7 @@ class FrozenNeural:
         archive: folder of the version of the archive; `archive_id` its id.
         analysis: name of the archived analysis.
         likelihood: that is asked.
+        signals: point -> its events as the engine reads them.
     """
 
     root: Path
@@ -54,6 +56,7 @@ class FrozenNeural:
     archive_id: str
     analysis: str
     likelihood: str
+    signals: Mapping[str, DeclaredSignal]
 
     @property
     def folder(self) -> Path:
@@ -71,9 +74,13 @@ class FrozenNeural:
         return self.root.absolute() / "work"
 
     @property
-    def signals(self) -> Path:
-        """Where the files of the requester are kept, by their digests."""
-        return self.work / "document" / "signals"
+    def inputs(self) -> Path:
+        """Folder of the derived documents, in which the files of the requester are kept by their digests."""
+        return self.work / "document"
+
+    def parametrisation(self, stated: SideFile) -> Path:
+        """Return where the document of another parametrisation is kept."""
+        return self.inputs / "inputs" / f"{stated.sha256}.yaml"
 
     def asked(self) -> Request:
         """Return the request itself."""
@@ -106,39 +113,30 @@ def freeze_neural(resolved: NeuralResolved, *, root: Path, document: Path) -> Fr
     body = request_to_json(resolved.request)
     archived = resolved.archived
     identity = archived.version.bag.id
-    run = _identity(body, identity, resolved.likelihood)
+    said: dict[str, Any] = {
+        "archive_id": identity, "analysis": archived.side.analysis.name, "likelihood": resolved.likelihood,
+        "signals": {name: to_json(signal) for name, signal in resolved.signals.items()},
+    }  # fmt: skip
+    run = _identity(body, said)
     frozen = FrozenNeural(
         root=root, run=run, request=body, archive=archived.folder.resolve(), archive_id=identity,
-        analysis=archived.side.analysis.name, likelihood=resolved.likelihood,
+        analysis=said["analysis"], likelihood=resolved.likelihood, signals=resolved.signals,
     )  # fmt: skip
-    _copy_files(frozen, resolved.request, resolved.folder)
+    for signal in resolved.signals.values():
+        keep_inputs(root, frozen.inputs, signal)
+    stated = resolved.request.signal.parametrisation
+    if stated is not None:
+        kept_file(root / stated.path, frozen.parametrisation(stated))
     make_folder(frozen.folder)
     atomic_write_bytes(frozen.folder / "request.yaml", document.read_bytes())
     atomic_write_json(frozen.folder / "request.json", body)
-    atomic_write_json(
-        frozen.folder / _FILE,
-        {
-            "schema": _SCHEMA, "run": run, "archive": str(frozen.archive), "archive_id": identity,
-            "analysis": frozen.analysis, "likelihood": frozen.likelihood,
-        },
-    )  # fmt: skip
+    atomic_write_json(frozen.folder / _FILE, {"schema": _SCHEMA, "run": run, "archive": str(frozen.archive), **said})
     return frozen
 
 
-def _copy_files(frozen: FrozenNeural, request: Request, folder: Path) -> None:
-    for name, point in request.signal.points.items():
-        where = f"$.signal.points.{name}"
-        for file in point.events.files if point.events is not None else ():
-            copied_file(folder, file, frozen.signals, where=where)
-        if point.generate is not None and point.generate.slha is not None:
-            copied_file(folder, point.generate.slha, frozen.signals, where=where)
-    if request.signal.parametrisation is not None:
-        copied_file(folder, request.signal.parametrisation, frozen.signals, where="$.signal.parametrisation")
-
-
-def _identity(body: Mapping[str, object], archive: str, likelihood: str) -> str:
-    content = {"request": body, "archive": archive, "likelihood": likelihood, "evercast": __version__}
-    return hashlib.sha256(canonical_json(content)).hexdigest()
+def _identity(body: Mapping[str, object], said: Mapping[str, Any]) -> str:
+    known = {key: said[key] for key in ("archive_id", "analysis", "likelihood", "signals")}
+    return hashlib.sha256(canonical_json({"request": body, **known, "evercast": __version__})).hexdigest()
 
 
 def read_frozen_neural(root: Path, run: str) -> FrozenNeural:
@@ -154,16 +152,17 @@ def read_frozen_neural(root: Path, run: str) -> FrozenNeural:
     folder = root / "runs" / run[:12]
     said, request = read_json(folder / _FILE), read_json(folder / "request.json")
     keys = ("run", "archive", "archive_id", "analysis", "likelihood")
-    if (
-        not isinstance(said, dict)
-        or not isinstance(request, dict)
-        or not all(isinstance(said.get(k), str) for k in keys)
-    ):
+    texts = isinstance(said, dict) and all(isinstance(said.get(key), str) for key in keys)
+    if not isinstance(said, dict) or not texts or not isinstance(request, dict) or "signals" not in said:
         raise IntegrityError("the copies of the request are damaged", code="request.frozen", where=str(folder))
-    if _identity(request, said["archive_id"], said["likelihood"]) != said["run"] or not said["run"].startswith(run):
+    if _identity(request, said) != said["run"] or not said["run"].startswith(run):
         message = "the copies of the request are not those that were submitted with this evercast"
         raise IntegrityError(message, code="request.frozen", where=str(folder), hint="submit the request again")
-    return FrozenNeural(
+    frozen = FrozenNeural(
         root=root, run=said["run"], request=request, archive=Path(said["archive"]), archive_id=said["archive_id"],
         analysis=said["analysis"], likelihood=said["likelihood"],
+        signals={name: from_json(DeclaredSignal, body) for name, body in said["signals"].items()},
     )  # fmt: skip
+    for signal in frozen.signals.values():
+        check_inputs(frozen.inputs, signal)
+    return frozen

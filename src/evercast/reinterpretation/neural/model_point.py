@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +19,13 @@ from evercast.inference.blinding import blind_channels
 from evercast.inference.fit import fit, poi_of
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel, ChannelModel, LikelihoodModel
-from evercast.plan import Unit
 from evercast.reinterpretation.neural.answers import ClsAt, ModelPointAnswer, UnitUse
-from evercast.reinterpretation.neural.derived import sample_change, sample_name
+from evercast.reinterpretation.neural.derived import process_name, sample_change
 from evercast.reinterpretation.neural.domain import ArchivedDomains, largest_share, require_inside
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.networks import ArchivedNetworks
 from evercast.reinterpretation.neural.outcomes import computed, lean
-from evercast.reinterpretation.neural.process import check_events, selected_events
+from evercast.reinterpretation.neural.process import selected_events
 from evercast.reinterpretation.neural.work import DerivedRun, WorkFolder
 from evercast.reinterpretation.requests.model import NewPoint
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
@@ -35,8 +34,7 @@ __all__ = ["answer_model_point"]
 
 
 def answer_model_point(
-    work: WorkFolder, frozen: FrozenNeural, name: str, point: NewPoint, *, domains: ArchivedDomains,
-    observe: Callable[[Unit], None],
+    work: WorkFolder, frozen: FrozenNeural, name: str, point: NewPoint, *, domains: ArchivedDomains
 ) -> ModelPointAnswer:  # fmt: skip
     """Return the answer for a sample of the archived model at another point.
 
@@ -48,11 +46,10 @@ def answer_model_point(
     """
     clock = time.monotonic()
     analysis, wanted = domains.analysis, frozen.asked().wanted
-    sample = sample_name(analysis, name)
-    derived = work.derive(sample, sample_change(frozen, analysis, name, point))
-    work.run(derived, observe, stage="selection", name=sample)
+    sample = frozen.signals[name].sample
+    derived = work.derive(process_name(analysis, name), sample_change(frozen, name))
+    work.run(derived, stage="selection", name=sample)
     selection = derived.folder("selection", sample)
-    check_events(selection, point, where=f"$.signal.points.{name}")
     shares = domains.shares(selection, largest=largest_share(analysis, wanted.largest_share_outside))
     expected, events = selected_events(analysis, frozen.likelihood, selection)
     networks = ArchivedNetworks(archived=domains.archived)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 
+from evercast.artifacts.files import sha256_file
 from evercast.artifacts.likelihood_source import LikelihoodSource, open_likelihood_source
-from evercast.errors import InvalidInput, NumericalFailure
+from evercast.errors import IntegrityError, InvalidInput, NumericalFailure
 from evercast.inference.blinding import blind_channels
 from evercast.inference.fit import poi_of
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel
 from evercast.reinterpretation.archived import ArchivedRun
 from evercast.reinterpretation.neural.answers import ParametrisationAnswer, UnitUse
-from evercast.reinterpretation.neural.files import copied_file
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.networks import ArchivedNetworks
 from evercast.reinterpretation.neural.outcomes import computed, expected_model, lean
@@ -34,10 +34,13 @@ def answer_parametrisation(frozen: FrozenNeural, archived: ArchivedRun) -> Param
     stated = asked.signal.parametrisation
     if stated is None:
         raise InvalidInput("no parametrisation is asked", code="request.signal-form", where="$.signal")
-    name = copied_file(frozen.root, stated, frozen.signals, where="$.signal.parametrisation")
+    document = frozen.parametrisation(stated)
+    if not document.is_file() or sha256_file(document) != stated.sha256:
+        message = "the document is not the one that was submitted"
+        raise IntegrityError(message, code="request.frozen", where=str(document), hint="submit the request again")
     source = LikelihoodSource(
         path=ArchivedNetworks(archived=archived).likelihoods, name=frozen.likelihood,
-        parametrisation=frozen.signals / name,
+        parametrisation=document,
     )  # fmt: skip
     model = open_likelihood_source(source)
     likelihood = Likelihood(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,8 @@ from evercast.inference.blinding import blind_channels
 from evercast.inference.limits import upper_limit
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel, UnbinnedChannelModel
-from evercast.plan import Unit
 from evercast.reinterpretation.neural.answers import ClsAt, DomainShare, Limits, ProcessAnswer
-from evercast.reinterpretation.neural.derived import Studies, nominal_value, process_change, sample_name
+from evercast.reinterpretation.neural.derived import Studies, nominal_value, process_change, process_name, sample_change
 from evercast.reinterpretation.neural.domain import ArchivedDomains, largest_share, require_inside
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.gather import (
@@ -35,11 +34,11 @@ from evercast.reinterpretation.neural.gather import (
 from evercast.reinterpretation.neural.resolve import coefficient_of, process_of, unbinned_ensembles
 from evercast.reinterpretation.neural.work import DerivedRun, WorkFolder
 from evercast.reinterpretation.requests.model import NewPoint, Wanted
-from evercast.spec.model import Analysis
+from evercast.spec.model import Analysis, UnbinnedChannel
 
-__all__ = ["answer_process", "check_events", "selected_events"]
+__all__ = ["answer_process", "selected_events"]
 
-_NEYMAN: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.6)
+_NEYMAN: Final = (0.0, 0.4, 0.8, 1.2, 1.6)
 """Tested values, in units of the asymptotic upper limit."""
 
 
@@ -53,20 +52,20 @@ class _Asked:
     name: str
     point: NewPoint
     wanted: Wanted
-    observe: Callable[[Unit], None]
 
     @property
     def new(self) -> str:
-        return sample_name(self.analysis, self.name)
+        return process_name(self.analysis, self.name)
 
-    def derive(self, studies: Studies) -> DerivedRun:
-        change = process_change(self.frozen, self.analysis, self.name, self.point, self.wanted, studies)
+    def derive(self, studies: Studies, channels: Collection[str]) -> DerivedRun:
+        change = process_change(
+            self.frozen, self.analysis, self.name, self.point, self.wanted, studies, channels=channels
+        )
         return self.work.derive(self.new, change)
 
 
 def answer_process(
-    work: WorkFolder, frozen: FrozenNeural, name: str, point: NewPoint, *, domains: ArchivedDomains,
-    observe: Callable[[Unit], None],
+    work: WorkFolder, frozen: FrozenNeural, name: str, point: NewPoint, *, domains: ArchivedDomains
 ) -> ProcessAnswer:  # fmt: skip
     """Return the answer for a sample that is a new process; only what depends on it is run.
 
@@ -78,20 +77,18 @@ def answer_process(
     """
     clock = time.monotonic()
     wanted = frozen.asked().wanted
-    asked = _Asked(
-        work=work, frozen=frozen, analysis=domains.analysis, name=name, point=point, wanted=wanted, observe=observe
-    )
-    derived = asked.derive(Studies())
-    work.run(derived, observe, stage="selection", name=asked.new)
-    selection = derived.folder("selection", asked.new)
-    check_events(selection, point, where=f"$.signal.points.{name}")
+    asked = _Asked(work=work, frozen=frozen, analysis=domains.analysis, name=name, point=point, wanted=wanted)
+    derived = work.derive(asked.new, sample_change(frozen, name))
+    sample = frozen.signals[name].sample
+    work.run(derived, stage="selection", name=sample)
+    selection = derived.folder("selection", sample)
     largest = largest_share(domains.analysis, wanted.largest_share_outside)
     shares = domains.shares(selection, largest=largest)
     answer = _begun(asked, derived, selection, shares)
     try:
         require_inside(shares, where=f"$.signal.points.{name}")
         if answer.status != "no-events":
-            derived = _computed(asked, derived)
+            derived = _computed(asked, [channel for channel, number in answer.events.items() if number])
             answer = _with_results(asked, derived, answer)
     except InvalidInput as err:
         refused = err.code == "request.outside-domain"
@@ -104,28 +101,17 @@ def answer_process(
     )  # fmt: skip
 
 
-def check_events(selection: Path, point: NewPoint, *, where: str) -> None:
-    """Refuse files that hold another number of events than the request states.
-
-    Raises:
-        InvalidInput: ``request.number-of-events``.
-    """
-    if point.events is None:
-        return
-    stated = sum(file.events for file in point.events.files)
-    found = read_body(selection / "summary.json").get("n_read")
-    if found != stated:
-        message = f"the files hold {found} events; the request states {stated}"
-        raise InvalidInput(message, code="request.number-of-events", where=where, hint="is a file cut off?")
-
-
 def selected_events(analysis: Analysis, likelihood: str, selection: Path) -> tuple[dict[str, float], dict[str, int]]:
-    """Return channel -> expected events, and channel -> number of events, in the regions of a likelihood."""
+    """Return channel -> expected events, and channel -> number of events, in the channels of a likelihood."""
     table = read_event_table(selection / "events.zarr")
     expected, events = {}, {}
     for name, channel in analysis.likelihoods[likelihood].channels.items():
-        region = analysis.ensembles[channel.ensemble].region if channel.kind == "unbinned" else channel.region
-        own = table.in_region(region)
+        if isinstance(channel, UnbinnedChannel):
+            own = table.in_region(analysis.ensembles[channel.ensemble].region)
+        else:
+            own = table.in_region(channel.region)
+            values = own.columns([channel.observable])[:, 0]
+            own = own.take(np.flatnonzero((values >= channel.edges[0]) & (values <= channel.edges[-1])))
         expected[name], events[name] = float(own.weight.sum()), len(own)
     return expected, events
 
@@ -142,19 +128,26 @@ def _begun(asked: _Asked, derived: DerivedRun, selection: Path, shares: Sequence
     )  # fmt: skip
 
 
-def _computed(asked: _Asked, derived: DerivedRun) -> DerivedRun:
-    """Run the derived document: to its fit, whose limit says which values are tested, then with its studies."""
+def _computed(asked: _Asked, channels: Collection[str]) -> DerivedRun:
+    """Run the derived document: to its fit, whose limit says which values are tested, then with its studies.
+
+    Args:
+        asked: the point.
+        channels: that have events of the signal; the process stands in these.
+    """
     wanted, likelihood = asked.wanted, asked.frozen.likelihood
+    derived = asked.derive(Studies(), channels)
     neyman: tuple[float, ...] = ()
     if wanted.toys and wanted.neyman and wanted.observed:
-        asked.work.run(derived, asked.observe, stage="fit", name=likelihood)
+        asked.work.run(derived, stage="fit", name=likelihood)
         neyman = _tested(asked, derived)
     if wanted.toys:
         injection = wanted.injection or (nominal_value(asked.point),)
         derived = asked.derive(
-            Studies(injection=injection, neyman=neyman, toys=wanted.toys, confidence_level=wanted.confidence_level)
+            Studies(injection=injection, neyman=neyman, toys=wanted.toys, confidence_level=wanted.confidence_level),
+            channels,
         )
-    asked.work.run(derived, asked.observe)
+    asked.work.run(derived)
     return derived
 
 
@@ -192,7 +185,7 @@ def _with_results(asked: _Asked, derived: DerivedRun, answer: ProcessAnswer) -> 
         neyman=None if neyman is None else neyman_of(neyman),
         closure=tuple(
             closure_of(read_body(derived.folder("evaluation", name) / "diagnostics.json"), name, asked.new)
-            for name in unbinned_ensembles(asked.analysis, likelihood)
+            for name in _learned(asked, answer)
         ),
         training_statistics=()
         if trained is None
@@ -201,6 +194,13 @@ def _with_results(asked: _Asked, derived: DerivedRun, answer: ProcessAnswer) -> 
         ),
         expected_events=_yields(model, asked.new, answer),
     )  # fmt: skip
+
+
+def _learned(asked: _Asked, answer: ProcessAnswer) -> tuple[str, ...]:
+    """Return the ensembles in which the new process is learned."""
+    channels = asked.analysis.likelihoods[answer.likelihood].channels.items()
+    found = (one.ensemble for name, one in channels if isinstance(one, UnbinnedChannel) and answer.events[name])
+    return tuple(dict.fromkeys(found))
 
 
 def _covered(asked: _Asked, likelihood: str) -> tuple[str, ...]:

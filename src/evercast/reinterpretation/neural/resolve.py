@@ -10,8 +10,9 @@ from typing import Final
 
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.reinterpretation.archived import ArchivedRun
-from evercast.reinterpretation.neural.files import request_file
+from evercast.reinterpretation.requests.declared import DeclaredSignal, declare_signal
 from evercast.reinterpretation.requests.model import NewPoint, NewProcess, Request
+from evercast.reinterpretation.requests.side_files import check_side_file
 from evercast.spec.expressions import names as names_in
 from evercast.spec.expressions import parse_coefficient
 from evercast.spec.model import Analysis, UnbinnedChannel
@@ -31,12 +32,14 @@ class NeuralResolved:
     Args:
         likelihood: of the archive, that is asked.
         folder: of the request, where its files lie.
+        signals: point -> its events as the engine reads them; its files agree with the request.
     """
 
     request: Request
     archived: ArchivedRun
     likelihood: str
     folder: Path
+    signals: Mapping[str, DeclaredSignal]
 
 
 def check_neural(request: Request, archived: ArchivedRun, *, folder: Path) -> NeuralResolved:
@@ -47,7 +50,7 @@ def check_neural(request: Request, archived: ArchivedRun, *, folder: Path) -> Ne
 
     Raises:
         InvalidInput: the request does not fit the archive.
-        IntegrityError: ``request.analysis-digest``; a file is not the one that is stated.
+        IntegrityError: ``request.analysis-digest``; a file is not the one that is stated, or holds other events.
     """
     analysis = archived.side.analysis
     digest = archived.version.bag.id
@@ -61,11 +64,21 @@ def check_neural(request: Request, archived: ArchivedRun, *, folder: Path) -> Ne
         message = "an archive has no published signal points; give events of your own"
         raise InvalidInput(message, code="request.unknown-point", where="$.signal.published")
     for name, point in request.signal.points.items():
-        _check_point(name, point, analysis, folder)
+        _check_point(name, point, analysis)
     if request.signal.parametrisation is not None:
-        request_file(folder, request.signal.parametrisation, where="$.signal.parametrisation")
+        check_side_file(folder, request.signal.parametrisation)
     _check_toys(request)
-    return NeuralResolved(request=request, archived=archived, likelihood=likelihood, folder=folder)
+    signals = dict(_declared(request, analysis, folder))
+    return NeuralResolved(request=request, archived=archived, likelihood=likelihood, folder=folder, signals=signals)
+
+
+def _declared(request: Request, analysis: Analysis, folder: Path) -> Iterator[tuple[str, DeclaredSignal]]:
+    for name, point in request.signal.points.items():
+        where = f"$.signal.points.{name}"
+        if request.collision is None:
+            message = "a request with signals of its own must say for which collisions they were computed"
+            raise InvalidInput(message, code="request.no-collision", where=where)
+        yield name, declare_signal(point, analysis, collision=request.collision, folder=folder, where=where)
 
 
 def process_of(point: NewPoint) -> NewProcess:
@@ -108,7 +121,7 @@ def _likelihood(request: Request, analysis: Analysis) -> str:
     return next(iter(neural), next(iter(analysis.likelihoods)))
 
 
-def _check_point(name: str, point: NewPoint, analysis: Analysis, folder: Path) -> None:
+def _check_point(name: str, point: NewPoint, analysis: Analysis) -> None:
     where = f"$.signal.points.{name}"
     if point.events is None and point.generate is None:
         message = f"an archive of a run is asked with `events` or `generate`, not with `{point.form}`"
@@ -117,10 +130,6 @@ def _check_point(name: str, point: NewPoint, analysis: Analysis, folder: Path) -
         _check_model_point(point.model_point, analysis, where=f"{where}.model_point")
     else:
         _check_process(process_of(point), analysis, where=f"{where}.process")
-    for number, file in enumerate(point.events.files if point.events is not None else ()):
-        request_file(folder, file, where=f"{where}.events.files[{number}]")
-    if point.generate is not None and point.generate.slha is not None:
-        request_file(folder, point.generate.slha, where=f"{where}.generate.slha")
 
 
 def _taken(analysis: Analysis) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from evercast.reinterpretation.archived import ArchivedRun
 from evercast.reinterpretation.copies import ancestors, import_unit, lay_out, merge_patch
 from evercast.reinterpretation.neural.answers import Origin, UnitUse
 from evercast.reinterpretation.replay import archive_environment, environment_set, require_signer, unit_seconds
+from evercast.reinterpretation.requests.derived import Watch
 from evercast.runtime.job_markers import marker_of
 from evercast.runtime.plans import FrozenPlan, read_jobs
 from evercast.runtime.pseudo import bring_sources
@@ -82,6 +83,7 @@ class WorkFolder:
         root: ``REQUEST/work``.
         document: the archived document, copied.
         profile: where jobs run; `cores` of this machine, None leaves it to the profile.
+        watch: makes what is told how a run goes on.
         known: unit id -> where it was from when this call first met it.
     """
 
@@ -90,6 +92,7 @@ class WorkFolder:
     document: Path
     profile: str
     cores: int | None
+    watch: Watch | None = None
     known: dict[str, Origin] = field(default_factory=dict)
 
     def derive(self, name: str, change: Mapping[str, Any]) -> DerivedRun:
@@ -127,9 +130,7 @@ class WorkFolder:
                 raise
             return "computed"
 
-    def run(
-        self, derived: DerivedRun, observe: Callable[[Unit], None], *, stage: StageName | None = None, name: str = ""
-    ) -> None:
+    def run(self, derived: DerivedRun, *, stage: StageName | None = None, name: str = "") -> None:
         """Let Snakemake make the units of a derived run, or one of them with all that it rests on.
 
         Raises:
@@ -152,29 +153,25 @@ class WorkFolder:
             frozen, document=derived.document, profile=self.profile, cores=self.cores, extra=extra
         )
         try:
-            run_plan(frozen, command, observer=_Observer(observe))
+            run_plan(frozen, command, observer=_Silent() if self.watch is None else self.watch(frozen))
         except RunFailed as err:
             done = all(is_finished(unit, receipt_file=frozen.folder.receipt(unit)) for unit in wanted)
             if stage is None or err.code != "run.incomplete" or not done:
                 raise
 
 
-@dataclass(frozen=True, slots=True)
-class _Observer:
-    """Hands finished units on."""
-
-    observe: Callable[[Unit], None]
-
+class _Silent:
     def finished(self, unit: Unit) -> None:
-        """A unit is finished."""
-        self.observe(unit)
+        """Say nothing."""
 
-    def put_aside(self, units: object, reason: str) -> None:
-        """Nothing is put aside: nothing is repaired here."""
+    def put_aside(self, units: Sequence[Unit], reason: str) -> None:
+        """Say nothing."""
 
 
 @contextmanager
-def opened_work(root: Path, archived: ArchivedRun, *, profile: str, cores: int | None) -> Iterator[WorkFolder]:
+def opened_work(
+    root: Path, archived: ArchivedRun, *, profile: str, cores: int | None, watch: Watch | None = None
+) -> Iterator[WorkFolder]:
     """Give the work folder of a request; in the block there is no network, and inputs are those of the archive.
 
     Raises:
@@ -183,4 +180,4 @@ def opened_work(root: Path, archived: ArchivedRun, *, profile: str, cores: int |
     """
     document = lay_out(root, archived, change=None)
     with environment_set(archive_environment(root, archived)):
-        yield WorkFolder(root=root, archived=archived, document=document, profile=profile, cores=cores)
+        yield WorkFolder(root=root, archived=archived, document=document, profile=profile, cores=cores, watch=watch)
