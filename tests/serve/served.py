@@ -48,7 +48,10 @@ class Server:
     def stop(self, number: int = signal.SIGINT) -> int:
         """End it and return its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        code = self.process.wait(timeout=60)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
 
 
 def environment(home: Path) -> dict[str, str]:
