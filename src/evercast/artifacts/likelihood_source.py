@@ -16,8 +16,10 @@ from evercast.artifacts.likelihood_folder import INDEX_FILE, open_likelihood, re
 from evercast.artifacts.run_marks import marks_of
 from evercast.errors import IntegrityError, InvalidInput, UsageError
 from evercast.likelihood.combination import combine
+from evercast.likelihood.foreign import refuse_hs3
 from evercast.likelihood.histfactory import KnownSample, apply_patch, patch_of_set, patches_of_set, read_workspace
 from evercast.likelihood.model import LikelihoodModel
+from evercast.likelihood.patchset import check_patchset
 from evercast.likelihood.reparametrise import Parametrisation, reparametrise
 from evercast.spec.documents import load_document
 
@@ -223,6 +225,7 @@ def _patched(workspace: Mapping[str, object], source: LikelihoodSource) -> Mappi
         hint = "the name of a patch needs its patchset: --patchset FILE --patch NAME"
         raise InvalidInput(message, code="likelihood.missing", hint=hint)
     patch = _read(Path(source.patch))
+    refuse_hs3(patch, where=source.patch)
     if not isinstance(patch, list):
         hint = "a patchset is given with --patchset FILE --patch NAME"
         raise InvalidInput("a JSON patch must be a list", code="workspace.patch", where=source.patch, hint=hint)
@@ -230,7 +233,8 @@ def _patched(workspace: Mapping[str, object], source: LikelihoodSource) -> Mappi
 
 
 def _check_patchset(workspace: Mapping[str, object], patchset: Mapping[str, object], path: Path) -> None:
-    """Compare the digest of the workspace, as pyhf defines it, with the one the patchset is made for."""
+    """Refuse a patchset that pyhf would refuse, and one whose digest is not that of the workspace as pyhf has it."""
+    check_patchset(patchset, where=str(path))
     metadata = patchset.get("metadata")
     digests = metadata.get("digests") if isinstance(metadata, Mapping) else None
     wanted = digests.get("sha256") if isinstance(digests, Mapping) else None
@@ -317,6 +321,7 @@ def _read_object(path: Path) -> Mapping[str, object]:
     value = _read(path)
     if not isinstance(value, dict):
         raise InvalidInput("expected a JSON object", code="workspace.invalid", where=str(path))
+    refuse_hs3(value, where=str(path))
     return value
 
 

@@ -14,6 +14,7 @@ from evercast.artifacts.files import read_json, require_there
 from evercast.artifacts.key_ring import KeyRing
 from evercast.artifacts.tar_files import is_tar
 from evercast.errors import IntegrityError, InvalidInput
+from evercast.likelihood.foreign import refuse_hs3
 from evercast.publication.findings import Finding
 from evercast.publication.whole import refuse_whole
 
@@ -56,7 +57,7 @@ def kind_of(path: Path) -> Kind:
     """Return what a path holds; of a folder only the names in it are looked at, of a file its first keys.
 
     Raises:
-        InvalidInput: ``verify.missing``, ``verify.unknown``, ``verify.whole``.
+        InvalidInput: ``verify.missing``, ``verify.unknown``, ``verify.whole``, ``workspace.hs3``.
         IntegrityError: ``artifact.not-json``.
     """
     require_there(path)
@@ -83,6 +84,7 @@ def _kind_of_json(path: Path) -> Kind:
             path, "expected the folder of a bundle or archive, a tar file of an archive, or a JSON file of pyhf"
         )
     body = read_json(path)
+    refuse_hs3(body, where=str(path))
     keys = set(body) if isinstance(body, Mapping) else set()
     if keys >= _WORKSPACE_KEYS:
         return "workspace"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from evercast.errors import InvalidInput
+from evercast.likelihood.foreign import is_hs3
 
 __all__ = ["MAX_JSON_BYTES", "kind_of_document", "parse_json"]
 
@@ -53,9 +54,6 @@ def kind_of_document(value: object) -> str:
         return "workspace"
     if "patches" in keys:
         return "patchset"
-    metadata = value.get("metadata")
-    if {"distributions", "likelihoods", "domains"} & keys or (
-        isinstance(metadata, Mapping) and "hs3_version" in metadata
-    ):
+    if is_hs3(value):
         return "an HS3 workspace"
     return f"an object with the keys {', '.join(sorted(map(str, keys))[:6]) or 'none'}"

@@ -10,6 +10,7 @@ from typing import Final
 
 from evercast.artifacts.files import sha256_file
 from evercast.errors import InvalidInput
+from evercast.likelihood.foreign import HS3_HINT
 from evercast.reinterpretation.wrapped.json_text import MAX_JSON_BYTES, kind_of_document, parse_json
 from evercast.reinterpretation.wrapped.model import DataFile
 from evercast.reinterpretation.wrapped.tar_members import is_tar, read_members
@@ -129,8 +130,7 @@ def _region(folder: str, entries: Sequence[Document]) -> RegionDocuments | None:
     for entry in entries:
         if kinds[id(entry)] == "an HS3 workspace":
             message = "this is an HS3 workspace, not a pyhf workspace"
-            hint = "export it as HistFactory JSON; evercast reads pyhf workspaces"
-            raise InvalidInput(message, code="wrap.hs3", where=entry.shown, hint=hint)
+            raise InvalidInput(message, code="wrap.hs3", where=entry.shown, hint=HS3_HINT)
     backgrounds = [entry for entry in entries if kinds[id(entry)] == "workspace"]
     if not backgrounds:
         return None

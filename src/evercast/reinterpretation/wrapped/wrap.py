@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
 from evercast.likelihood.histfactory import apply_patch, patches_of_set, read_workspace
 from evercast.likelihood.workspace_text import entries_of, mapping_of, numbers_of, text_of
+from evercast.reinterpretation.requests.signals import signal_events
 from evercast.reinterpretation.wrapped.data import json_digest
 from evercast.reinterpretation.wrapped.model import (
     Axis,
@@ -194,15 +195,23 @@ def _try_patch(workspace: Mapping[str, object], patch: object, name: str, where:
     """Apply a patch and read what comes out.
 
     Raises:
-        InvalidInput: as `apply_patch` and `read_workspace`, with the place of the patch.
+        InvalidInput: as `apply_patch` and `read_workspace`, with the place of the patch; ``wrap.negative-bin``.
     """
     if not isinstance(patch, list):
         raise InvalidInput("a JSON patch must be a list", code="workspace.patch", where=where)
     try:
-        read_workspace(apply_patch(workspace, patch), name=name)
+        patched = apply_patch(workspace, patch)
+        read_workspace(patched, name=name)
+        signal = signal_events(patched, _poi(workspace, where))
     except EvercastError as err:
         err.where = f"{where}: {err.where}" if err.where else where
         raise
+    for channel, bins in signal.items():
+        worst = min(range(len(bins)), key=lambda number: bins[number])
+        if bins[worst] < 0:
+            message = f"the signal has {bins[worst]:g} events in bin {worst} of '{channel}'"
+            hint = "a bin cannot expect fewer than 0; leave this patch out of the record"
+            raise InvalidInput(message, code="wrap.negative-bin", where=where, hint=hint)
 
 
 def _refuse_twice(points: Mapping[str, Point]) -> None:
