@@ -8,12 +8,14 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from evercast.cli.wrap_added import Added, added_options
 from evercast.errors import InvalidDocument, InvalidInput, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ _OPTIONS = {
               help="A patchset, a patch file or a folder of patches of RECORD; may be repeated.")  # fmt: skip
 @click.option("--points", metavar="PATTERN", help="How names of points tell their values: 'DS_{m_stau}_{m_lsp}'.")
 @click.option("--axis", "axes", multiple=True, metavar="NAME=UNIT[:TITLE]", help="Unit and title of a value.")
+@added_options
 @click.option("--sha256", help="Digest of RECORD where that is an https address.")
 @click.option("--size", "size_bytes", type=click.IntRange(1), help="Its size in bytes, likewise.")
 @click.option("--url", help="Where RECORD, one local file, can be downloaded.")
@@ -77,12 +80,16 @@ def command(  # noqa: PLR0913 - one argument per option
     keep_files: bool,
     output: Path | None,
     as_json: bool,
+    **added: Any,
 ) -> None:
     """Make a preserved analysis of a published likelihood.
 
     RECORD is a tar archive, a folder, or a workspace (with --patchset), as a file or as an https address with --sha256
     and --size. Every patch is applied once; the document names all data by digest. Files without --url are looked for
     on the search path (EVERCAST_DATA), or kept beside the document with --keep-files.
+
+    What the record does not say comes from tables: cross-sections of its points (--cross-sections) and numbers of the
+    publication (--published).
     """
     from evercast.artifacts.files import atomic_write_bytes, make_folder
     from evercast.reinterpretation.wrapped.model import Metadata, analysis_digest
@@ -103,11 +110,15 @@ def command(  # noqa: PLR0913 - one argument per option
     )  # fmt: skip
     found = read_record(path, others=others)
     analysis = wrap_record(found, request)
+    more = Added(**added)
+    analysis, selected = more.to(analysis)
     document = folder / _FILE
     if keep_files:
         analysis = replace(analysis, files={key: _beside(key, file) for key, file in analysis.files.items()})
-    content = _checked(document, analysis)
+    content = _checked(document, analysis, selected, written=more.selection)
     make_folder(folder)
+    for name_of_file, text in selected.items():
+        _write_once(folder / name_of_file, text)
     if keep_files:
         make_folder(folder / "files")
         for key in analysis.files:
@@ -122,6 +133,20 @@ def command(  # noqa: PLR0913 - one argument per option
         return
     listed = ", ".join(f"{key} ({count} patches)" for key, count in counts.items())
     click.echo(f"{document}: {name}, {listed}\nsha256 {digest}\nnext: evercast catalogue add {folder}")
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write a file; another one that is there is left alone.
+
+    Raises:
+        InvalidInput: ``wrap.exists``.
+    """
+    from evercast.artifacts.files import atomic_write_bytes
+
+    if path.exists() and path.read_bytes() != content:
+        hint = "give another --output, or remove it"
+        raise InvalidInput("another file is there already", code="wrap.exists", where=str(path), hint=hint)
+    atomic_write_bytes(path, content)
 
 
 def _local(record: str, *, sha256: str | None, size_bytes: int | None, url: str | None) -> tuple[Path, str | None]:
@@ -169,7 +194,7 @@ def _beside(key: str, file: DataFile) -> DataFile:
     return replace(file, path=f"files/{key}")
 
 
-def _checked(document: Path, analysis: WrappedAnalysis) -> bytes:
+def _checked(document: Path, analysis: WrappedAnalysis, beside: Mapping[str, bytes], *, written: Path | None) -> bytes:
     """Return the content of the document after it was read as one; nothing is written where it will lie.
 
     Raises:
@@ -187,11 +212,34 @@ def _checked(document: Path, analysis: WrappedAnalysis) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / _FILE
         trial.write_bytes(content)
+        for name, text in beside.items():
+            (Path(folder) / name).write_bytes(text)
         try:
-            read_wrapped(trial)
+            found = read_wrapped(trial)
+            if found.selection is not None:
+                _read_selection(found, Path(folder), written=written)
         except InvalidDocument as err:
             raise _of_option(err) from err
     return content
+
+
+def _read_selection(analysis: WrappedAnalysis, folder: Path, *, written: Path | None) -> None:
+    """Read the preserved selection as a request does; problems name the file that the user gave.
+
+    Raises:
+        InvalidDocument: it is not valid.
+        InvalidInput: a region or an observable is not in it.
+    """
+    from evercast.events.sources import search_path_from_environment
+    from evercast.reinterpretation.requests.preserved import preserved_selection
+    from evercast.reinterpretation.wrapped.data import RecordData
+    from evercast.spec.report import invalid_document
+
+    search_path = search_path_from_environment(os.environ)
+    try:
+        preserved_selection(RecordData(analysis=analysis, folder=folder, search_path=search_path))
+    except InvalidDocument as err:
+        raise invalid_document([replace(problem, file=str(written)) for problem in err.problems]) from err
 
 
 def _of_option(err: InvalidDocument) -> InvalidInput:

@@ -85,10 +85,12 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """Values of a signal point, and the cross-section of its patch."""
+    """Values of a signal point, and the cross-section of its patch with its relative uncertainty."""
 
     values: tuple[float, ...] = ()
     cross_section_pb: float | None = None
+    cross_section_uncertainty: float | None = None
+    cross_section_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
