@@ -117,7 +117,8 @@ def process_change(
     Args:
         frozen: the request.
         analysis: the archived document.
-        name: of the point; `point` what the request says of it.
+        name: of the point.
+        point: what the request says of it.
         wanted: what is computed.
         studies: pseudo-experiments.
         channels: of the likelihood that is asked, in which the new process stands.
