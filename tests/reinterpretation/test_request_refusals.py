@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_record import OPTIONS, PATTERN, background, patch, write_record
 
 from evercast.cli import main
 from evercast.errors import InvalidInput
 from evercast.events.sources import SearchPath
 from evercast.reinterpretation.requests.catalogue import entry_named, find_analysis, read_catalogue
 from evercast.reinterpretation.wrapped.data import json_digest
+from small_record import OPTIONS, PATTERN, background, patch, write_record
 
 BACKGROUND = json_digest(background())
 YIELDS = "channels: {SR: {events: [3.0, 2.0, 1.0], uncertainty: [0.1, 0.1, 0.1]}}, systematic: 0.1"
@@ -222,6 +224,16 @@ def test_two_analyses_of_one_name_are_listed(draft: Path, tmp_path: Path, capsys
     text = request("{published: all}")
     (draft / "request.yaml").write_text(text)
     assert main(["request", "check", str(draft), "--analysis", str(other), "--json"]) == 0
+
+
+def test_a_request_is_checked_without_what_computes_and_draws(draft: Path) -> None:
+    words = ["request", "check", str(draft)]
+    program = (
+        "import sys; from evercast.cli import main; code = main(sys.argv[1:]); "
+        "print(code, sorted({'jax', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "0 []"
 
 
 def test_a_request_is_not_answered_before_it_is_submitted(draft: Path, capsys) -> None:

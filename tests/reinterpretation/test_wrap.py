@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pyhf
 import pytest
-from small_record import OPTIONS, PATTERN, POINTS, background, patch, patchset, write_record
 
 from evercast.artifacts.files import read_json
 from evercast.cli import main
-from evercast.errors import InvalidDocument
+from evercast.errors import IntegrityError, InvalidDocument
 from evercast.reinterpretation.wrapped.data import json_digest
 from evercast.reinterpretation.wrapped.model import analysis_digest
 from evercast.reinterpretation.wrapped.read import read_wrapped
+from evercast.reinterpretation.wrapped.tar_members import read_members
+from small_record import OPTIONS, PATTERN, POINTS, background, patch, patchset, write_record
 
 BASE = ("--name", "small-search", *OPTIONS)
 
@@ -179,6 +180,16 @@ def test_tar_archives_of_strangers(kind: str, tmp_path: Path, capsys) -> None:
     assert wrap(path, tmp_path / "out") == (5 if unsafe else 3)
     assert error(capsys)["code"] == ("wrap.unsafe-tar" if unsafe else "wrap.not-a-tar")
     assert not (tmp_path.parent / "escaped.json").exists()
+
+
+def test_only_the_members_asked_for_are_read_and_all_are_looked_at(tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "likelihoods.tar.gz", members())
+    wanted = ["Region-A/BkgOnly.json", "Region-A/patch.P_100_10.json"]
+    assert set(read_members(path, wanted=wanted)) == set(wanted)
+    assert set(read_members(path)) == set(members())
+    tar_of(path, members(), link="Region-A/other.json")
+    with pytest.raises(IntegrityError, match="it is a link"):
+        read_members(path, wanted=wanted)
 
 
 @pytest.mark.usefixtures("user_folders")

@@ -146,7 +146,8 @@ class RecordData:
         if member is None:
             return path.read_bytes()
         if file not in self._tars:
-            self._tars[file] = read_members(path)
+            wanted = {place.member for place in self._places() if place.file == file and place.member is not None}
+            self._tars[file] = read_members(path, wanted=wanted)
         if member not in self._tars[file]:
             raise IntegrityError(f"there is no {member} in it", code="wrapped.member", where=path.name)
         return self._tars[file][member]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,12 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
-def read_members(path: Path) -> dict[str, bytes]:
-    """Return member -> content of all regular files of a tar archive.
+def read_members(path: Path, *, wanted: Collection[str] | None = None) -> dict[str, bytes]:
+    """Return member -> content of the regular files of a tar archive.
+
+    Args:
+        path: the archive.
+        wanted: members whose content is asked for; all of them where None. Every entry is looked at in any case.
 
     Raises:
         InvalidInput: ``wrap.not-a-tar``.
@@ -31,6 +36,7 @@ def read_members(path: Path) -> dict[str, bytes]:
             than 20 000 entries or 1 GiB.
     """
     found: dict[str, bytes] = {}
+    seen: set[str] = set()
     left = _MAX_BYTES
     try:
         with tarfile.open(path) as archive:
@@ -38,12 +44,14 @@ def read_members(path: Path) -> dict[str, bytes]:
                 if entry.isdir():
                     continue
                 name = entry.name.removeprefix("./")
-                reason = _reason(entry, name, found, number=number, left=left)
+                reason = _reason(entry, name, seen, number=number, left=left)
                 if reason is not None:
                     raise IntegrityError(f"{entry.name!a}: {reason}", code="wrap.unsafe-tar", where=str(path))
-                stream = archive.extractfile(entry)
-                found[name] = b"" if stream is None else stream.read()
                 left -= entry.size
+                seen.add(name)
+                if wanted is None or name in wanted:
+                    stream = archive.extractfile(entry)
+                    found[name] = b"" if stream is None else stream.read()
     except (tarfile.TarError, EOFError, zlib.error, OSError) as err:
         if isinstance(err, FileNotFoundError):
             raise InvalidInput(f"{path} does not exist", code="wrap.missing") from err
@@ -51,12 +59,12 @@ def read_members(path: Path) -> dict[str, bytes]:
     return found
 
 
-def _reason(entry: tarfile.TarInfo, name: str, found: dict[str, bytes], *, number: int, left: int) -> str | None:
+def _reason(entry: tarfile.TarInfo, name: str, seen: Collection[str], *, number: int, left: int) -> str | None:
     reasons = {
         f"more than {_MAX_ENTRIES} entries": number >= _MAX_ENTRIES,
         "it is a link, a device or a pipe": not entry.isfile(),
         unsafe_reason(name) or "": unsafe_reason(name) is not None,
-        "the name stands twice": name in found,
+        "the name stands twice": name in seen,
         f"the content is larger than {_MAX_BYTES} bytes": entry.size > left,
     }
     return next((reason for reason, applies in reasons.items() if applies), None)
