@@ -177,7 +177,7 @@ def _respond(
     """Compute what is missing, write the response, and return its folder and how many points were computed."""
     # what computes and draws is heavy; a request is made, checked and submitted without it
     if not isinstance(frozen, FrozenRequest):
-        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=observe)
+        answers = neural().answer_neural(frozen, cores=cores, profile=profile, observer=watch)
         return Path(neural("response").write_neural_response(frozen, answers)), int(answers.computed)
     from evercast.reinterpretation.requests.answers import gather  # noqa: PLC0415
     from evercast.reinterpretation.requests.engine import compute_missing  # noqa: PLC0415
