@@ -182,6 +182,19 @@ def test_tar_archives_of_strangers(kind: str, tmp_path: Path, capsys) -> None:
     assert not (tmp_path.parent / "escaped.json").exists()
 
 
+@pytest.mark.usefixtures("user_folders")
+def test_a_record_without_signals_has_the_axes_that_are_stated(tmp_path: Path, capsys) -> None:
+    record = write_record(tmp_path / "record", {})
+    assert wrap(record, tmp_path / "out", "--axis", "m_a=GeV", "--axis", "m_b=GeV:$m_B$") == 0
+    assert [axis.name for axis in read_wrapped(tmp_path / "out" / "wrapped.yaml").axes] == ["m_a", "m_b"]
+    capsys.readouterr()
+    with_points = write_record(tmp_path / "other")
+    assert wrap(with_points, tmp_path / "no", "--points", "P_{m_a}_{m_b}", "--axis", "m_x=GeV") == 3
+    found = error(capsys)
+    assert found["code"] == "wrap.axis"
+    assert "'m_x'; they are m_a, m_b" in found["message"]
+
+
 def test_only_the_members_asked_for_are_read_and_all_are_looked_at(tmp_path: Path) -> None:
     path = tar_of(tmp_path / "likelihoods.tar.gz", members())
     wanted = ["Region-A/BkgOnly.json", "Region-A/patch.P_100_10.json"]

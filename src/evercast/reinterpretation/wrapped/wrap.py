@@ -21,6 +21,7 @@ from evercast.reinterpretation.wrapped.model import (
     WrappedAnalysis,
 )
 from evercast.reinterpretation.wrapped.record import Document, Record, RegionDocuments
+from evercast.spec.report import did_you_mean
 
 __all__ = ["PointNames", "WrapRequest", "wrap_record"]
 
@@ -79,7 +80,7 @@ def wrap_record(record: Record, request: WrapRequest) -> WrappedAnalysis:
 
     Raises:
         InvalidInput: a workspace or a patch is not valid (its place is named); ``wrap.multiplicity``,
-            ``wrap.duplicate-point``.
+            ``wrap.duplicate-point``, ``wrap.axis``.
         IntegrityError: ``workspace.patchset-digest``: a patchset belongs to another background.
     """
     axes: tuple[Axis, ...] = tuple(
@@ -100,6 +101,12 @@ def wrap_record(record: Record, request: WrapRequest) -> WrappedAnalysis:
                 message = f"the point '{point}' has other values in another set of regions"
                 raise InvalidInput(message, code="wrap.duplicate-point", where=name)
     _refuse_twice(points)
+    axes = axes or request.axes  # a record without signal points says nothing of the plane of its signals
+    unknown = [axis.name for axis in request.axes if axis.name not in {known.name for known in axes}]
+    if unknown:
+        names = ", ".join(axis.name for axis in axes)
+        message = f"no value of the signal points is called {unknown[0]!a}; they are {names}"
+        raise InvalidInput(message, code="wrap.axis", hint=did_you_mean(unknown[0], names.split(", ")))
     return WrappedAnalysis(
         name=request.name, title=request.title, metadata=request.metadata,
         files={key: _described(file, request) for key, file in record.files.items()},
