@@ -53,8 +53,12 @@ def compute_missing(
         return ()
     for point in missing:
         frozen.result(point.key).unlink(missing_ok=True)  # one that is there and cannot be read
-    _write_batches(frozen, missing, cores=cores)
-    _run_snakemake(frozen, missing, cores=cores, observe=observe)
+    first = {point.key: point for point in missing}  # signals without events have one patch, and one result
+    _write_batches(frozen, tuple(first.values()), cores=cores)
+    _run_snakemake(frozen, tuple(first.values()), cores=cores, observe=observe)
+    for point in missing:
+        if first[point.key] is not point:
+            observe(point)
     left = [point.name for point in missing if not has_result(frozen, point)]
     if left:
         message = f"{len(left)} points have no result, e.g. {left[0]}"
