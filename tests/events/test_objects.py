@@ -12,8 +12,8 @@ from evercast.events.candidates import build_candidates
 from evercast.events.evaluate import Scope
 from evercast.events.momenta import momenta
 from evercast.events.objects import build_objects
-from evercast.events.random_numbers import counter_normal
 from evercast.events.pdg import charge_of
+from evercast.events.random_numbers import counter_normal
 from evercast.spec.expressions import ExpressionError
 from evercast.spec.model import Candidates, Objects
 
