@@ -172,7 +172,7 @@ def _check_model_point(values: Mapping[str, float], analysis: Analysis, *, where
 
 def _check_toys(request: Request) -> None:
     wanted = request.wanted
-    needed = math.ceil(_BEYOND / (1.0 - wanted.confidence_level) - 1e-9)
+    needed = math.ceil(_BEYOND / (1 - wanted.confidence_level))
     if wanted.neyman and wanted.toys < needed:
         message = (
             f"{wanted.toys} pseudo-experiments are too few for the Neyman construction at {wanted.confidence_level:g}"
