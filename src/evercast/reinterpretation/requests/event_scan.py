@@ -218,11 +218,13 @@ def _mixed(bits: UInt64[np.ndarray, " items"]) -> UInt64[np.ndarray, " items"]:
     """Return the bits spread over all 64 (the finaliser of splitmix64)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    spread: UInt64[np.ndarray, " items"] = bits ^ (bits >> np.uint64(31))
+    return spread
 
 
 def _sums(bits: UInt64[np.ndarray, " items"], counts: np.ndarray) -> UInt64[np.ndarray, " events"]:
     """Return the sum over the items of each event, modulo 2**64."""
     total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(bits, dtype=np.uint64)])
     ends = np.cumsum(counts)
-    return total[ends] - total[ends - counts]
+    found: UInt64[np.ndarray, " events"] = total[ends] - total[ends - counts]
+    return found

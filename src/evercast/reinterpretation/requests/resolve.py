@@ -173,7 +173,7 @@ def _of_events(
     request: Request, name: str, stated: NewPoint, analysis: WrappedAnalysis, selection: Analysis, folder: Path
 ) -> SignalPoint:
     """Return a point whose events are selected when the request is run."""
-    from evercast.reinterpretation.requests.declared import declare_signal  # noqa: PLC0415 - heavy
+    from evercast.reinterpretation.requests.declaring import declare_signal  # noqa: PLC0415 - heavy
 
     assert request.collision is not None  # noqa: S101 - by the checks of the document
     assert analysis.selection is not None  # noqa: S101 - there is a selection
