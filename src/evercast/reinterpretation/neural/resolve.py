@@ -10,7 +10,8 @@ from typing import Final
 
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.reinterpretation.archived import ArchivedRun
-from evercast.reinterpretation.requests.declared import DeclaredSignal, declare_signal
+from evercast.reinterpretation.requests.declared import DeclaredSignal
+from evercast.reinterpretation.requests.declaring import declare_signal
 from evercast.reinterpretation.requests.model import NewPoint, NewProcess, Request
 from evercast.reinterpretation.requests.side_files import check_side_file
 from evercast.spec.expressions import names as names_in
