@@ -190,3 +190,45 @@ def test_simulation_knows_its_own_pseudo_yield_alone() -> None:
     assert zz.processes == {"ZZ": "zz"}
     assert observed.pseudo is not None
     assert (observed.pseudo.seed, len(observed.pseudo.yields)) == (3, 4)
+
+
+def with_a_new_process(content: dict[str, Any], **bootstrap: object) -> dict[str, Any]:
+    """The document with a sample of a reinterpretation as a process of all channels and of the ensemble."""
+    content["samples"]["new"] = {
+        "files": [{"path": "new.csv", "format": "csv"}], "normalisation": {"cross_section_pb": 0.04},
+    }  # fmt: skip
+    content["parameters"]["mu"]["poi"] = False
+    content["parameters"]["mu_new"] = {"poi": True, "initial": 1, "bounds": [0, 10]}
+    content["processes"]["N"] = {"sample": "new", "coefficient": "mu_new"}
+    content["ensembles"]["ratios"]["processes"] = ["S", "B", "N"]
+    content["pseudo_data"]["yields"]["N"] = 0
+    if bootstrap:
+        content["ensembles"]["ratios"]["bootstrap"] = bootstrap
+    for likelihood in content["likelihoods"].values():
+        for channel in likelihood["channels"].values():
+            if channel["kind"] == "binned":
+                channel["processes"].append("N")
+    return content
+
+
+@pytest.mark.parametrize("pseudo", [False, True])
+def test_a_new_process_selects_and_trains_nothing_of_the_others_again(tmp_path: Path, *, pseudo: bool) -> None:
+    (tmp_path / "new.csv").write_text("x_reco,y_reco\n1.0,1.0\n")
+    before = {(unit.stage, unit.name): unit.key for unit in plan_of(tmp_path, body(), pseudo=pseudo).units}
+    after = plan_of(tmp_path, with_a_new_process(body()), pseudo=pseudo)
+    found = {(unit.stage, unit.name): unit.key for unit in after.units}
+    kept = {place for place in before if place[0] in {"command", "selection", "training"}}
+    assert {place for place in kept if found[place] == before[place]} == kept
+    added = {place for place in found if place not in before}
+    assert added == {("selection", "new"), ("training", "ratios-N-0")}
+
+
+def test_replicas_of_one_process_train_that_one_alone(tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("x_reco,y_reco\n1.0,1.0\n")
+    content = with_a_new_process(body(), replicas=2, processes=["N"])
+    plan = plan_of(tmp_path, content)
+    trained = {unit.name for unit in plan.of_stage("training") if "replica" in unit.name}
+    assert trained == {"ratios-N-replica-0-0", "ratios-N-replica-1-0"}
+    (evaluated,) = (unit for unit in plan.of_stage("evaluation") if unit.name == "ratios-replicas")
+    (nominal,) = (unit for unit in plan.of_stage("evaluation") if unit.name == "ratios")
+    assert evaluated.inputs["nominal"] == nominal.id

@@ -359,6 +359,31 @@ def test_a_replica_is_normalised_on_its_own_reference(replicas: Task[EvaluationR
         assert np.mean(means) == pytest.approx(1.0, abs=1e-6)
 
 
+def test_processes_that_are_not_trained_again_keep_their_ratios(
+    replicas: Task[EvaluationRecipe], folder: Path, inputs: dict[str, Path]
+) -> None:
+    made = {key: unit for key, unit in replicas.inputs.items() if key.startswith("block.") and ".background." in key}
+    first = train(folder, selected(inputs), label="nominal-signal", process="signal")
+    other = train(folder, selected(inputs), label="nominal-background", process="background")
+    nominal = evaluation_task(
+        folder, selected(inputs), {"block_signal_0": first, "block_background_0": other}, label="nominal-of-replicas"
+    )
+    evaluation.run(nominal)
+    some = replace(BOOTSTRAP, bootstrap=Bootstrap(replicas=2, members=2, processes=("background",)))
+    task = evaluation_task(
+        folder, selected(inputs), {**made, "nominal": nominal.output}, ensemble=some, label="some-replicas"
+    )
+    task = replace(task, recipe=replace(task.recipe, learned="replicas"))
+    evaluation.run(task)
+    found = read_arrays(task.output / "signal_mc.zarr")["log_ratio"]
+    kept = read_arrays(nominal.output / "signal_mc.zarr")["log_ratio"]
+    again = read_arrays(replicas.output / "signal_mc.zarr")["log_ratio"]
+    for replica in range(2):
+        assert np.array_equal(found[:, 0, replica], kept[:, 0])
+        assert np.array_equal(found[:, 1, replica], again[:, 1, replica])
+    assert list(body_of(task)["processes"]) == ["background"]
+
+
 def test_negative_weights_are_resampled_and_reported(folder: Path, inputs: dict[str, Path]) -> None:
     one = tables()["background_mc"]
     weight = np.where(np.arange(2500) % 10 == 0, -one.weight, one.weight)
