@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,14 @@ class Server:
     def client(self) -> Client:
         """Return a client that opened the printed address."""
         return Client.opened(self.port, self.address)
+
+    def draft(self, name: str) -> str:
+        """Make a request as `evercast request new` makes it and return the address of its pages."""
+        pristine = self.home / "pristine"
+        if not pristine.exists():
+            evercast(self.home, "request", "new", str(pristine), "--analysis", "small-search")
+        shutil.copytree(pristine, self.requests / name)
+        return f"/requests/{name}"
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """End it and return its exit code."""

@@ -80,8 +80,8 @@ def test_the_body_of_a_stranger_is_not_read(server: Server) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
-def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(client: Client) -> None:
-    place = client.new("still")
+def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(client: Client, server: Server) -> None:
+    place = server.draft("still")
     for page in ("/", "/requests", place, f"{place}/form", f"{place}/document", "/nothing"):
         answer = client.get(page)
         policy = answer.headers["Content-Security-Policy"]
@@ -113,7 +113,7 @@ def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(client: Client
 )
 def test_no_path_leads_outside(client: Client, server: Server, place: str) -> None:
     if not (server.requests / "walker").exists():
-        client.new("walker")
+        server.draft("walker")
     answer = client.get(place)
     assert answer.status in {400, 403, 404}
     assert "request/1.0.0" not in answer.text
@@ -121,7 +121,7 @@ def test_no_path_leads_outside(client: Client, server: Server, place: str) -> No
 
 
 def test_links_are_not_followed(client: Client, server: Server, tmp_path: Path) -> None:
-    place = client.new("linked")
+    place = server.draft("linked")
     folder = server.requests / "linked"
     (server.requests / "elsewhere").symlink_to(folder)
     assert client.get("/requests/elsewhere").status == 400
@@ -140,7 +140,7 @@ def test_links_are_not_followed(client: Client, server: Server, tmp_path: Path) 
 
 
 def test_a_folder_of_uploads_that_is_a_link_takes_nothing(client: Client, server: Server, tmp_path: Path) -> None:
-    place = client.new("diverted")
+    place = server.draft("diverted")
     (server.requests / "diverted" / "files").symlink_to(tmp_path)
     answer = client.send(place, client.form(place), do="upload", files={"a.json": b"[]"})
     assert "serve.file-link" in answer.text
@@ -148,7 +148,7 @@ def test_a_folder_of_uploads_that_is_a_link_takes_nothing(client: Client, server
 
 
 def test_documents_of_others_are_shown_without_rights(client: Client, server: Server) -> None:
-    place = client.new("shown")
+    place = server.draft("shown")
     answer = server.requests / "shown" / "responses" / "0123456789ab"
     answer.mkdir(parents=True)
     (answer / "response.json").write_text('{"verdict": "<script>alert(1)</script> excluded", "files": {}}')

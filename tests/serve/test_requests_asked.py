@@ -62,7 +62,7 @@ def test_a_draft_is_that_of_the_command_and_its_form_has_every_key(client: Clien
 
 
 def test_all_problems_stand_beside_their_fields_and_what_was_typed_stays(client: Client, server: Server) -> None:
-    place = client.new("wrong")
+    place = server.draft("wrong")
     client.edit(place, {}, do="add:/signal/points")
     changes = {
         "/wanted/mu": "-1", "/wanted/confidence_level": "ninety", "/signal/points/0#": "1.5_x",
@@ -91,7 +91,7 @@ def test_all_problems_stand_beside_their_fields_and_what_was_typed_stays(client:
 
 
 def test_uploads_are_bounded_renamed_and_known_by_content(client: Client, server: Server) -> None:
-    place = client.new("files")
+    place = server.draft("files")
     folder = server.requests / "files" / "files"
     content = json.dumps(patch(3.0)).encode()
     before = client.form(place)
@@ -126,14 +126,14 @@ def test_uploads_are_bounded_renamed_and_known_by_content(client: Client, server
         assert client.edit(place, {}, do=f"remove-file:{path}").status == 400
 
 
-def test_a_body_beyond_all_bounds_is_not_taken(client: Client) -> None:
-    place = client.new("bounds")
+def test_a_body_beyond_all_bounds_is_not_taken(client: Client, server: Server) -> None:
+    place = server.draft("bounds")
     answer = client.ask("POST", f"{place}/form", None, Content_Length=str(10**12))
     assert answer.status == 413
 
 
 def test_a_document_that_was_changed_meanwhile_is_not_overwritten(client: Client, server: Server) -> None:
-    place = client.new("changed")
+    place = server.draft("changed")
     old = client.form(place)
     client.edit(place, {"/title": "newer"}, do="save")
     assert "serve.changed" in client.send(place, {**old, "/title": "older"}, do="save").text
@@ -147,7 +147,7 @@ def test_a_document_that_was_changed_meanwhile_is_not_overwritten(client: Client
 
 @pytest.mark.slow
 def test_requests_run_beside_each_other_and_each_one_once(client: Client, server: Server) -> None:
-    places = [client.new("first"), client.new("second")]
+    places = [server.draft("first"), server.draft("second")]
     for place in places:
         client.edit(place, {"/signal/published": "P_300_50"}, do="save")
     with ThreadPoolExecutor(6) as pool:
@@ -167,7 +167,7 @@ def test_requests_run_beside_each_other_and_each_one_once(client: Client, server
 
 
 def test_a_refused_request_says_why(client: Client, server: Server) -> None:
-    place = client.new("refused")
+    place = server.draft("refused")
     client.edit(place, {"/analysis/digest": "0" * 64}, do="submit")
     wait(lambda: not status(client, place)["active"])
     page = client.get(place).text
@@ -181,7 +181,7 @@ def test_a_refused_request_says_why(client: Client, server: Server) -> None:
 def test_a_run_survives_a_server_that_was_killed_and_ends_with_one_that_is_stopped(home: Path) -> None:
     server = start(home)
     client = server.client()
-    place = client.new("outlives")
+    place = server.draft("outlives")
     client.post(f"{place}/run", {})
     record = server.requests / "outlives" / ".serve" / "run.json"
     wait(lambda: json.loads(record.read_text())["pid"] is not None)
@@ -195,7 +195,7 @@ def test_a_run_survives_a_server_that_was_killed_and_ends_with_one_that_is_stopp
         lambda: "Another process works on it" in client.get(place).text or status(client, place)["state"] == "answered"
     )
     wait(lambda: status(client, place)["state"] == "answered")
-    other = client.new("ends")
+    other = second.draft("ends")
     client.post(f"{other}/run", {})
     record = second.requests / "ends" / ".serve" / "run.json"
     wait(lambda: json.loads(record.read_text())["pid"] is not None)

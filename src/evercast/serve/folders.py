@@ -15,7 +15,7 @@ from evercast.artifacts.files import atomic_write_bytes, make_folder
 from evercast.errors import EnvironmentUnfit, InvalidInput
 from evercast.reinterpretation.requests.run import REQUEST_FILE
 from evercast.serve.form_values import ABSENT, from_form
-from evercast.serve.places import SideFile, digest_of, open_below, side_files
+from evercast.serve.places import SideFile, digest_of, known_digest, open_below, side_files
 from evercast.serve.shapes import Shape, item_shape, properties_of
 
 __all__ = ["Document", "Requests", "default_folder", "document_text", "read_text", "with_digests", "write_text"]
@@ -151,21 +151,24 @@ def with_digests(shape: Shape, value: Any, folder: Path) -> Any:
 
     A digest that belongs to no file of the folder is what the requester states: it stays, and is compared later.
     """
-    digests = {file.path: digest_of(folder, file.path) for file in Requests.files(folder)}
-    return _with_digests(shape, value, digests)
+    files = [file.path for file in Requests.files(folder)]
+    others = frozenset(digest for path in files if (digest := known_digest(folder, path)) is not None)
+    return _with_digests(shape, value, folder, frozenset(files), others)
 
 
-def _with_digests(shape: Shape, value: Any, digests: Mapping[str, tuple[str, int]]) -> Any:
+def _with_digests(
+    shape: Shape, value: Any, folder: Path, files: frozenset[str], others: frozenset[str]
+) -> Any:  # fmt: skip
+    """Return the same for a place; `others` are digests of files, which a choice of another one leaves behind."""
     if shape.kind == "object" and isinstance(value, Mapping):
         shapes = properties_of(shape)
-        filled = {key: _with_digests(shapes[key], part, digests) for key, part in value.items()}
-        found = digests.get(str(filled.get("path"))) if shape.is_file else None
-        known = {digest for digest, _ in digests.values()}
-        if found is not None and filled.get("sha256", found[0]) in known:
-            filled |= {"sha256": found[0], "size_bytes": found[1]}
+        filled = {key: _with_digests(shapes[key], part, folder, files, others) for key, part in value.items()}
+        if shape.is_file and filled.get("path") in files and filled.get("sha256") in {None, *others}:
+            digest, size = digest_of(folder, filled["path"])
+            filled |= {"sha256": digest, "size_bytes": size}
         return filled
     if shape.kind == "map" and isinstance(value, Mapping):
-        return {key: _with_digests(item_shape(shape), part, digests) for key, part in value.items()}
+        return {key: _with_digests(item_shape(shape), part, folder, files, others) for key, part in value.items()}
     if shape.kind == "list" and isinstance(value, list):
-        return [_with_digests(item_shape(shape), part, digests) for part in value]
+        return [_with_digests(item_shape(shape), part, folder, files, others) for part in value]
     return value

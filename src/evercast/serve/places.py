@@ -11,9 +11,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from evercast.errors import IntegrityError, InvalidInput
+from evercast.errors import EvercastError, IntegrityError, InvalidInput
 
-__all__ = ["FOLDER_LIMIT", "SideFile", "digest_of", "open_below", "side_files"]
+__all__ = ["FOLDER_LIMIT", "SideFile", "digest_of", "known_digest", "open_below", "side_files"]
 
 FOLDER_LIMIT: Final = 1000
 """Files of the requester in one request."""
@@ -100,10 +100,11 @@ def _look(folder: Path, prefix: str, left_out: frozenset[str], found: list[SideF
 
 
 _DIGESTS: Final[dict[tuple[int, int, int, int], str]] = {}
+"""Device, inode, size and time of a file -> its sha256: a file that did not change is read once."""
 
 
 def digest_of(folder: Path, path: str) -> tuple[str, int]:
-    """Return the sha256 and the size of a file below a folder; one that did not change is read once.
+    """Return the sha256 and the size of a file below a folder.
 
     Raises:
         InvalidInput: ``serve.no-file``.
@@ -111,7 +112,19 @@ def digest_of(folder: Path, path: str) -> tuple[str, int]:
     """
     with open_below(folder, tuple(path.split("/"))) as stream:
         status = os.fstat(stream.fileno())
-        known = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if known not in _DIGESTS:
-            _DIGESTS[known] = hashlib.file_digest(stream, "sha256").hexdigest()
-        return _DIGESTS[known], status.st_size
+        if _stamp(status) not in _DIGESTS:
+            _DIGESTS[_stamp(status)] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return _DIGESTS[_stamp(status)], status.st_size
+
+
+def known_digest(folder: Path, path: str) -> str | None:
+    """Return the sha256 of a file that was read before; None where it was not, or is gone."""
+    try:
+        with open_below(folder, tuple(path.split("/"))) as stream:
+            return _DIGESTS.get(_stamp(os.fstat(stream.fileno())))
+    except EvercastError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -9,11 +9,13 @@ from typing import Any
 
 from evercast.artifacts.files import read_json
 from evercast.errors import EvercastError
-from evercast.reinterpretation.requests.frozen import FrozenRequest, read_frozen
+from evercast.reinterpretation.requests.frozen import FrozenRequest
+from evercast.reinterpretation.requests.kinds import read_frozen_of
 from evercast.reinterpretation.requests.states import State, read_history
 from evercast.runtime.locks import Holder, is_held, read_holder
 from evercast.serve.jobs import Jobs
 from evercast.serve.records import Record, read_record
+from evercast.serve.units import StageDone, stages_done
 
 __all__ = ["Progress", "Response", "progress_of", "read_response", "responses_of"]
 
@@ -42,7 +44,8 @@ class Progress:
     Args:
         state: the last one; ``draft`` where no state is written.
         history: all states, the first one first.
-        done, total: parts of the last submission; None where nothing was submitted.
+        done, total: points of the last submission; `done` is None where that is not told point by point.
+        stages: units that the engine makes for it.
         run: the run of this server that goes on; None where there is none.
         checking: whether its check goes on.
         last: the last run of this server that has ended.
@@ -54,6 +57,7 @@ class Progress:
     history: tuple[State, ...] = ()
     done: int | None = None
     total: int | None = None
+    stages: tuple[StageDone, ...] = ()
     run: Record | None = None
     checking: bool = False
     last: Record | None = None
@@ -92,19 +96,21 @@ def progress_of(folder: Path, jobs: Jobs) -> Progress:
     if not history:
         return Progress(state="draft", **common)
     state = history[-1]
-    done = total = None
-    damage = None
+    done = total = damage = None
     if state.run is not None:
         try:
-            frozen = read_frozen(folder, state.run)
+            done, total = _counted(read_frozen_of(folder, state.run))
         except EvercastError as err:
             damage = str(err)
-        else:
-            done, total = _counted(frozen)
-    return Progress(state=state.state, history=history, done=done, total=total, damage=damage, **common)
+    return Progress(
+        state=state.state, history=history, done=done, total=total, damage=damage, stages=stages_done(folder), **common
+    )  # fmt: skip
 
 
-def _counted(frozen: FrozenRequest) -> tuple[int, int]:
+def _counted(frozen: Any) -> tuple[int | None, int]:
+    """Return how many points of a submission have a result, and how many there are."""
+    if not isinstance(frozen, FrozenRequest):
+        return None, len(frozen.points)
     return sum(frozen.result(point.key).is_file() for point in frozen.points), len(frozen.points)
 
 

@@ -11,12 +11,12 @@ from werkzeug.exceptions import NotFound
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
-from evercast.errors import InvalidDocument, InvalidInput
+from evercast.errors import EvercastError, InvalidDocument, InvalidInput
 from evercast.serve.folders import Document, document_text, read_text, write_text
 from evercast.serve.form_values import entries_of, represents, to_form
 from evercast.serve.forms import Trouble, build_form, free_key, walk
 from evercast.serve.pages import page, shown_document
-from evercast.serve.places import digest_of
+from evercast.serve.places import SideFile, digest_of, known_digest
 from evercast.serve.progress import progress_of, responses_of
 from evercast.serve.records import Record, read_record, troubles_of
 from evercast.serve.shapes import Shape, shape_of_document
@@ -31,6 +31,8 @@ __all__ = [
 _KIND: Final = "request"
 _MOST_FIELDS: Final = 4000
 """Fields of a form that a browser still shows well; a larger grid is edited as text."""
+_READ_AT_ONCE: Final = 100_000_000
+"""Bytes of a file that a page waits for."""
 _CHECK_SECONDS: Final = 20.0
 """How long a page waits for a check before it shows that it goes on."""
 
@@ -39,8 +41,22 @@ def overview(site: Site, _: Request, *, name: str) -> Response:
     """Show how far a request is, its history and its responses."""
     folder = site.requests.folder(name)
     progress = progress_of(folder, site.jobs)
-    error = troubles_of(progress.last.error) if progress.last is not None else ()
-    return page(site, "request", name=name, progress=progress, responses=responses_of(folder), troubles=error)
+    last = progress.last
+    overtaken = last is None or (progress.state == "answered" and progress.history[-1].time >= (last.ended or ""))
+    troubles = () if last is None or overtaken else troubles_of(last.error)
+    return page(
+        site, "request", name=name, progress=progress, responses=responses_of(folder), troubles=troubles,
+        asked=_asked(folder),
+    )  # fmt: skip
+
+
+def _asked(folder: Path) -> Mapping[str, str]:
+    """Return what a request says of itself; nothing where its document cannot be read."""
+    try:
+        values = to_form(shape_of_document(_KIND), parse_document(read_text(folder).text.encode()).value)
+    except EvercastError:
+        return {}
+    return {"title": values.get("/title", ""), "analysis": values.get("/analysis/name", "")}
 
 
 def status(site: Site, _: Request, *, name: str) -> Response:
@@ -48,7 +64,7 @@ def status(site: Site, _: Request, *, name: str) -> Response:
     progress = progress_of(site.requests.folder(name), site.jobs)
     body = {
         "state": progress.state, "done": progress.done, "total": progress.total, "active": progress.is_active,
-        "checking": progress.checking, "mark": progress.mark,
+        "checking": progress.checking, "mark": progress.mark, "stages": [str(stage) for stage in progress.stages],
     }  # fmt: skip
     return Response(json.dumps(body), mimetype="application/json")
 
@@ -86,12 +102,19 @@ def form(site: Site, _: Request, *, name: str) -> Response:
     checked = _checked(site, folder, text)
     troubles = () if checked is None else troubles_of(checked.error)
     root, left = build_form(shape, values, troubles, [file.path for file in files])
-    listed = [(file, digest_of(folder, file.path)[0], file.path.startswith(f"{FILES}/")) for file in files]
+    listed = [(file, _shown_digest(folder, file), file.path.startswith(f"{FILES}/")) for file in files]
     return page(
         site, "form", name=name, root=root, left=left, files=listed, digest=text.digest, checked=checked,
         troubled=[(field, trouble) for field in walk(root) for trouble in field.troubles],
         progress=progress_of(folder, site.jobs), limit=site.limits.file_bytes,
     )  # fmt: skip
+
+
+def _shown_digest(folder: Path, file: SideFile) -> str:
+    """Return the digest of a file; that of a large one is computed only once it is chosen."""
+    if file.size_bytes <= _READ_AT_ONCE:
+        return digest_of(folder, file.path)[0]
+    return known_digest(folder, file.path) or ""
 
 
 def _values(shape: Shape, text: Document) -> Mapping[str, str] | None:

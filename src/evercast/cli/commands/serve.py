@@ -21,14 +21,18 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option("--cores", type=click.IntRange(1), help="Cores of a run. [default: those that this process may use]")
 @click.option(
+    "--profile", help="Profile of Snakemake with which runs make events and train networks. [default: default]"
+)
+@click.option(
     "--upload-limit", type=click.IntRange(1, 1_000_000), default=2000, show_default=True,
     help="Largest file that may be uploaded, MB; the uploads of a request may have ten times as much.",
 )  # fmt: skip
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in the browser of this machine.")
 @click.option("--json", "as_json", is_flag=True, help="The address and the folder of requests as one line of JSON.")
 def command(
-    *, port: int | None, folder: Path | None, cores: int | None, upload_limit: int, open_browser: bool, as_json: bool
-) -> None:
+    *, port: int | None, folder: Path | None, cores: int | None, profile: str | None, upload_limit: int,
+    open_browser: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Serve a page to browse the catalogue, fill in requests, follow them and read the responses.
 
     It listens on 127.0.0.1 alone, needs no network, and prints its address, which holds the key to it. Ctrl-C ends it
@@ -52,7 +56,7 @@ def command(
         port=port or 0,
         folder=place,
         limits=Limits(file_bytes=bytes_of_file, folder_bytes=10 * bytes_of_file),
-        options=() if cores is None else ("--cores", str(cores)),
+        options=[*(("--cores", str(cores)) if cores else ()), *(("--profile", profile) if profile else ())],
         environ=dict(os.environ),
         ready=ready,
     )

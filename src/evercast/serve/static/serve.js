@@ -16,8 +16,9 @@ async function look() {
   if (told.mark !== place.dataset.status) { location.reload(); return; }
   const bar = document.getElementById("bar");
   const counted = document.getElementById("counted");
-  if (bar !== null && told.total) {
-    if (bar.max !== told.total) { location.reload(); return; }
+  const stages = document.getElementById("stages");
+  if (stages !== null && told.stages.length > 0) { stages.textContent = `Units of the engine: ${told.stages.join(" · ")}`; }
+  if (counted !== null && told.done !== null) {
     bar.value = told.done;
     counted.textContent = `${told.done} of ${told.total}`;
   }
