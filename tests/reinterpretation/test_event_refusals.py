@@ -10,7 +10,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import uproot
 from small_events import (
     FLAT,
     csv,
@@ -23,9 +27,12 @@ from small_events import (
     write_request,
 )
 
+from evercast.artifacts.arrays import write_arrays
 from evercast.cli import main
 from evercast.errors import EvercastError
+from evercast.events.identity import content_digest
 from evercast.reinterpretation.requests import event_reading, event_worker
+from evercast.reinterpretation.requests.event_scan import ScannedFile
 from evercast.reinterpretation.requests.model import EventSample, SampleFile
 from evercast.reinterpretation.requests.particle_codes import is_known, is_undecayed
 from evercast.spec.codec import from_json
@@ -350,3 +357,54 @@ def test_codes_of_final_states() -> None:
         assert (is_known(code), is_undecayed(-code)) == (True, True), code
     for code in (0, 9, 20, 30, 99, 81, 120, 7777):
         assert not is_known(code), code
+
+
+@pytest.mark.parametrize("kind", ["parquet", "root", "zarr", "csv"])
+def test_every_flat_format_passes(flat, tmp_path, capsys, in_this_process, kind) -> None:
+    folder = tmp_path / "ask"
+    folder.mkdir()
+    place = folder / f"a.{kind}"
+    columns = {"x": np.asarray(VALUES), "w": np.full(40, 0.5)}
+    if kind == "parquet":
+        pq.write_table(pa.table(columns), place)
+    elif kind == "root":
+        with uproot.recreate(place) as file:
+            file["events"] = columns
+    elif kind == "zarr":
+        write_arrays(place, columns, {})
+    else:
+        place.write_text(csv(VALUES, [0.5] * 40).replace("weight", "w"))
+    inside = [item for item in place.rglob("*") if item.is_file()] if place.is_dir() else [place]
+    size = sum(item.stat().st_size for item in inside)
+    file = {"path": place.name, "sha256": content_digest(place), "size_bytes": size, "events": 40, "format": kind}
+    points = {"mine": point([file], weight="w", weights="mean")}
+    assert check(folder, flat, lambda _: points) == 0, capsys.readouterr().out
+    for path in inside:
+        if path.name not in {"zarr.json", "inventory.json"}:
+            content = bytearray(path.read_bytes())
+            content[-9] ^= 1
+            path.write_bytes(bytes(content))
+    assert check(folder, flat, lambda _: points) == 5, capsys.readouterr().out
+
+
+def test_files_that_were_submitted_are_read_once(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a.lhe").write_text(WHOLE)
+    asked: list[int] = []
+
+    def reader(task: dict[str, object]) -> dict[str, object]:
+        asked.append(1)
+        return event_worker.main(json.loads(json.dumps(task)))
+
+    def read(*, remember: bool, weight: str | None = None) -> ScannedFile:
+        file = from_json(SampleFile, stated(tmp_path / "a.lhe", 40))
+        sample = EventSample(files=(file,), weight=weight)
+        return event_reading.read_events(tmp_path, sample, wanted=["particles"], remember=remember)[0]
+
+    monkeypatch.setattr(event_reading, "_asked", reader)
+    first = read(remember=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lhe"]
+    assert [read(remember=True), read(remember=False)] == [first, first]
+    assert len(asked) == 2
+    assert (read(remember=True, weight="weight").weight, len(asked)) == ("weight", 3)
+    (tmp_path / "a.lhe").write_text(WHOLE.replace("9.0", "8.0"))
+    assert (read(remember=True), len(asked)) == (first, 4)

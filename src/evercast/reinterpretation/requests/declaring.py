@@ -32,9 +32,9 @@ _SUFFIX: Final = re.compile(r"(\.[a-z0-9]{1,8}){1,2}", re.I)
 
 
 def declare_signal(
-    stated: NewPoint, selection: Analysis, *, collision: Collision, folder: Path, where: str
+    stated: NewPoint, selection: Analysis, *, collision: Collision, folder: Path, where: str, remember: bool = False
 ) -> DeclaredSignal:
-    """Return a signal as the engine runs it, after its files agree with the request; nothing is written.
+    """Return a signal as the engine runs it, after its files agree with the request.
 
     Args:
         stated: the point, of the form `events` or `generate`.
@@ -42,6 +42,7 @@ def declare_signal(
         collision: for which the signal was computed.
         folder: of the request.
         where: of the point in the request.
+        remember: whether what its files hold is written down in the folder, so that they are read once.
 
     Raises:
         InvalidInput: what is wrong with a file or a setting.
@@ -49,17 +50,20 @@ def declare_signal(
     """
     assert stated.cross_section is not None  # noqa: S101 - by the checks of the document
     if stated.events is not None:
-        return _of_files(stated.events, stated.cross_section, selection, collision, folder, where=f"{where}.events")
+        return _of_files(
+            stated.events, stated.cross_section, selection, collision, folder, where=f"{where}.events",
+            remember=remember,
+        )  # fmt: skip
     assert stated.generate is not None  # noqa: S101 - one of the two
     return _of_card(stated.generate, stated.cross_section, selection, collision, folder, where=f"{where}.generate")
 
 
 def _of_files(
     sample: EventSample, cross_section: CrossSection, selection: Analysis, collision: Collision, folder: Path, *,
-    where: str,
+    where: str, remember: bool,
 ) -> DeclaredSignal:  # fmt: skip
     wanted = Selector(selection.selection, weight=None, smear=True).inputs()
-    scanned = read_events(folder, sample, wanted=wanted)
+    scanned = read_events(folder, sample, wanted=wanted, remember=remember)
     checked = check_events(sample, scanned, cross_section=cross_section, collision=collision, where=where)
     inputs = tuple(
         InputFile(

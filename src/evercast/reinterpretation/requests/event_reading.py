@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from evercast import __version__
+from evercast.artifacts.files import atomic_write_json, canonical_json, make_folder, read_json
 from evercast.errors import EvercastError, IntegrityError, InvalidInput, error_from_json
 from evercast.reinterpretation.requests.event_scan import ScannedFile
 from evercast.reinterpretation.requests.model import EventSample
@@ -18,20 +21,30 @@ from evercast.spec.codec import from_json, to_json
 
 __all__ = ["read_events"]
 
+_READ: Final = Path("work") / "read"
 
-def read_events(folder: Path, sample: EventSample, *, wanted: Sequence[str]) -> tuple[ScannedFile, ...]:
+
+def read_events(
+    folder: Path, sample: EventSample, *, wanted: Sequence[str], remember: bool = False
+) -> tuple[ScannedFile, ...]:
     """Return what the files of a sample hold, after size and digest of each were compared.
+
+    A sample of the same digests that was read for a submission of this folder is not read again.
 
     Args:
         folder: of the request.
         sample: as it is stated there.
         wanted: columns and collections that the selection reads.
+        remember: whether what was read is written down; else nothing is written.
 
     Raises:
         IntegrityError: ``request.file-*``: a link, another size or digest, or a file that changes while it is read.
         InvalidInput: what is wrong with a file; ``request.parser`` where the reader died of it.
     """
     places = [check_side_file(folder, file) for file in sample.files]
+    known = folder / _READ / f"{_key(sample, wanted)}.json"
+    if (found := _remembered(known)) is not None:
+        return found
     before = [stamp_of(place) for place in places]
     answer = _asked(
         {
@@ -49,7 +62,26 @@ def read_events(folder: Path, sample: EventSample, *, wanted: Sequence[str]) -> 
         err = error_from_json(answer["error"])
         err.where = file.path
         raise err
+    if remember:
+        make_folder(known.parent)
+        atomic_write_json(known, {"files": answer["files"]})
     return tuple(from_json(ScannedFile, entry) for entry in answer["files"])
+
+
+def _key(sample: EventSample, wanted: Sequence[str]) -> str:
+    files = [to_json(file) for file in sample.files]
+    body = {"kind": "read/1.0.0", "files": files, "weight": sample.weight, "wanted": list(wanted), "by": __version__}
+    return hashlib.sha256(canonical_json(body)).hexdigest()
+
+
+def _remembered(path: Path) -> tuple[ScannedFile, ...] | None:
+    """Return what was read of the same files; None where nothing was, or it cannot be read."""
+    try:
+        body = read_json(path)
+        files = body["files"] if isinstance(body, dict) else None
+        return tuple(from_json(ScannedFile, entry) for entry in files) if isinstance(files, list) else None
+    except (EvercastError, KeyError):
+        return None
 
 
 def _check_unchanged(folder: Path, sample: EventSample, before: Sequence[Stamp], places: Sequence[Path]) -> None:

@@ -52,13 +52,14 @@ class Resolved:
     selection: Analysis | None = None
 
 
-def resolve(request: Request, data: RecordData, *, folder: Path) -> Resolved:
+def resolve(request: Request, data: RecordData, *, folder: Path, remember: bool = False) -> Resolved:
     """Return what a request asks for, after everything it names was found, compared with its digest and tried out.
 
     Args:
         request: as it was read.
         data: of the analysis that it names.
         folder: of the request, where its files lie.
+        remember: whether what files of events hold is written down there; else nothing is written.
 
     Raises:
         InvalidInput: the request does not fit the analysis.
@@ -77,7 +78,7 @@ def resolve(request: Request, data: RecordData, *, folder: Path) -> Resolved:
     selection = _preserved(request, data, likelihood, regions)
     points = (
         *_published(request, data, regions, background),
-        *_new(request, analysis, regions, background, folder, selection),
+        *_new(request, analysis, regions, background, folder, selection, remember=remember),
     )
     _refuse_same(points)
     _check_mu(request, points, regions, background)
@@ -151,6 +152,8 @@ def _new(
     background: Mapping[str, object],
     folder: Path,
     selection: Analysis | None,
+    *,
+    remember: bool,
 ) -> Iterator[SignalPoint]:
     for name, stated in request.signal.points.items():
         where = f"$.signal.points.{name}"
@@ -159,7 +162,7 @@ def _new(
             raise InvalidInput(message, code="request.multiplicity", where=where)
         try:
             if selection is not None and stated.form in EVENT_FORMS:
-                yield _of_events(request, name, stated, analysis, selection, folder)
+                yield _of_events(request, name, stated, analysis, selection, folder, remember=remember)
                 continue
             point = _new_point(name, stated, regions, background, folder, where=where)
         except EvercastError as err:
@@ -170,15 +173,18 @@ def _new(
 
 
 def _of_events(
-    request: Request, name: str, stated: NewPoint, analysis: WrappedAnalysis, selection: Analysis, folder: Path
-) -> SignalPoint:
+    request: Request, name: str, stated: NewPoint, analysis: WrappedAnalysis, selection: Analysis, folder: Path, *,
+    remember: bool,
+) -> SignalPoint:  # fmt: skip
     """Return a point whose events are selected when the request is run."""
     from evercast.reinterpretation.requests.declaring import declare_signal  # noqa: PLC0415 - heavy
 
     assert request.collision is not None  # noqa: S101 - by the checks of the document
     assert analysis.selection is not None  # noqa: S101 - there is a selection
     where = f"$.signal.points.{name}"
-    signal = declare_signal(stated, selection, collision=request.collision, folder=folder, where=where)
+    signal = declare_signal(
+        stated, selection, collision=request.collision, folder=folder, where=where, remember=remember
+    )
     digest = signal.key(
         selection=analysis.selection.sha256, channels=to_json(analysis.selection.channels),
         luminosity_fb=analysis.metadata.luminosity_fb,

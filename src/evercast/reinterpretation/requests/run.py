@@ -75,10 +75,14 @@ def check_request(folder: Path, data: Preserved) -> Any:
     Raises:
         EvercastError: why it cannot, with the exit code of the reason.
     """
+    return _checked(folder, data, remember=False)
+
+
+def _checked(folder: Path, data: Preserved, *, remember: bool) -> Any:
     request = read_request(folder / REQUEST_FILE)
     if isinstance(data, RecordData):
         refuse_neural_form(request)
-        return resolve(request, data, folder=folder)
+        return resolve(request, data, folder=folder, remember=remember)
     return neural().check_neural(request, data, folder=folder)
 
 
@@ -91,7 +95,7 @@ def submit_request(folder: Path, data: Preserved, *, key: Path | None = None) ->
         EvercastError: as `check_request`.
     """
     with _held(folder):
-        resolved = check_request(folder, data)
+        resolved = _checked(folder, data, remember=True)
         write = freeze if isinstance(resolved, Resolved) else neural().freeze_neural
         frozen = write(resolved, root=folder, document=folder / REQUEST_FILE)
         history = read_history(folder) or (add_state(folder, "draft", key=key),)
