@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ from evercast.plan.seeds import derive_seed
 from evercast.spec.model import Generator
 from evercast.stages.hepmc_output import HepmcOutput
 from evercast.stages.pythia_record import event_schema, event_table, event_weights
-from evercast.stages.slha import check_decays, check_masses, read_slha
+from evercast.stages.slha import SlhaFacts, check_decays, check_masses, read_slha
 
 if TYPE_CHECKING:
     import awkward as ak
@@ -81,9 +81,10 @@ def run(task: Task[GenerationRecipe]) -> None:
             code="generator.events",
             hint="lower jobs",
         )
-    pythia = _initialise(task.recipe.name, generator, seed, slha=task.inputs.get("slha"))
+    pythia, facts = _initialise(task.recipe.name, generator, seed, slha=task.inputs.get("slha"))
+    batches = _batches(pythia, n_events, name=task.recipe.name, widths=facts.widths)
     write = _write_hepmc if generator.output == "hepmc3" else _write_parquet
-    sum_of_weights = write(task.output, pythia, generator, n_events=n_events, name=task.recipe.name, seed=seed)
+    sum_of_weights = write(task.output, pythia, generator, batches, n_events=n_events, seed=seed)
     summary = _summary(pythia, n_events=n_events, sum_of_weights=sum_of_weights, seed=seed)
     atomic_write_json(task.output / "summary.json", asdict(summary))
     _LOG.info("%s: %d events, cross-section %.4g pb", task.recipe.name, n_events, summary.cross_section_pb)
@@ -94,7 +95,7 @@ def pythia_seed(generator: Generator, part: int) -> int:
     return 1 + derive_seed("generation", generator.seed, part) % _MAX_SEED
 
 
-def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None) -> pythia8mc.Pythia:
+def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None) -> tuple[pythia8mc.Pythia, SlhaFacts]:
     try:
         import pythia8mc  # noqa: PLC0415  (an optional package)
     except ImportError as err:
@@ -107,7 +108,7 @@ def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None
     quiet = ("Print:quiet = on", "Print:errors = on")  # no tables and banners, but Pythia's own words on trouble
     for setting in (*quiet, "Random:setSeed = on", f"Random:seed = {seed}"):
         pythia.readString(setting)
-    masses = {} if generator.slha is None else read_slha(pythia, generator.slha, slha, name=name)
+    facts = SlhaFacts() if generator.slha is None else read_slha(pythia, generator.slha, slha, name=name)
     for index, setting in enumerate(generator.settings):
         _apply_setting(pythia, setting, where=f"$.generators.{name}.settings[{index}]")
     if not pythia.init():
@@ -118,8 +119,8 @@ def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None
             where=f"$.generators.{name}.settings",
             hint="the log of this job holds Pythia's own words",
         )
-    check_masses(pythia, masses, name=name)
-    return pythia
+    check_masses(pythia, facts.masses, name=name)
+    return pythia, facts
 
 
 def _apply_setting(pythia: pythia8mc.Pythia, setting: str, *, where: str) -> None:
@@ -149,16 +150,22 @@ def _apply_setting(pythia: pythia8mc.Pythia, setting: str, *, where: str) -> Non
 
 
 def _write_parquet(
-    folder: Path, pythia: pythia8mc.Pythia, generator: Generator, *, n_events: int, name: str, seed: int
+    folder: Path,
+    pythia: pythia8mc.Pythia,
+    generator: Generator,
+    batches: Iterator[ak.Array],
+    *,
+    n_events: int,
+    seed: int,
 ) -> float:
     """Write `n_events` events and return the sum of their weights."""
     sum_of_weights, path, schema = 0.0, folder / "events.parquet", event_schema(truth=generator.truth)
     with (
         disk_errors(path),
         pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer,
-        tqdm(total=n_events, desc=f"generate {name}", unit="events", disable=not sys.stderr.isatty()) as bar,
+        tqdm(total=n_events, desc="generate", unit="events", disable=not sys.stderr.isatty()) as bar,
     ):
-        for events in _batches(pythia, n_events, name=name):
+        for events in batches:
             table = event_table(events, generator.keep_pdg, truth=generator.truth)
             sum_of_weights += float(event_weights(events).sum())
             writer.write_table(table)
@@ -169,16 +176,22 @@ def _write_parquet(
 
 
 def _write_hepmc(
-    folder: Path, pythia: pythia8mc.Pythia, generator: Generator, *, n_events: int, name: str, seed: int
+    folder: Path,
+    pythia: pythia8mc.Pythia,
+    generator: Generator,
+    batches: Iterator[ak.Array],
+    *,
+    n_events: int,
+    seed: int,
 ) -> float:
     """Write `n_events` events with their whole record and return the sum of their weights."""
     del generator, seed
     sum_of_weights = 0.0
     with (
         HepmcOutput(folder / "events.hepmc") as writer,
-        tqdm(total=n_events, desc=f"generate {name}", unit="events", disable=not sys.stderr.isatty()) as bar,
+        tqdm(total=n_events, desc="generate", unit="events", disable=not sys.stderr.isatty()) as bar,
     ):
-        for events in _batches(pythia, n_events, name=name):
+        for events in batches:
             counts = pythia.infoPython()
             value, error = counts.sigmaGen() * _PB_PER_MB, counts.sigmaErr() * _PB_PER_MB
             writer.write(events, cross_section_pb=value, error_pb=error)
@@ -187,7 +200,7 @@ def _write_hepmc(
     return sum_of_weights
 
 
-def _batches(pythia: pythia8mc.Pythia, n_events: int, *, name: str) -> Iterator[ak.Array]:
+def _batches(pythia: pythia8mc.Pythia, n_events: int, *, name: str, widths: Mapping[int, float]) -> Iterator[ak.Array]:
     """Yield awkward arrays of together `n_events` complete events."""
     done = 0
     while done < n_events:
@@ -198,7 +211,7 @@ def _batches(pythia: pythia8mc.Pythia, n_events: int, *, name: str) -> Iterator[
                 code="generator.aborted",
                 hint="see the log of this job for Pythia's own words",
             )
-        check_decays(pythia, events, name=name)
+        check_decays(widths, events, name=name)
         done += len(events)
         yield events
 

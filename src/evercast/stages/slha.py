@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,16 +18,28 @@ if TYPE_CHECKING:
     import awkward as ak
     import pythia8mc
 
-__all__ = ["check_decays", "check_masses", "read_slha"]
+__all__ = ["SlhaFacts", "check_decays", "check_masses", "read_slha"]
 
 _LARGEST: Final = 10_000_000
 _NEW: Final = 1_000_000
-_HADRONS_OF_NEW: Final = range(1_000_500, 1_100_000)
 _TOLERANCE: Final = 1e-6
 
 
-def read_slha(pythia: pythia8mc.Pythia, declared: SlhaFile, path: Path | None, *, name: str) -> Mapping[int, float]:
-    """Give the file to Pythia and return the masses in GeV that it states, by PDG identity.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlhaFacts:
+    """What a file states, by PDG identity.
+
+    Args:
+        masses: GeV.
+        widths: of the DECAY blocks, GeV.
+    """
+
+    masses: Mapping[int, float] = field(default_factory=dict)
+    widths: Mapping[int, float] = field(default_factory=dict)
+
+
+def read_slha(pythia: pythia8mc.Pythia, declared: SlhaFile, path: Path | None, *, name: str) -> SlhaFacts:
+    """Give the file to Pythia and return what it states.
 
     Raises:
         InvalidInput: ``generator.slha``, the file is not there, too large, no text, or states no mass.
@@ -46,8 +59,9 @@ def read_slha(pythia: pythia8mc.Pythia, declared: SlhaFile, path: Path | None, *
             where=str(path),
             hint="restore the file, or correct the digest if it was meant to change",
         )
-    masses = dict(_masses(content.decode("utf-8", errors="replace")))
-    if not masses or not all(math.isfinite(mass) for mass in masses.values()):
+    text = content.decode("utf-8", errors="replace")
+    facts = SlhaFacts(masses=dict(_numbers(text, "BLOCK MASS")), widths=dict(_numbers(text, "DECAY")))
+    if not facts.masses or not all(map(math.isfinite, (*facts.masses.values(), *facts.widths.values()))):
         raise InvalidInput(
             "the SLHA file states no masses (a line 'BLOCK MASS', then lines of a PDG identity and a mass in GeV)",
             code="generator.slha",
@@ -55,20 +69,21 @@ def read_slha(pythia: pythia8mc.Pythia, declared: SlhaFile, path: Path | None, *
         )
     pythia.settings.word("SLHA:file", str(path))
     pythia.readString("SLHA:verbose = 0")
-    return masses
+    return facts
 
 
-def _masses(text: str) -> Iterator[tuple[int, float]]:
+def _numbers(text: str, wanted: str) -> Iterator[tuple[int, float]]:
+    """Yield identities with what follows them: in the lines of block MASS, or in the first line of each DECAY."""
     block = ""
     for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if words[0].upper() in ("BLOCK", "DECAY", "XSECTION"):
-            block = words[1].upper() if words[0].upper() == "BLOCK" and len(words) > 1 else ""
-        elif block == "MASS" and len(words) >= 2:
+        words = line.partition("#")[0].upper().split()
+        starts = bool(words) and words[0] in ("BLOCK", "DECAY", "XSECTION")
+        if starts:
+            block = " ".join(words[:2]) if words[0] == "BLOCK" else words[0]
+        pair = words[1:3] if starts else words[:2]
+        if block == wanted and len(pair) == 2 and starts == (wanted == "DECAY"):
             try:
-                yield int(words[0]), float(words[1])
+                yield int(pair[0]), float(pair[1])
             except ValueError:
                 continue
 
@@ -90,8 +105,10 @@ def check_masses(pythia: pythia8mc.Pythia, masses: Mapping[int, float], *, name:
             )
 
 
-def check_decays(pythia: pythia8mc.Pythia, events: ak.Array, *, name: str) -> None:
-    """Refuse events in which a particle with a width is of the final state: all its decays are closed.
+def check_decays(widths: Mapping[int, float], events: ak.Array, *, name: str) -> None:
+    """Refuse events in which a particle that has a width in the file is of the final state: all its decays are closed.
+
+    Pythia then sets its width to zero and goes on.
 
     Raises:
         InvalidInput: ``generator.undecayed``.
@@ -99,14 +116,13 @@ def check_decays(pythia: pythia8mc.Pythia, events: ak.Array, *, name: str) -> No
     import awkward as ak  # noqa: PLC0415  (light `import evercast.stages.generation`)
 
     pdg = np.abs(ak.to_numpy(ak.flatten(events.prt.id[events.prt.status > 0])))
-    for one in np.unique(pdg[(pdg > _NEW) & (pdg < 10 * _NEW)]).tolist():
-        width = pythia.particleData.mWidth(one)
-        if one not in _HADRONS_OF_NEW and width > 0:
+    for one in np.unique(pdg[pdg > _NEW]).tolist():
+        if widths.get(one, 0.0) > 0:
             raise InvalidInput(
-                f"particle {one} ({pythia.particleData.m0(one):g} GeV, width {width:g} GeV) does not decay: no channel "
-                "has room for the masses of its products",
+                f"particle {one} does not decay, though the SLHA file states a width of {widths[one]:g} GeV: no "
+                "channel has room for the masses of its products",
                 code="generator.undecayed",
                 where=f"$.generators.{name}",
-                hint="an SLHA file also states the mass of the Higgs boson 25, which Pythia takes where it is above "
-                "SLHA:minMassSM. To keep the known one: 'SLHA:minMassSM = 10000', '25:m0 = 125.0'",
+                hint="compare its mass with those of the products in its DECAY block; particles of the Standard Model, "
+                "as the Higgs boson 25, have the masses of Pythia unless the settings change them",
             )
