@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from evercast.publication.plots.figure import INK, MUTED, PALETTE, safe_text
+from evercast.publication.plots.figure import INK, MUTED, PALETTE, PAPER, safe_text
 
 __all__ = ["Injection", "Line", "Share", "draw_injection", "draw_lines", "draw_shares"]
 
@@ -100,7 +100,10 @@ def draw_shares(ax: Axes, shares: Sequence[Share], *, overall: float, largest: f
     ax.set_ylim(-0.6, len(names) + 0.9)
     ax.set_xlim(0, 1.15 * max(100 * largest, 100 * overall, *(below + above), 1e-3))
     ax.set_xlabel("share of the signal [%]")
-    ax.legend(loc="upper right", fontsize="x-small", ncols=3, columnspacing=0.9, handlelength=1.2)
+    ax.legend(
+        loc="upper right", fontsize="x-small", ncols=3, columnspacing=0.9, handlelength=1.2, frameon=True,
+        facecolor=PAPER, edgecolor="none", framealpha=1.0,
+    )  # fmt: skip
     return ax
 
 

@@ -117,17 +117,19 @@ def draw_limits(ax: Axes, limits: tuple[LimitBand, ...], *, axis: str) -> Axes:
     Returns:
         `ax`.
     """
+    banded = [row for row, limit in enumerate(reversed(limits)) if limit.expected.size == 5]
+    seen = [row for row, limit in enumerate(reversed(limits)) if limit.observed is not None]
     for row, limit in enumerate(reversed(limits)):
         if limit.expected.size == 5:
             two, one = (limit.expected[0], limit.expected[4]), (limit.expected[1], limit.expected[3])
-            first = row == 0
+            first = row == banded[0]
             ax.barh(row, two[1] - two[0], left=two[0], height=0.5, color=_YELLOW, lw=0, label="±2 σ" if first else None)
             ax.barh(row, one[1] - one[0], left=one[0], height=0.5, color=_GREEN, lw=0, label="±1 σ" if first else None)
             middle = [float(limit.expected[2])] * 2
             ax.plot(middle, [row - 0.25, row + 0.25], "--", color=INK, lw=1.6, label="expected" if first else None)
         if limit.observed is not None:
             ax.plot(
-                limit.observed, row, "o", color=INK, ms=8, label="observed" if row == 0 else None,
+                limit.observed, row, "o", color=INK, ms=8, label="observed" if row == seen[0] else None,
             )  # fmt: skip
         ax.text(0.02, row + 0.31, safe_text(limit.title), transform=ax.get_yaxis_transform(), fontsize=12, color=INK)
     ends = [value for limit in limits for value in (*limit.expected.tolist(), limit.observed) if value is not None]

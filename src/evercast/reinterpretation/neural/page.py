@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from evercast import __version__
 from evercast.publication.report.blocks import Block, Cell, Code, Light, Page, Paragraph, Section, Table, Tone
-from evercast.publication.report.page import render_page
+from evercast.publication.report.page import render_page, without_marks
 from evercast.publication.report.view import JsonView
 from evercast.reinterpretation.neural.page_checks import checks_sections
 from evercast.reinterpretation.neural.page_limits import result_section
@@ -60,7 +60,7 @@ def neural_page(analysis: Analysis, parts: Sequence[PointParts], body: Mapping[s
         footer=f"Written by evercast {__version__}; run {(view.text('request', 'run') or '')[:12]}. The same numbers "
         "stand in response.json.",
     )  # fmt: skip
-    return render_page(page)
+    return without_marks(render_page(page))
 
 
 def _lights(body: JsonView) -> tuple[Light, ...]:

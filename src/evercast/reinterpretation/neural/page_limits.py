@@ -22,7 +22,7 @@ from evercast.reinterpretation.neural.answers import (
     ParametrisationAnswer,
     ProcessAnswer,
 )
-from evercast.reinterpretation.neural.response_points import PointParts
+from evercast.reinterpretation.neural.response_points import PointParts, Scan
 from evercast.reinterpretation.requests.page_shared import number
 from evercast.spec.model import Analysis
 
@@ -31,6 +31,8 @@ __all__ = ["parameter_label", "result_section"]
 _COLUMNS = 40
 _SCANS = 4
 """Profile likelihoods that are drawn."""
+_TOP = 12.0
+"""-2 ln of the ratio up to which they are drawn."""
 
 
 def result_section(analysis: Analysis, parts: Sequence[PointParts], body: JsonView, label: Label) -> Section:
@@ -58,9 +60,10 @@ def parameter_label(analysis: Analysis, name: str) -> str:
 def _scan(analysis: Analysis, place: int, part: PointParts, label: Label) -> Drawing | None:
     if not isinstance(part.answer, ProcessAnswer) or not part.scans:
         return None
-    curves = []
+    curves, end = [], _end(part.scans)
     for scan in part.scans:
-        kept = [(value, ratio) for value, ratio in zip(scan.values, scan.ratio, strict=True) if ratio is not None]
+        pairs = zip(scan.values, scan.ratio, strict=True)
+        kept = [(value, ratio) for value, ratio in pairs if ratio is not None and value <= end]
         if len(kept) > 1:
             observed = scan.data == "observed"
             curves.append(
@@ -77,6 +80,19 @@ def _scan(analysis: Analysis, place: int, part: PointParts, label: Label) -> Dra
     )
     axis = parameter_label(analysis, part.answer.parameter)
     return figures.profiles(f"profile-{place}", tuple(curves), label, axis=axis, caption=caption)
+
+
+def _end(scans: Sequence[Scan]) -> float:
+    """Return the value up to which scans are drawn: the next one after all of them are above `_TOP` for good."""
+    below = [
+        value
+        for scan in scans
+        for value, ratio in zip(scan.values, scan.ratio, strict=True)
+        if ratio is not None and ratio < _TOP
+    ]
+    values = sorted({value for scan in scans for value in scan.values})
+    above = [value for value in values if value > max(below, default=values[-1])]
+    return above[0] if above else values[-1]
 
 
 def _bands(parts: Sequence[PointParts], label: Label) -> Drawing | None:

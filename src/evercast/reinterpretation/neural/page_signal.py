@@ -194,7 +194,8 @@ def _injected(place: int, name: str, parameter: str, injected: Sequence[JsonView
     rows = []
     for entry in injected:
         coverage = ", ".join(
-            f"{percent(c.number('share'))} ± {percent(c.number('error'))} at {percent(c.number('confidence_level'))}"
+            f"{100 * (c.number('share') or 0):.3g} ± {percent(c.number('error'))} "
+            f"of {percent(c.number('confidence_level'))}"
             for c in entry.entries("coverage")
         )
         rows.append((
@@ -202,17 +203,9 @@ def _injected(place: int, name: str, parameter: str, injected: Sequence[JsonView
             Cell(f"{number(entry.number('mean'))} ± {number(entry.number('error'), 2)}", "number"),
             Cell(number(entry.number("median")), "number"), Cell(number(entry.number("spread"), 3), "number"),
             Cell(percent(entry.number("at_bound")), "number"), Cell(coverage or "–", "number"),
-            Cell(f"{entry.whole('toys')}, {entry.whole('failed')} failed", "number"),
+            Cell(f"{entry.whole('toys')}, {entry.whole('failed')}", "number"),
         ))  # fmt: skip
-    headers = (
-        "put in",
-        "mean recovered",
-        "median",
-        "spread",
-        "at a bound",
-        "intervals that hold it",
-        "pseudo-experiments",
-    )
+    headers = ("put in", "mean recovered", "median", "spread", "at a bound", "coverage", "toys, failed")
     table = Table(title=f"{name}: {parameter} put in and recovered", headers=headers, rows=tuple(rows), stacked=True)
     return [Gallery(drawings=(drawn,)), table]
 

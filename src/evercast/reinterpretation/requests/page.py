@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evercast import __version__
 from evercast.publication.report.blocks import Block, Cell, Light, Page, Paragraph, Section, Table
-from evercast.publication.report.page import render_page
+from evercast.publication.report.page import render_page, without_marks
 from evercast.publication.report.view import JsonView
 from evercast.reinterpretation.requests.answers import Answer, Answers
 from evercast.reinterpretation.requests.backgrounds import ChannelContent
@@ -54,7 +54,7 @@ def response_page(
         sections=tuple(section for section in sections if section is not None),
         footer=f"Written by evercast {__version__}; run {frozen.run[:12]}. The same numbers stand in response.json.",
     )  # fmt: skip
-    return render_page(page)
+    return without_marks(render_page(page))
 
 
 def _lights(answers: Answers) -> tuple[Light, ...]:
