@@ -9,7 +9,7 @@ from evercast.artifacts.files import canonical_json
 from evercast.spec.codec import to_json
 from evercast.spec.model import Generator, Sample
 
-__all__ = ["DeclaredSignal", "InputFile"]
+__all__ = ["DeclaredSignal", "InputFile", "generator_name"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +59,8 @@ class DeclaredSignal:
         """Return the digest of the signal and of what else its selected events depend on."""
         body = {"kind": "signal/1.0.0", "signal": to_json(self), **beside}
         return hashlib.sha256(canonical_json(body)).hexdigest()
+
+
+def generator_name(generator: Generator) -> str:
+    """Return a name after the content of a card, so that another cross-section makes no other events."""
+    return f"events_{hashlib.sha256(canonical_json(to_json(generator))).hexdigest()[:16]}"

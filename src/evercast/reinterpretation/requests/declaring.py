@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from evercast.artifacts.files import canonical_json
 from evercast.errors import InvalidInput
 from evercast.events.selector import Selector
-from evercast.reinterpretation.requests.declared import DeclaredSignal, InputFile
+from evercast.events.truth import HEAVY_FLAVOUR, TRUTH_COLUMNS
+from evercast.reinterpretation.requests.declared import DeclaredSignal, InputFile, generator_name
 from evercast.reinterpretation.requests.event_checks import check_events
 from evercast.reinterpretation.requests.event_reading import read_events
 from evercast.reinterpretation.requests.model import Collision, CrossSection, EventSample, Generation, NewPoint
@@ -27,13 +28,13 @@ _BEAMS: Final[Mapping[str, tuple[int, int]]] = {
 }  # fmt: skip
 _OWN_SETTINGS: Final = re.compile(r"\W*(random|print|next|init|main|beams|merging|slha:file|slha:readfrom)\b.*", re.I)
 """Settings that the engine makes itself, or by which a card would read a file."""
-_TRUTH: Final = ("heavy_flavour", "prompt")
 _SUFFIX: Final = re.compile(r"(\.[a-z0-9]{1,8}){1,2}", re.I)
 
 
 def declare_signal(
-    stated: NewPoint, selection: Analysis, *, collision: Collision, folder: Path, where: str, remember: bool = False
-) -> DeclaredSignal:
+    stated: NewPoint, selection: Analysis, *, collision: Collision, folder: Path, where: str,
+    requires: Collection[str] = (), remember: bool = False,
+) -> DeclaredSignal:  # fmt: skip
     """Return a signal as the engine runs it, after its files agree with the request.
 
     Args:
@@ -42,6 +43,7 @@ def declare_signal(
         collision: for which the signal was computed.
         folder: of the request.
         where: of the point in the request.
+        requires: what the record of an event must hold, as the analysis says: ``b-hadrons``.
         remember: whether what its files hold is written down in the folder, so that they are read once.
 
     Raises:
@@ -49,20 +51,25 @@ def declare_signal(
         IntegrityError: a file is not the one that the request names.
     """
     assert stated.cross_section is not None  # noqa: S101 - by the checks of the document
+    truth = (HEAVY_FLAVOUR,) if "b-hadrons" in requires else ()
     if stated.events is not None:
+        wanted = (*Selector(selection.selection, weight=None, smear=True).inputs(), *truth)
         return _of_files(
-            stated.events, stated.cross_section, selection, collision, folder, where=f"{where}.events",
-            remember=remember,
+            stated.events, stated.cross_section, collision, folder, where=f"{where}.events", remember=remember,
+            wanted=tuple(dict.fromkeys(wanted)),
         )  # fmt: skip
     assert stated.generate is not None  # noqa: S101 - one of the two
-    return _of_card(stated.generate, stated.cross_section, selection, collision, folder, where=f"{where}.generate")
+    known = {*_texts(to_json(selection.selection)), *truth}
+    return _of_card(
+        stated.generate, stated.cross_section, collision, folder, where=f"{where}.generate",
+        truth=not known.isdisjoint(TRUTH_COLUMNS),
+    )  # fmt: skip
 
 
 def _of_files(
-    sample: EventSample, cross_section: CrossSection, selection: Analysis, collision: Collision, folder: Path, *,
-    where: str, remember: bool,
+    sample: EventSample, cross_section: CrossSection, collision: Collision, folder: Path, *, where: str,
+    remember: bool, wanted: Sequence[str],
 ) -> DeclaredSignal:  # fmt: skip
-    wanted = Selector(selection.selection, weight=None, smear=True).inputs()
     scanned = read_events(folder, sample, wanted=wanted, remember=remember)
     checked = check_events(sample, scanned, cross_section=cross_section, collision=collision, where=where)
     inputs = tuple(
@@ -88,8 +95,7 @@ def _of_files(
 
 
 def _of_card(
-    card: Generation, cross_section: CrossSection, selection: Analysis, collision: Collision, folder: Path, *,
-    where: str,
+    card: Generation, cross_section: CrossSection, collision: Collision, folder: Path, *, where: str, truth: bool,
 ) -> DeclaredSignal:  # fmt: skip
     for number, setting in enumerate(card.settings):
         _check_setting(setting, where=f"{where}.settings[{number}]")
@@ -107,17 +113,15 @@ def _of_card(
         )  # fmt: skip
     first, second = _BEAMS[collision.beams]
     beams = (f"Beams:idA = {first}", f"Beams:idB = {second}", f"Beams:eCM = {1000.0 * collision.sqrt_s_tev:g}")
-    used = to_json(selection.selection)
     generator = Generator(
         program=card.program, settings=(*beams, *card.settings), events=card.events, seed=card.seed, jobs=card.jobs,
         slha=None if card.slha is None else SlhaFile(path=inputs[0].place, sha256=card.slha.sha256),
-        truth=any(name in _texts(used) for name in _TRUTH),
+        truth=truth,
     )  # fmt: skip
-    body = _sample([EventFile(generator="GENERATOR")], cross_section, weight="weight", generated=None)
-    name = _name(body, generator)
-    body = _sample([EventFile(generator=f"{name}_events")], cross_section, weight="weight", generated=None)
+    body = _sample([EventFile(generator=generator_name(generator))], cross_section, weight="weight", generated=None)
     return DeclaredSignal(
-        sample=name, body=body, generator=generator, inputs=inputs, cross_section_pb=cross_section.effective_pb,
+        sample=_name(body, generator), body=body, generator=generator, inputs=inputs,
+        cross_section_pb=cross_section.effective_pb,
         systematic=card.systematic,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from evercast.events.identity import content_digest
 from evercast.plan import Unit
 from evercast.plan.graph import make_selection_plan
 from evercast.plan.recipes import SelectionRecipe
-from evercast.reinterpretation.requests.declared import DeclaredSignal
+from evercast.reinterpretation.requests.declared import DeclaredSignal, generator_name
 from evercast.runtime.folders import RunFolder
 from evercast.runtime.plans import FrozenPlan, freeze_plan, named_images
 from evercast.runtime.pseudo import bring_sources
@@ -113,7 +113,7 @@ def derived_run(root: Path, selection: Analysis, signals: Sequence[DeclaredSigna
         selection,
         samples={signal.sample: signal.body for signal in signals},
         generators={
-            f"{signal.sample}_events": signal.generator for signal in signals if signal.generator is not None
+            generator_name(signal.generator): signal.generator for signal in signals if signal.generator is not None
         },
     )  # fmt: skip
     document = folder / "analysis.json"

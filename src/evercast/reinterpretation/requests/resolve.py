@@ -183,7 +183,13 @@ def _of_events(
     assert analysis.selection is not None  # noqa: S101 - there is a selection
     where = f"$.signal.points.{name}"
     signal = declare_signal(
-        stated, selection, collision=request.collision, folder=folder, where=where, remember=remember
+        stated,
+        selection,
+        collision=request.collision,
+        folder=folder,
+        where=where,
+        requires=analysis.selection.requires,
+        remember=remember,
     )
     digest = signal.key(
         selection=analysis.selection.sha256, channels=to_json(analysis.selection.channels),

@@ -45,12 +45,13 @@ def selected_signal(
     flow = tuple(_step(entry) for entry in summary["cut_flow"])
     bins = {name: _filled(table, binning) for name, binning in selection.channels.items()}
     generated = int(summary["n_read"])
+    made = _stated(summary) if signal.generator is not None else None
     return SelectedSignal(
         cut_flow=flow, bins=bins, generated_events=generated, sum_of_weights=flow[0].sum_of_weights,
         effective_events=float(generated) if signal.effective_events is None else signal.effective_events,
         effective_selected=effective_sample_size(table.weight), selected_events=len(table), luminosity_fb=luminosity_fb,
         cross_section_pb=signal.cross_section_pb,
-        file_cross_section_pb=_stated(summary) if signal.generator is not None else signal.file_cross_section_pb,
+        file_cross_section_pb=signal.file_cross_section_pb if signal.generator is None else made,
         files=tuple(
             FileRead(
                 path=entry.path, sha256=entry.sha256, size_bytes=entry.size_bytes, events=entry.events,
@@ -62,8 +63,15 @@ def selected_signal(
             UnitUsed(id=one.id, stage=one.stage, key=one.key, computed=one.id not in run.finished)
             for one in units_of(run.frozen, unit)
         ),
-        remarks=signal.remarks,
+        remarks=(*signal.remarks, *_remark_of_card(made, signal)),
     )  # fmt: skip
+
+
+def _remark_of_card(made: float | None, signal: DeclaredSignal) -> tuple[str, ...]:
+    if made is None:
+        return ()
+    stated = f"the request states {signal.cross_section_pb:.4g} pb with all its factors"
+    return (f"the generator finds a cross-section of {made:.4g} pb at its order; {stated}, which is used",)
 
 
 def yields_of(signal: SelectedSignal, *, systematic: float) -> Yields:
