@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.resolve import coefficient_of, process_of, unbinned_ensembles
+from evercast.reinterpretation.requests.declared import generator_name
 from evercast.reinterpretation.requests.model import NewPoint, Wanted
 from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
@@ -94,7 +95,7 @@ def sample_change(frozen: FrozenNeural, name: str) -> dict[str, Any]:
     signal = frozen.signals[name]
     change: dict[str, Any] = {"samples": {signal.sample: _stated(to_json(signal.body))}}
     if signal.generator is not None:
-        change["generators"] = {f"{signal.sample}_events": _stated(to_json(signal.generator))}
+        change["generators"] = {generator_name(signal.generator): _stated(to_json(signal.generator))}
     return change
 
 
