@@ -101,7 +101,7 @@ def _chosen_pairs(name: str, candidates: Candidates, scope: Scope) -> Mapping[st
     scores = {"largest_delta_r": distance, "smallest_delta_r": -distance, "largest_pt": (a + b).pt}
     pairs = ak.zip({"first": first, "second": second, **scores})
     chosen: list[ak.Array] = []
-    for choice in candidates.choose:
+    for choice in candidates.choose or ():
         chosen.append(_best(pairs, pairs[choice]))
         pairs = _without_items(pairs, chosen[-1])
     picked = chosen[0] if len(chosen) == 1 else ak.concatenate(chosen, axis=1)

@@ -6,7 +6,7 @@ import ctypes
 import functools
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
 import awkward as ak
 import numpy as np
@@ -77,7 +77,7 @@ def _clustered(given: ak.Array, clustering: Clustering) -> tuple[ak.Array, ak.Ar
 
 
 @functools.cache
-def _fastjet() -> object:
+def _fastjet() -> Any:  # a module without types
     """Return fastjet after its banner, which it prints on the first clustering, went to standard error."""
     try:
         import fastjet  # noqa: PLC0415  (an optional package)

@@ -75,7 +75,7 @@ def is_hadron(pdg: Int64[np.ndarray, " particles"]) -> Bool[np.ndarray, " partic
     size = np.abs(pdg)
     quarks = (size // 10 % 10 > 0) & (size // 100 % 10 > 0)
     new = (size >= _NEW_PARTICLES) & (size // _NEW_PARTICLES % 10 < 9)
-    return quarks & (size >= _HADRONS[0]) & (size < _HADRONS[1]) & ~new
+    return np.asarray(quarks & (size >= _HADRONS[0]) & (size < _HADRONS[1]) & ~new, dtype=np.bool_)
 
 
 def _open(pdg: Int64[np.ndarray, " particles"], quark: int) -> Bool[np.ndarray, " particles"]:
@@ -84,7 +84,7 @@ def _open(pdg: Int64[np.ndarray, " particles"], quark: int) -> Bool[np.ndarray, 
     digits = [size // place % 10 for place in (10, 100, 1000)]
     hidden = (digits[2] == 0) & (digits[0] == digits[1])
     there = (digits[0] == quark) | (digits[1] == quark) | (digits[2] == quark)
-    return is_hadron(pdg) & there & ~hidden
+    return np.asarray(is_hadron(pdg) & there & ~hidden, dtype=np.bool_)
 
 
 def has_history(record: Record) -> bool:

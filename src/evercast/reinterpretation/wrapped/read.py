@@ -73,7 +73,7 @@ def _check_published(analysis: WrappedAnalysis, entry: Published, path: Place_, 
             message = f"{len(entry.at)} values for the other axes; there are {max(len(analysis.axes) - 1, 0)}"
             report.add((*path, "at"), "wrapped.multiplicity", message)
         return
-    if entry.point is None or entry.point not in regions.patches:
+    if entry.point is None or (entry.point not in regions.patches and entry.kind != "cut_flow"):
         report.add(path, "wrapped.no-patch", f"the likelihood '{name}' has no point {shown(entry.point)}")
         return
     if entry.kind == "cut_flow" and entry.step is None:
