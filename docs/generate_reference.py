@@ -22,8 +22,8 @@ from evercast.spec.functions import COEFFICIENT_FUNCTIONS, FUNCTIONS, ITEM_PROPE
 
 SOURCE = Path(errors.__file__).parent
 OTHER_DOCUMENTS = (
-    "parametrisation", "combination", "wrapped-analysis", "request", "response", "diagnostics", "accounting", "site",
-    "images", "lock", "archive", "replay",
+    "parametrisation", "combination", "wrapped-analysis", "catalogue-index", "request", "response", "diagnostics",
+    "accounting", "site", "images", "lock", "archive", "replay",
 )  # fmt: skip
 EXIT_CODES = {
     0: "success",

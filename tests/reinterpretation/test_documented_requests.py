@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from evercast.cli import main
+from evercast.reinterpretation.wrapped.read import read_wrapped
+from evercast.reinterpretation.wrapped.tar_members import read_members
 from evercast.runtime.locks import locked
 
 
@@ -45,3 +47,31 @@ def test_a_request_that_somebody_works_on_is_left_alone(draft: Path, capsys) -> 
     with locked(draft / ".lock", code="request.locked", what="the request"):
         assert main(["request", "submit", str(draft), "--json"]) == 6
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "request.locked"
+
+
+@pytest.mark.public_data
+def test_the_tables_of_the_how_to_are_taken_in(user_folders: Path, repository: Path, real_data: Path, capsys) -> None:
+    text = (repository / "docs" / "how-to" / "reinterpret.md").read_text()
+    tables = dict(re.findall(r'```text title="([a-z-]+\.csv)"\n(.*?)```', text, re.DOTALL))
+    for name, table in tables.items():
+        (user_folders / name).write_text(table)
+    names = [f"DS_{point}_Staus" for point in ("100_1", "120_1", "120_40")]
+    wanted = {f"Region-combined/{name}.json" for name in ("BkgOnly", *(f"patch.{point}" for point in names))}
+    packed = real_data / "atlas-susy-2018-04" / "SUSY-2018-04_likelihoods.tar.gz"
+    for member, content in read_members(packed, wanted=wanted).items():
+        (user_folders / "record" / member).parent.mkdir(parents=True, exist_ok=True)
+        (user_folders / "record" / member).write_bytes(content)
+    words = ["wrap", str(user_folders / "record"), "--name", "my-search", "--experiment", "ATLAS", "--sqrt-s", "13"]
+    words += ["--luminosity", "139"]
+    words += ["--points", "DS_{m_stau}_{m_lsp}_Staus", "--output", str(user_folders / "out")]
+    words += ["--cross-sections", str(user_folders / "cross-sections.csv")]
+    assert main([*words, "--published", str(user_folders / "published.csv")]) == 0
+    analysis = read_wrapped(user_folders / "out" / "wrapped.yaml")
+    shipped = read_wrapped(repository / "specs" / "atlas-susy-2018-04" / "wrapped.yaml")
+    for name in names:
+        found, known = analysis.points[name], shipped.points[name]
+        assert found.cross_section_pb == pytest.approx(known.cross_section_pb, rel=1e-3)  # the page has four digits
+        assert found.cross_section_uncertainty == 0.03
+    stated = {(entry.kind, entry.point, entry.value, entry.tolerance) for entry in shipped.published}
+    assert {(entry.kind, entry.point, entry.value, entry.tolerance) for entry in analysis.published} <= stated
+    assert len(analysis.published) == 2

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from evercast.errors import InvalidInput
 from evercast.reinterpretation.wrapped.model import WrappedAnalysis, analysis_digest
 
 __all__ = ["draft_text"]
+
+_EVENTS: Final = """\
+  #   my_events:                     # or simulated events: the preserved selection is run on them
+  #     cross_section: {value_pb: 0.01, relative_uncertainty: 0.05}
+  #     events:
+  #       files: [{path: signal.hepmc, sha256: "...", size_bytes: 1000, events: 10000}]
+  #       weights: unit              # what the weights of the file mean: unit, relative, sum or mean
+  #       systematic: 0.1
+  #   my_card:                       # or the card of a generator: the events are made first
+  #     cross_section: {value_pb: 0.01, relative_uncertainty: 0.05}
+  #     generate:
+  #       program: pythia8
+  #       slha: {path: point.slha, sha256: "...", size_bytes: 1000}
+  #       settings: ["SUSY:gg2squarkantisquark = on", "SUSY:qqbar2squarkantisquark = on"]
+  #       events: 20000
+  #       seed: 1
+  #       systematic: 0.1
+"""
 
 
 def draft_text(analysis: WrappedAnalysis, *, name: str, likelihood: str | None, points: tuple[str, ...]) -> str:
@@ -33,6 +53,7 @@ def draft_text(analysis: WrappedAnalysis, *, name: str, likelihood: str | None, 
     values = "[" + ", ".join("0" for _ in analysis.axes) + "]"
     axes = ", ".join(axis.name + ("" if axis.unit == "1" else f" [{axis.unit}]") for axis in analysis.axes)
     zeros = "[" + ", ".join("0.0" for _ in range(min(bins, 20))) + "]"
+    of_events = "" if analysis.selection is None else _EVENTS
     return f"""\
 # A request to a preserved analysis. Every key: evercast schema request.
 # Check it: evercast request check FOLDER. Run it: evercast request run FOLDER.
@@ -57,5 +78,5 @@ signal:
   #       systematic: 0.1
   #   my_patch:                      # or a JSON patch of the background
   #     patch: {{path: patch.json, sha256: "...", size_bytes: 1000, background: "{regions.background.sha256}"}}
-wanted: {{mu: 1.0, limits: true, confidence_level: 0.95, observed: true}}
+{of_events}wanted: {{mu: 1.0, limits: true, confidence_level: 0.95, observed: true}}
 """
