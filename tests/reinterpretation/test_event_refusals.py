@@ -387,6 +387,26 @@ def test_every_flat_format_passes(flat, tmp_path, capsys, in_this_process, kind)
     assert check(folder, flat, lambda _: points) == 5, capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "text"), [("a.lhe", WHOLE), ("a.hepmc", RECORD)])
+def test_a_final_state_without_b_hadrons_is_named_where_they_are_needed(
+    tmp_path, capsys, in_this_process, name, text
+) -> None:
+    analysis = write_analysis(tmp_path / "b-tags", requires=["b-hadrons"])
+    assert check(tmp_path / "ask", analysis, one(name, text)) == 3
+    found = error(capsys)
+    assert (found["code"], "b hadrons" in found["message"]) == ("sample.no-b-hadrons", True)
+    assert "$.signal.points.mine" in found["where"]
+
+
+def test_events_without_a_cross_section_are_refused(selected, tmp_path, capsys) -> None:
+    def points(folder: Path) -> Mapping[str, object]:
+        found = one("a.lhe", WHOLE)(folder)["mine"]
+        return {"mine": {"events": found["events"]}}
+
+    assert check(tmp_path / "ask", selected, points) == 3
+    assert "the cross-section to which the events are normalised is missing" in error(capsys)["message"]
+
+
 def test_files_that_were_submitted_are_read_once(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "a.lhe").write_text(WHOLE)
     asked: list[int] = []
