@@ -72,6 +72,8 @@ def open_preserved(name: str, catalogue: Catalogue, search_path: SearchPath, *, 
         from evercast.reinterpretation.archived import open_archived  # noqa: PLC0415 - heavy, of archives only
 
         return open_archived(path)
+    if (path / "likelihood.json").is_file():
+        neural("bundle").refuse_bundle(path)
     return open_wrapped(path, search_path)
 
 
