@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from evercast.artifacts.files import sha256_file
+from evercast.cli import main
+
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "is-my-model-excluded.md").read_text()
 BLOCKS: dict[str, str] = dict(re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE, re.DOTALL))
 PROGRAMS = {"evercast": (sys.executable, "-m", "evercast"), "python": (sys.executable,)}
@@ -68,3 +71,26 @@ def test_the_response_has_limits_a_contour_and_the_cut_flow_of_every_point(folde
     page = response.with_name("response.html").read_text()
     assert "m_smuon" in page
     assert "<svg" in page
+
+
+@pytest.mark.public_data
+def test_the_signal_of_an_slha_file_is_a_request_that_passes(
+    real_data: Path, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    for name in ("CONFIG", "CACHE"):
+        monkeypatch.setenv(f"EVERCAST_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setenv("EVERCAST_DATA", str(real_data))
+    monkeypatch.setenv("EVERCAST_OFFLINE", "1")
+    analysis = repository / "specs" / "atlas-susy-2018-31"
+    folder = tmp_path / "my-sbottom"
+    assert main(["request", "new", str(folder), "--analysis", str(analysis)]) == 0
+    card = folder / "point.slha"
+    card.write_bytes((analysis / "sbottom_1000_450_60.slha").read_bytes())
+    signal = BLOCKS["signal of my-sbottom"].replace("DIGEST", sha256_file(card))
+    signal = signal.replace("SIZE", str(card.stat().st_size))
+    document = folder / "request.yaml"
+    head, _, rest = document.read_text().partition("signal:\n")
+    document.write_text(head + signal + rest[rest.index("wanted:") :])
+    capsys.readouterr()
+    assert main(["request", "check", str(folder), "--analysis", str(analysis), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["points"] == ["my_sbottom"]
