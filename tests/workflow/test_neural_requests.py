@@ -382,12 +382,9 @@ def test_a_derived_document_is_an_analysis_of_its_own(first: _Answered) -> None:
 
 def test_a_bundle_alone_says_what_it_lacks(toy_run: Path, tmp_path: Path) -> None:
     (bundle,) = (path.parent for path in toy_run.glob("results/*/likelihood/neural/manifest.json"))
+    known = search_path_from_environment({"EVERCAST_CACHE": str(tmp_path)})
     with pytest.raises(InvalidInput) as refused:
-        open_preserved(
-            str(bundle),
-            Catalogue(file=tmp_path / "catalogue.json"),
-            search_path_from_environment({"EVERCAST_CACHE": str(tmp_path)}),
-        )
+        open_preserved(str(bundle), Catalogue(file=tmp_path / "catalogue.json"), known)
     assert refused.value.code == "request.bundle"
     assert "simulated events of the reference" in refused.value.message
     assert "evercast fit" in (refused.value.hint or "")

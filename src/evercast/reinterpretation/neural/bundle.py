@@ -29,7 +29,7 @@ def refuse_bundle(path: Path) -> None:
         "reference, which a new process or a sample at another point need"
     )
     hint = (
-        f"ask the archive of the run. Other parameters: evercast fit {path} --parametrisation FILE; networks and domain "
-        f"at events that have its observables: evercast evaluate {path} EVENTS"
+        f"ask the archive of the run. Other parameters: evercast fit {path} --parametrisation FILE; networks and "
+        f"domain at events that have its observables: evercast evaluate {path} EVENTS"
     )
     raise InvalidInput(message, code="request.bundle", where=str(path), hint=hint)
