@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyhepmc
 import pytest
 import uproot
 from small_events import (
@@ -32,6 +33,7 @@ from evercast.cli import main
 from evercast.errors import EvercastError
 from evercast.events.identity import content_digest
 from evercast.reinterpretation.requests import event_reading, event_worker
+from evercast.reinterpretation.requests.event_headers import Beams, stated_beams
 from evercast.reinterpretation.requests.event_scan import ScannedFile
 from evercast.reinterpretation.requests.model import EventSample, SampleFile
 from evercast.reinterpretation.requests.particle_codes import is_known, is_undecayed
@@ -428,3 +430,21 @@ def test_files_that_were_submitted_are_read_once(tmp_path: Path, monkeypatch) ->
     assert (read(remember=True, weight="weight").weight, len(asked)) == ("weight", 3)
     (tmp_path / "a.lhe").write_text(WHOLE.replace("9.0", "8.0"))
     assert (read(remember=True), len(asked)) == (first, 4)
+
+
+def test_hepmc2_says_the_same_as_hepmc3(selected, tmp_path, capsys, in_this_process) -> None:
+    folder = tmp_path / "ask"
+    folder.mkdir()
+    (folder / "a.hepmc").write_text(RECORD)
+    with pyhepmc.open(folder / "a.hepmc") as old, pyhepmc.open(folder / "b.hepmc", "w", format="hepmc2") as new:
+        for event in old:
+            new.write(event)
+    text = (folder / "b.hepmc").read_text()
+    assert check(folder, selected, one("b.hepmc", text)) == 0, capsys.readouterr().out
+    told = json.loads(capsys.readouterr().out)["signals"]["mine"]
+    assert (told["effective_events"], told["file_cross_section_pb"]) == (40.0, pytest.approx(0.5))
+    assert check(folder, selected, one("b.hepmc", text), collision={"beams": "ppbar", "sqrt_s_tev": 13.0}) == 3
+    assert error(capsys)["code"] == "request.collision"
+    assert stated_beams(folder / "b.hepmc", format="hepmc") == Beams(pdg=(2212, 2212), sqrt_s_tev=13.0)
+    assert check(folder, selected, one("b.hepmc", text[: text.rindex("E ")], 39)) == 3
+    assert error(capsys)["code"] == "sample.truncated"

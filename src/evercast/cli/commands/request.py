@@ -89,6 +89,14 @@ def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
         body = {
             "analysis": resolved.analysis.name, "digest": resolved.digest, "likelihood": resolved.likelihood,
             "background": resolved.regions.background.sha256, "points": names,
+            "signals": {
+                point.name: {
+                    "files": len(point.signal.inputs), "effective_events": point.signal.effective_events,
+                    "cross_section_pb": point.signal.cross_section_pb,
+                    "file_cross_section_pb": point.signal.file_cross_section_pb, "remarks": list(point.signal.remarks),
+                }
+                for point in resolved.points if point.signal is not None
+            },
         }  # fmt: skip
     else:
         names = list(resolved.request.signal.points)
@@ -106,6 +114,9 @@ def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
     )
     if body["background"]:
         click.echo(f"background sha256 {body['background']}")
+    for name, told in body.get("signals", {}).items():
+        for remark in told["remarks"]:
+            click.echo(f"{name}: {remark}")
 
 
 @command.command(epilog="Example: evercast request submit my-scan")

@@ -72,10 +72,11 @@ def keep_inputs(root: Path, signals: Collection[DeclaredSignal]) -> None:
     for signal in signals:
         for entry in signal.inputs:
             target = folder / entry.place
-            if target.exists():
+            if target.exists() and content_digest(target) == entry.sha256:
                 continue
             make_folder(target.parent)
             with disk_errors(target):
+                _remove(target)  # what an earlier submission kept, and somebody changed
                 _link(root / entry.path, target)
     check_inputs(root, signals)
 
@@ -130,6 +131,12 @@ def derived_run(root: Path, selection: Analysis, signals: Sequence[DeclaredSigna
 def run_derived(run: DerivedRun, *, profile: str, cores: int, watch: Watch | None) -> None:
     """Run what is not finished; nothing is started where all is.
 
+    Args:
+        run: that is planned.
+        profile: where jobs run.
+        cores: of this machine, with the profile ``default``; others say themselves how many jobs run.
+        watch: makes what is told how it goes on.
+
     Raises:
         EvercastError: the first error of a unit, with its exit code.
     """
@@ -137,7 +144,9 @@ def run_derived(run: DerivedRun, *, profile: str, cores: int, watch: Watch | Non
     if len(run.finished) == len(frozen.plan.units):
         return
     bring_sources(frozen)
-    command = snakemake_command(frozen, document=run.document, profile=profile, cores=cores, extra=())
+    command = snakemake_command(
+        frozen, document=run.document, profile=profile, cores=cores if profile == "default" else None, extra=()
+    )
     observer: Observer = _Silent() if watch is None else watch(frozen)
     run_plan(frozen, command, observer=observer)
 
@@ -164,6 +173,13 @@ def units_of(frozen: FrozenPlan, unit: Unit) -> tuple[Unit, ...]:
                 wanted.add(name)
                 waiting.append(known[name])
     return tuple(each for each in frozen.plan.units if each.id in wanted)
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _link(source: Path, target: Path) -> None:
