@@ -9,12 +9,18 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_PLACED = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
+"""Puts the ends of the pipes where Chromium looks for them."""
 
 __all__ = ["Browser", "Page", "chromium", "open_browser"]
 
@@ -195,24 +201,20 @@ def open_browser() -> Iterator[Browser]:
     assert program is not None, "there is no Chromium"
     to_child, writer = os.pipe()
     reader, from_child = os.pipe()
-    high = [fcntl.fcntl(end, fcntl.F_DUPFD, 50) for end in (to_child, from_child)]
-
-    def place() -> None:
-        os.dup2(high[0], 3)
-        os.dup2(high[1], 4)
-
+    high = [
+        fcntl.fcntl(end, fcntl.F_DUPFD, 50) for end in (to_child, from_child)
+    ]  # no standard stream, neither 3 nor 4
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
-            program, "--headless", "--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={profile}",
-            "--no-first-run",
+            sys.executable, "-I", "-S", "-c", _PLACED, *map(str, high), program, "--headless", "--no-sandbox",
+            "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run",
             "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-extensions",
             "--disable-component-update", "--disable-sync", "--no-default-browser-check", "--hide-scrollbars",
             "--proxy-server=http://127.0.0.1:9", "--proxy-bypass-list=127.0.0.1", "about:blank",
         ]  # fmt: skip
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3, 4),
-            preexec_fn=place,  # noqa: PLW1509 - two calls of the kernel, no lock is taken
-        )  # fmt: skip
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=high
+        )
         for end in (to_child, from_child, *high):
             os.close(end)
         browser = Browser(process, reader, writer)

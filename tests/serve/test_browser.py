@@ -90,3 +90,18 @@ def test_no_page_is_wider_than_its_window(server: Server, chromium_browser: Brow
     for place in (*places, request, f"{request}/form", f"{request}/document"):
         page.go(f"http://127.0.0.1:{server.port}{place}")
         assert page.tell("document.documentElement.scrollWidth <= window.innerWidth"), place
+
+
+def test_a_response_of_a_stranger_runs_no_script(server: Server, chromium_browser: Browser) -> None:
+    place = server.draft("hostile")
+    answer = server.requests / "hostile" / "responses" / "0123456789ab"
+    answer.mkdir(parents=True)
+    (answer / "response.json").write_text('{"verdict": "none", "files": {}}')
+    attack = "<title>here</title><script>document.title = 'ran'</script><img src=x onerror=\"document.title = 'ran'\">"
+    (answer / "response.html").write_text(f"<!DOCTYPE html>{attack}<a href='javascript:document.title=1'>on</a>")
+    page = chromium_browser.page(server.address)
+    page.wait(CATALOGUE)
+    page.go(f"http://127.0.0.1:{server.port}{place}/responses/0123456789ab/response.html")
+    page.click("a")
+    assert page.tell("document.title") == "here"
+    assert page.tell("window.origin") == "null"

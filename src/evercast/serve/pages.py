@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Final
 from werkzeug.exceptions import NotFound
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
+from werkzeug.wsgi import FileWrapper
 
 from evercast.artifacts.files import parse_json
 from evercast.errors import EvercastError, RunFailed, error_from_json
@@ -25,7 +27,6 @@ __all__ = ["analysis", "catalogue", "new_request", "page", "report", "requests",
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".html": "text/html", ".json": "application/json"}
 _NEW_SECONDS: Final = 120.0
-_DOCUMENT_BYTES: Final = 200_000_000
 
 
 def page(site: Site, template: str, **values: object) -> Response:
@@ -64,10 +65,10 @@ def shown_document(folder: Path, parts: tuple[str, ...]) -> Response:
         InvalidInput: ``serve.no-file``.
         IntegrityError: ``serve.file-link``.
     """
-    with open_below(folder, parts) as stream:
-        content = stream.read(_DOCUMENT_BYTES)
+    stream = open_below(folder, parts)
     kind = _TYPES.get(Path(parts[-1]).suffix, "application/octet-stream")
-    response = Response(content, mimetype=kind, headers=dict(DOCUMENT_HEADERS))
+    response = Response(FileWrapper(stream), mimetype=kind, headers=dict(DOCUMENT_HEADERS), direct_passthrough=True)
+    response.content_length = os.fstat(stream.fileno()).st_size
     if kind != "text/html":
         response.headers.set("Content-Disposition", "attachment", filename=parts[-1])
     return response

@@ -188,7 +188,7 @@ def _kept(site: Site, request: Request, folder: Path, action: str, what: str) ->
             raise InvalidInput(message, code="serve.run-goes-on", where=what)
         remove_upload(folder, what)
         return
-    with site.writing:
+    with site.uploading:
         for file in request.files.getlist("upload"):
             if file.filename:
                 keep_upload(folder, file.filename, file.stream, site.limits)

@@ -25,6 +25,7 @@ class Site:
         limits: of uploads.
         environ: variables of the process, for the folders of the user.
         writing: held while a document is compared and written.
+        uploading: held while a file is kept, so that two do not take the same room.
     """
 
     gate: Gate
@@ -33,6 +34,7 @@ class Site:
     limits: Limits
     environ: Mapping[str, str]
     writing: threading.Lock = field(default_factory=threading.Lock)
+    uploading: threading.Lock = field(default_factory=threading.Lock)
 
     def common(self) -> dict[str, object]:
         """Return what every page holds."""

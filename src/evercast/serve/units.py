@@ -27,7 +27,7 @@ class StageDone:
     total: int
 
     def __str__(self) -> str:
-        return f"{self.stage} {self.done} of {self.total}"
+        return f"{self.stage.replace('_', ' ')} {self.done} of {self.total}"
 
 
 def stages_done(root: Path) -> tuple[StageDone, ...]:
