@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evercast.artifacts.files import atomic_write_json, read_json
-from evercast.errors import EvercastError, IntegrityError, InvalidInput
+from evercast.errors import EvercastError, IntegrityError
 from evercast.likelihood.histfactory import apply_patch
 from evercast.reinterpretation.requests.derived import (
     DerivedRun,
@@ -25,7 +25,7 @@ from evercast.reinterpretation.requests.frozen import (
 )
 from evercast.reinterpretation.requests.resolve import refuse_negative
 from evercast.reinterpretation.requests.selecting import selected_signal, yields_of
-from evercast.reinterpretation.requests.signals import patch_of_yields, signal_events
+from evercast.reinterpretation.requests.signals import patch_of_yields
 from evercast.reinterpretation.wrapped.data import json_digest
 from evercast.reinterpretation.wrapped.model import PreservedSelection
 from evercast.spec import analysis_from_json
@@ -47,7 +47,7 @@ def complete(frozen: FrozenRequest, *, cores: int, profile: str, watch: Watch | 
 
     Raises:
         IntegrityError: ``request.frozen``: a file of events, or a copy, was changed.
-        InvalidInput: ``request.negative-bin``, ``request.cross-section``, or what is wrong with the events.
+        InvalidInput: ``request.negative-bin``, or what is wrong with the events.
         EvercastError: the first error of a unit.
     """
     signals = [point.signal for point in frozen.points if point.signal is not None]
@@ -94,13 +94,10 @@ def _selected(
         yields = yields_of(found, systematic=signal.systematic)
         refuse_negative({name: bins.events for name, bins in found.bins.items()}, where=where)
         patch = patch_of_yields(background, yields, poi=regions.poi, where=where)
-        events = signal_events(apply_patch(background, patch), regions.poi)
+        apply_patch(background, patch)
     except EvercastError as err:
         err.where = where if err.where is None or err.where.startswith("$") else f"{where}: {err.where}"
         raise
-    if sum(map(sum, events.values())) > 1.001 * found.cut_flow[0].expected * len(events):
-        message = "more events are in the channels than were produced: regions that overlap fill several channels"
-        raise InvalidInput(message, code="request.cross-section", where=where)
     digest = json_digest(patch)
     atomic_write_json(frozen.folder / "patches" / f"{digest}.json", patch)
     return SelectedPoint(patch=digest, generated_events=yields.generated_events or 1, signal=found)

@@ -23,6 +23,8 @@ __all__ = ["selected_signal", "yields_of"]
 
 _ALL: Final = "all events"
 _REGION: Final = "region "
+_CANCELS: Final = 1e-12
+"""Sum of weights over that of their sizes that is but rounding."""
 
 
 def selected_signal(
@@ -113,6 +115,8 @@ def _filled(table: EventTable, binning: Binning) -> SelectedBins:
     place, weight = place[inside], weight[inside]
     events = np.bincount(place, weights=weight, minlength=binning.bins)
     squares = np.bincount(place, weights=weight**2, minlength=binning.bins)
+    sizes = np.bincount(place, weights=np.abs(weight), minlength=binning.bins)
+    events[np.abs(events) < _CANCELS * sizes] = 0.0
     return SelectedBins(events=tuple(events.tolist()), uncertainty=tuple(np.sqrt(squares).tolist()))
 
 
