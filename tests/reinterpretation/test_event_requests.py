@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from response_checks import assert_shown, page_of, response_of
 from small_events import CHANNELS, hepmc, lhe, momenta, point, stated, write_analysis, write_request
 
 from evercast.cli import main
@@ -214,3 +215,20 @@ def test_a_signal_with_a_negative_bin_is_refused_when_it_is_known(selected, tmp_
     assert (code, told["error"]["code"], told["error"]["where"]) == (3, "request.negative-bin", "$.signal.points.mine")
     assert main(["request", "status", str(folder), "--json"]) == 0
     assert "bin 1 of 'SR'" in json.loads(capsys.readouterr().out)["reason"]
+
+
+def test_the_page_shows_how_the_events_were_selected(answered) -> None:
+    (folder,) = (answered[0] / "responses").glob(answered[1]["request"]["run"][:12])
+    body = response_of(folder)
+    page, cells = page_of(folder)
+    assert 'id="selection"' in page
+    for entry in body["points"]:
+        assert f"Cut flow of {entry['name']}" in page
+        for step in entry["selection"]["cut_flow"]:
+            assert_shown(cells, step["expected"])
+            assert str(step["events"]) in cells
+    for unit in body["units"]:
+        assert unit["id"] in cells
+        assert unit["key"][:16] in cells
+    assert any(cell.startswith("no event expected, efficiency below 0.0295") for cell in cells)
+    assert any("are worth 72 equal ones" in cell for cell in cells)

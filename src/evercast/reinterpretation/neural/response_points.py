@@ -28,8 +28,8 @@ from evercast.reinterpretation.neural.contents import checks_of, run_contents
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.shapes import Distribution, distributions
 from evercast.reinterpretation.neural.updated import UpdatedBundle
+from evercast.reinterpretation.requests.answers import efficiency_limit
 from evercast.reinterpretation.requests.model import NewPoint
-from evercast.reinterpretation.requests.response import efficiency_limit
 from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis
 

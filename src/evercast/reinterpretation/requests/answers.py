@@ -17,7 +17,7 @@ from evercast.reinterpretation.requests.exclusion import (
 from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest
 from evercast.reinterpretation.requests.points import read_result
 
-__all__ = ["Answer", "Answers", "Range", "gather"]
+__all__ = ["Answer", "Answers", "Range", "efficiency_limit", "gather"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +78,16 @@ class Answers:
     def having(self, status: str) -> tuple[Answer, ...]:
         """Return the answers of a status."""
         return tuple(answer for answer in self.answers if answer.status == status)
+
+
+def efficiency_limit(generated: int | None, confidence_level: float) -> float | None:
+    """Return the upper limit on the efficiency where none of the simulated events was selected (binomial, exact).
+
+    Example:
+        >>> round(efficiency_limit(10000, 0.95), 7)
+        0.0002995
+    """
+    return None if generated is None else 1.0 - (1.0 - confidence_level) ** (1.0 / generated)
 
 
 def gather(frozen: FrozenRequest) -> Answers:

@@ -33,7 +33,7 @@ def response_page(
     label = label_of(view)
     sections = [
         limits_section(frozen, answers, label),
-        _points_section(frozen, answers),
+        _points_section(frozen, answers, view),
         selection_section(view),
         signal_section(answers, contents, label),
         _consistency_section(answers, view),
@@ -50,42 +50,53 @@ def response_page(
         banners=(),
         sentence=str(body["verdict"]),
         headlines=(),
-        verdicts=_lights(answers),
+        verdicts=_lights(answers, view),
         sections=tuple(section for section in sections if section is not None),
         footer=f"Written by evercast {__version__}; run {frozen.run[:12]}. The same numbers stand in response.json.",
     )  # fmt: skip
     return without_marks(render_page(page))
 
 
-def _lights(answers: Answers) -> tuple[Light, ...]:
+def _lights(answers: Answers, body: JsonView) -> tuple[Light, ...]:
     guarded = [answer for answer in answers.answers if isinstance(answer.body.get("guard"), Mapping)]
     lights = [Light(tone="good", text=f"{len(guarded)} passed the guard of the fits")] if guarded else []
     if failed := len(answers.having("failed")):
         lights.append(Light(tone="bad", text=f"{failed} without a number"))
-    if doubtful := sum(bool(answer.body.get("remarks")) for answer in answers.answers):
-        lights.append(Light(tone="look", text=f"{doubtful} with few events"))
+    if doubtful := sum(bool(list(point.entries("remarks"))) for point in body.entries("points")):
+        lights.append(Light(tone="look", text=f"{doubtful} with remarks"))
     if differ := sum(not entry.agrees for entry in answers.compared):
         lights.append(Light(tone="look", text=f"the record contradicts itself: {differ} of {len(answers.compared)}"))
     return tuple(lights)
 
 
-def _points_section(frozen: FrozenRequest, answers: Answers) -> Section:
+def _points_section(frozen: FrozenRequest, answers: Answers, body: JsonView) -> Section:
     headers = (
         "point", *(axis.name for axis in frozen.analysis.axes), "CLs", "expected", "limit on μ", "expected",
         "limit [pb]", "verdict",
     )  # fmt: skip
     count = len(frozen.analysis.axes)
-    rows = tuple(_row(answer, count) for answer in answers.answers)
+    points = body.entries("points")
+    rows = tuple(_row(answer, count, point) for answer, point in zip(answers.answers, points, strict=True))
     mu = f"CLs at signal strength {frozen.wanted.mu:g}."
     return Section(
         anchor="checks",
         title="All points",
-        blocks=(Table(title=f"{len(rows)} points", headers=headers, rows=rows, folded=len(rows) > 20),),
+        blocks=(Table(title=f"{len(rows)} points", headers=headers, rows=rows, folded=len(rows) > 20), *_remarks(body)),
         lead=mu + " Expected values are medians of the background alone.",
     )
 
 
-def _row(answer: Answer, axes: int) -> tuple[Cell, ...]:
+def _remarks(body: JsonView) -> list[Block]:
+    """Return what is to be known of single points, e.g. few events."""
+    rows = tuple(
+        (Cell(point.text("name") or "", "code"), Cell(remark.text() or ""))
+        for point in body.entries("points")
+        for remark in point.entries("remarks")
+    )
+    return [Table(title="Remarks", headers=("point", "remark"), rows=rows, folded=len(rows) > 20)] if rows else []
+
+
+def _row(answer: Answer, axes: int, entry: JsonView) -> tuple[Cell, ...]:
     point = answer.point
     values = [f"{value:g}" for value in point.values] or ["–"] * axes
     sigma, limit = point.cross_section_pb, answer.limit_observed
@@ -98,13 +109,14 @@ def _row(answer: Answer, axes: int) -> tuple[Cell, ...]:
     )
     return (
         Cell(point.name, "code"), *(Cell(value, "number") for value in values),
-        *(Cell(text, "number") for text in numbers), _verdict(answer),
+        *(Cell(text, "number") for text in numbers), _verdict(answer, entry),
     )  # fmt: skip
 
 
-def _verdict(answer: Answer) -> Cell:
+def _verdict(answer: Answer, entry: JsonView) -> Cell:
     if answer.status == "no-events":
-        return Cell("no event expected", "look")
+        limit = entry.number("efficiency_limit")
+        return Cell("no event expected" + (f", efficiency below {number(limit, 3)}" if limit else ""), "look")
     if answer.excluded is None:
         failure = answer.body.get("failure")
         return Cell(str(failure.get("message")) if isinstance(failure, Mapping) else "no number", "bad")

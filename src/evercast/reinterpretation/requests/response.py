@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from evercast import __version__
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, canonical_json, make_folder, sha256_file
 from evercast.errors import EvercastError
-from evercast.reinterpretation.requests.answers import Answer, Answers
+from evercast.reinterpretation.requests.answers import Answer, Answers, efficiency_limit
 from evercast.reinterpretation.requests.backgrounds import ChannelContent, channel_contents
 from evercast.reinterpretation.requests.consistency import Compared, contradictions
 from evercast.reinterpretation.requests.exclusion import contour_lines
@@ -193,16 +193,6 @@ def _remarks(answer: Answer) -> list[object]:
     remarks = answer.body["remarks"]
     selected = answer.point.selected
     return [*(() if selected is None else selected.remarks), *(remarks if isinstance(remarks, list) else ())]
-
-
-def efficiency_limit(generated: int | None, confidence_level: float) -> float | None:
-    """Return the upper limit on the efficiency where none of the simulated events was selected (binomial, exact).
-
-    Example:
-        >>> round(efficiency_limit(10000, 0.95), 7)
-        0.0002995
-    """
-    return None if generated is None else 1.0 - (1.0 - confidence_level) ** (1.0 / generated)
 
 
 def _contour(frozen: FrozenRequest, answers: Answers) -> dict[str, object] | None:

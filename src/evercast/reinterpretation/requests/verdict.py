@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from evercast.reinterpretation.requests.answers import Answer, Answers
+from evercast.reinterpretation.requests.answers import Answer, Answers, efficiency_limit
 from evercast.reinterpretation.requests.frozen import FrozenRequest
 
 __all__ = ["verdict_sentence"]
@@ -41,7 +41,8 @@ def verdict_sentence(frozen: FrozenRequest, answers: Answers) -> str:
 def _single(frozen: FrozenRequest, answer: Answer, level: str, by: str) -> str:
     name = answer.point.name
     if answer.status == "no-events":
-        return f"The analysis says nothing about {name}: none of its events is expected in any region."
+        below = _below(frozen, answer)
+        return f"The analysis says nothing about {name}: none of its events is expected in any region{below}."
     if answer.excluded is None:
         failure = answer.body.get("failure")
         reason = failure.get("message") if isinstance(failure, dict) else "unknown"
@@ -56,6 +57,15 @@ def _single(frozen: FrozenRequest, answer: Answer, level: str, by: str) -> str:
         seen = median if answer.limit_observed is None else f"{answer.limit_observed:.3g} observed, {median}"
         text += f", upper limit on the signal strength {seen}"
     return f"{text}."
+
+
+def _below(frozen: FrozenRequest, answer: Answer) -> str:
+    """Return the upper limit on the efficiency as the end of a sentence, where the number of events is known."""
+    generated = answer.point.generated_events
+    if generated is None:
+        return ""
+    limit = efficiency_limit(generated, frozen.wanted.confidence_level)
+    return f"; its efficiency is below {limit:.3g} at {100 * frozen.wanted.confidence_level:.4g} % confidence level"
 
 
 def _longest(frozen: FrozenRequest, answers: Answers) -> str:
