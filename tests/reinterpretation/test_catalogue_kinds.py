@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shlex
 import shutil
 import tarfile
 import time
@@ -345,3 +347,58 @@ def test_a_wrong_index_is_refused(changes: dict[str, Any], exit_code: int, code:
     said = error(capsys)
     assert code in {problem["code"] for problem in said.get("problems") or [said]}
     assert not (tmp_path / "config").exists()
+
+
+def reseal(version: Path, name: str, content: bytes) -> None:
+    """Change a file of an archive together with its digest, as who wants to deceive does."""
+    manifest = version / "manifest-sha256.txt"
+    old = hashlib.sha256((version / name).read_bytes()).hexdigest()
+    (version / name).chmod(0o644)
+    (version / name).write_bytes(content)
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text().replace(old, hashlib.sha256(content).hexdigest()))
+
+
+def test_what_strangers_wrote_reaches_no_terminal_and_no_command(preserved: Path, capsys) -> None:
+    version = preserved / "archive" / "v1"
+    analysis = json.loads((version / "data" / "analysis.json").read_text())
+    reseal(version, "data/analysis.json", json.dumps(analysis | {"title": "\u001b[2J\u202eevil"}).encode())
+    assert by_kind(capsys)["archive"]["title"] == "?[2J?evil"
+    record = json.loads((version / "data" / "archive.json").read_text())
+    reseal(version, "data/archive.json", json.dumps(record | {"name": "x; rm -rf ~"}).encode())
+    assert main(["catalogue", "ls"]) == 0
+    text = capsys.readouterr().out
+    assert "no name of an analysis" in text
+    assert not by_kind(capsys)["archive"]["commands"]
+
+
+@pytest.mark.parametrize("what", ["fifo", "folder", "link", "missing"])
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "data/archive.json", "bag-info.txt"])
+def test_what_is_no_file_in_an_archive_is_told_at_once(what: str, name: str, preserved: Path, capsys) -> None:
+    place = preserved / "archive" / "v1" / name
+    place.unlink()
+    if what == "fifo":
+        os.mkfifo(place)
+    elif what == "folder":
+        place.mkdir()
+    elif what == "link":
+        place.symlink_to("/etc/passwd")
+    assert by_kind(capsys)["archive"]["problem"] is not None
+    assert main(["catalogue", "check"]) == 5
+
+
+def test_a_fifo_among_documents_blocks_nothing(user_folders: Path, wrapped: Path, capsys) -> None:
+    (user_folders / "preserved" / "other").mkdir()
+    for name in ("wrapped.yaml", "analysis.yaml", "manifest.json", "x.tar", "catalogue-index.yaml"):
+        os.mkfifo(user_folders / "preserved" / "other" / name)
+    assert wrapped.is_dir()
+    assert [entry["name"] for entry in listed(capsys, "ls")] == ["small-search"]
+
+
+def test_commands_are_shown_for_a_shell(golden: Path, user_folders: Path, capsys) -> None:
+    folder = user_folders / "two words; and more"
+    shutil.copytree(golden / "bundle", folder)
+    assert main(["catalogue", "add", str(folder)]) == 0
+    capsys.readouterr()
+    (entry,) = listed(capsys, "ls")
+    assert all(shlex.split(command["command"])[2] == str(folder) for command in entry["commands"])

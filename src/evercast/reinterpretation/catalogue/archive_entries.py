@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ __all__ = ["archive_entries", "bundle_entry"]
 
 _LINE: Final = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 _FOLDER: Final = re.compile(r"v[1-9][0-9]{0,5}")
+_SLUG: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _ANALYSIS: Final = "data/analysis.json"
 _MOST_BYTES: Final = 32 << 20
 _NEURAL: Final = (
@@ -68,10 +71,14 @@ class _FolderPart(BagFiles):
         """Return the content of a file; a link is not followed."""
         try:
             handle = os.open(self.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            status = os.fstat(handle)
         except OSError as err:
             message = f"it cannot be read: {(err.strerror or str(err)).lower()}"
             raise IntegrityError(message, code="bag.unreadable", where=self.where(name)) from err
-        self.sizes[name] = os.fstat(handle).st_size
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            raise IntegrityError("it is no regular file", code="bag.unreadable", where=self.where(name))
+        self.sizes[name] = status.st_size
         return os.fdopen(handle, "rb")
 
     @property
@@ -167,9 +174,18 @@ def _record(content: bytes, files: BagFiles) -> ArchiveRecord:
         message = f"this archive is of format {str(said)[:60]!a}; this evercast reads {FORMAT}"
         raise InvalidInput(message, code="archive.version", where=where)
     try:
-        return from_json(ArchiveRecord, body)
+        record = from_json(ArchiveRecord, body)
     except InvalidInput as err:
         raise IntegrityError(err.message, code="archive.record", where=where) from err
+    _check_names(record.name, where=where)
+    return record
+
+
+def _check_names(*names: str, where: str) -> None:
+    """Refuse names that no document may have: they would stand in commands that are shown."""
+    for name in names:
+        if _SLUG.fullmatch(name) is None:
+            raise IntegrityError(f"{name[:60]!a} is no name of an analysis", code="archive.record", where=where)
 
 
 def _size(info: str) -> str:
@@ -210,14 +226,15 @@ def _entry(
 
 
 def _asked(place: Path, record: ArchiveRecord, digest: str) -> tuple[tuple[str, str], ...]:
-    unpack = (("unpack it", f"evercast archive pull {place} FOLDER"),) if place.is_file() else ()
-    replay = f"evercast replay {'FOLDER' if unpack else place}"
+    shown = shlex.quote(str(place))
+    unpack = (("unpack it", f"evercast archive pull {shown} FOLDER"),) if place.is_file() else ()
+    replay = f"evercast replay {'FOLDER' if unpack else shown}"
     asked = "--analysis " + ("FOLDER" if unpack else f"{record.name}@{digest[:8]}")
     return (
         *unpack,
         ("ask it: is my signal excluded?", f"evercast request new MY-REQUEST {asked}"),
         ("run it again and compare", replay),
-        ("compare every digest", f"evercast verify {place}"),
+        ("compare every digest", f"evercast verify {shown}"),
     )
 
 
@@ -264,13 +281,15 @@ def _bundle(folder: Path) -> Entry:
         ("run", manifest.text("run_id") or ""),
         ("signatures", "signed (evercast verify says by whom)" if (folder / SIGNATURE_FILE).is_file() else "none"),
     )
+    shown = shlex.quote(str(folder))
     commands = (
-        ("fit it, set limits", f"evercast limit {folder}"),
-        ("evaluate its networks at events of your own", f"evercast evaluate {folder} EVENTS"),
-        ("what it holds", f"evercast inspect {folder}"),
-        ("recompute its numbers", f"evercast verify {folder}"),
+        ("fit it, set limits", f"evercast limit {shown}"),
+        ("evaluate its networks at events of your own", f"evercast evaluate {shown} EVENTS"),
+        ("what it holds", f"evercast inspect {shown}"),
+        ("recompute its numbers", f"evercast verify {shown}"),
     )
-    analysis, name = manifest.text("analysis") or folder.name, manifest.text("name") or folder.name
+    analysis, name = manifest.text("analysis") or "", manifest.text("name") or ""
+    _check_names(analysis, name, where=str(folder))
     return Entry(
         path=folder, kind="neural bundle", name=f"{analysis}-{name}", title=manifest.text("title") or name,
         digest=digest, experiment=metadata.text("experiment") or "", signatures=tuple(dict.fromkeys(processes)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 
 from evercast.artifacts.files import canonical_json
@@ -85,8 +86,8 @@ def _document(path: Path) -> Entry:
         disclosure="document only; run it to make its likelihood",
         facts=tuple((what, text) for what, text in facts if text),
         commands=(
-            ("run it and publish", f"evercast run {path}"),
-            ("what a run would do", f"evercast plan {path}"),
+            ("run it and publish", f"evercast run {shlex.quote(str(path))}"),
+            ("what a run would do", f"evercast plan {shlex.quote(str(path))}"),
         ),
         replayed="nothing to replay: it was not run",
     )  # fmt: skip

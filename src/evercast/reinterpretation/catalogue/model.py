@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
-__all__ = ["KINDS", "Entry", "Kind", "entry_from_json", "entry_to_json"]
+__all__ = ["KINDS", "Entry", "Kind", "entry_from_json", "entry_to_json", "plain_entry"]
 
 Kind = Literal["wrapped likelihood", "archive", "neural bundle", "analysis document"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which one of several of the same name is meant."""
 
+_LONGEST: Final = 10_000
 _ASKABLE: frozenset[Kind] = frozenset({"wrapped likelihood", "archive"})
 
 
@@ -78,6 +79,20 @@ class Entry:
         )  # fmt: skip
         text = " ".join(said).lower()
         return all(word.lower() in text for word in words)
+
+
+def plain_entry(entry: Entry) -> Entry:
+    """Return an entry whose texts hold no character that a terminal takes for a command: strangers wrote them."""
+    return replace(
+        entry, title=_plain(entry.title), experiment=_plain(entry.experiment), disclosure=_plain(entry.disclosure),
+        signatures=tuple(map(_plain, entry.signatures)),
+        facts=tuple((what, _plain(text)) for what, text in entry.facts),
+        problem=None if entry.problem is None else _plain(entry.problem),
+    )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)[:_LONGEST]
 
 
 def entry_to_json(entry: Entry) -> dict[str, Any]:

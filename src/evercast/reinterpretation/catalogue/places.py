@@ -64,7 +64,7 @@ def _below(folder: Path, depth: int, seen: list[int]) -> Iterator[Found]:
     except OSError:
         return
     names = {entry.name for entry in entries}
-    if BAGIT in names or any(_VERSION.fullmatch(name) and (folder / name / BAGIT).is_file() for name in names):
+    if BAGIT in names or any(_VERSION.fullmatch(name) and _is_file(folder / name / BAGIT) for name in names):
         yield Found(path=folder, form="archive")
         return
     if MANIFEST_FILE in names and _is_bundle(folder, names):
@@ -86,18 +86,36 @@ def _below(folder: Path, depth: int, seen: list[int]) -> Iterator[Found]:
 def _is_bundle(folder: Path, names: set[str]) -> bool:
     """Return whether a folder with a manifest is a neural bundle; other programs have files of that name too."""
     manifest = folder / MANIFEST_FILE
-    if not manifest.is_file() or manifest.is_symlink():
+    if not _is_file(manifest) or manifest.is_symlink():
         return False
     if "likelihood.json" in names:
         return True
-    with manifest.open("rb") as stream:
-        return b'"neural-likelihood/' in stream.read(_HEAD)
+    try:
+        with manifest.open("rb") as stream:
+            return b'"neural-likelihood/' in stream.read(_HEAD)
+    except OSError:
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a regular file is there; what may not be looked at counts as none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return is_tar(path)
+    except OSError:
+        return False
 
 
 def _of_file(path: Path, *, named: bool) -> Found | None:
-    if path.is_symlink() and not named:
+    if not _is_file(path) or (path.is_symlink() and not named):
         return None
-    if is_tar(path):
+    if _is_tar(path):
         return Found(path=path, form="archive")
     kind = _KINDS.get(kind_of_file(path) or "")
     forms: dict[str, Form] = {"wrapped": "wrapped", "analysis": "analysis", "index": "index"}

@@ -12,7 +12,7 @@ from evercast.artifacts.files import atomic_write_json, make_folder, read_json
 from evercast.errors import EnvironmentUnfit, IntegrityError, InvalidInput
 from evercast.reinterpretation.catalogue.entries import entries_of_place
 from evercast.reinterpretation.catalogue.index import entries_of_index, read_index
-from evercast.reinterpretation.catalogue.model import Entry
+from evercast.reinterpretation.catalogue.model import Entry, plain_entry
 from evercast.reinterpretation.catalogue.places import DOCUMENTS, Found, find_places
 from evercast.reinterpretation.catalogue.remembered import Remembered
 from evercast.reinterpretation.catalogue.replays import last_replay, replay_folder
@@ -99,7 +99,8 @@ class Catalogue:
             return [] if found.form == "index" else known.entries(found, entries_of_place)
 
         for place in dict.fromkeys(found for folder in self.folders for found in find_places(folder)):
-            yield from entries_of_index(place.path, look) if place.form == "index" else look(place)
+            listed = entries_of_index(place.path, look) if place.form == "index" else look(place)
+            yield from map(plain_entry, listed)
 
     @staticmethod
     def _with_replay(entry: Entry, folder: Path) -> Entry:
