@@ -42,6 +42,8 @@ def test_the_catalogue_is_browsed_and_searched(client: Client) -> None:
     page = client.get(f"/analyses/{client.first_analysis()}").text
     assert "two quarks and a boson" in page
     assert "Ask this analysis" in page
+    assert "SR (3), CR (2)" in page
+    assert "P_300_50" in page
 
 
 def test_a_draft_is_that_of_the_command_and_its_form_has_every_key(client: Client, server: Server) -> None:
@@ -53,6 +55,7 @@ def test_a_draft_is_that_of_the_command_and_its_form_has_every_key(client: Clien
         assert any(name == f"/{key}" or name.startswith(f"/{key}/") for name in read.values), key
     for key in load_schema("request")["$defs"]["cross_section"]["properties"]:
         assert f"/signal/points/0/cross_section/{key}" in read.values
+    assert f'href="/analyses/{client.first_analysis()}"' in client.get(f"{place}/form").text
     unlabelled = {name for name, identity in read.ids.items() if identity not in read.labelled}
     assert unlabelled == set()
     assert document(server, "draft")["signal"] == {"published": "all", "points": {"point1": {}}}

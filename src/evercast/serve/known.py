@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from evercast.errors import InvalidInput
+from evercast.errors import EvercastError, InvalidInput
 from evercast.events.sources import search_path_from_environment
 from evercast.reinterpretation.catalogue.model import Entry
 from evercast.reinterpretation.catalogue.stored import catalogue_file, read_catalogue
+from evercast.reinterpretation.wrapped.read import read_wrapped
 from evercast.serve.site import Site
 
-__all__ = ["Report", "entries_of", "entry_of", "identity", "reports_of"]
+__all__ = ["RegionsShown", "Report", "asked_entry", "entries_of", "entry_of", "identity", "regions_of", "reports_of"]
 
 _PAGES: Final = (
     (("report.html",), "Report of the analysis"),
@@ -52,6 +54,47 @@ def entry_of(site: Site, wanted: str) -> Entry:
         if identity(entry) == wanted:
             return entry
     raise InvalidInput("the catalogue has no such analysis", code="serve.no-analysis", hint="it changed meanwhile")
+
+
+def asked_entry(site: Site, *, name: str, digest: str) -> Entry | None:
+    """Return the analysis that a request names; None where the catalogue has none, or several."""
+    found = [entry for entry in entries_of(site) if entry.askable and entry.name == name and entry.problem is None]
+    of_digest = [entry for entry in found if entry.digest == digest] or found
+    return of_digest[0] if len({entry.digest for entry in of_digest}) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionsShown:
+    """What a requester has to know of a set of regions.
+
+    Args:
+        name: that a request names.
+        background: digest that a patch states.
+        channels: (name, bins), for expected events.
+        points: of the record.
+    """
+
+    name: str
+    background: str
+    channels: tuple[tuple[str, int], ...]
+    points: tuple[str, ...]
+
+
+def regions_of(entry: Entry) -> tuple[RegionsShown, ...]:
+    """Return the sets of regions of a published likelihood; none of anything else, or where it cannot be read."""
+    if entry.kind != "wrapped likelihood" or entry.problem is not None or entry.url is not None:
+        return ()
+    try:
+        likelihoods = read_wrapped(entry.path).likelihoods
+    except EvercastError:
+        return ()
+    return tuple(
+        RegionsShown(
+            name=name, background=regions.background.sha256, channels=tuple(regions.channels.items()),
+            points=tuple(regions.patches),
+        )
+        for name, regions in likelihoods.items()
+    )  # fmt: skip
 
 
 def reports_of(entry: Entry) -> tuple[Report, ...]:

@@ -16,7 +16,7 @@ from werkzeug.wsgi import FileWrapper
 
 from evercast.artifacts.files import parse_json
 from evercast.errors import EvercastError, RunFailed, error_from_json
-from evercast.serve.known import entries_of, entry_of, identity, reports_of
+from evercast.serve.known import entries_of, entry_of, identity, regions_of, reports_of
 from evercast.serve.places import open_below
 from evercast.serve.progress import progress_of
 from evercast.serve.render import render, style_sheet
@@ -46,7 +46,15 @@ def analysis(site: Site, _: Request, *, identity: str) -> Response:
     """Show an analysis: what it is, its pages, what can be asked."""
     entry = entry_of(site, identity)
     name = site.requests.free_name(re.sub(r"[^a-z0-9_-]", "-", entry.name.lower()).lstrip("0123456789_-") or "request")
-    return page(site, "analysis", entry=entry, identity=identity, reports=reports_of(entry), name=name)
+    return page(
+        site,
+        "analysis",
+        entry=entry,
+        identity=identity,
+        reports=reports_of(entry),
+        name=name,
+        regions=regions_of(entry),
+    )
 
 
 def report(site: Site, _: Request, *, identity: str, number: int) -> Response:

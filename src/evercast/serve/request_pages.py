@@ -15,6 +15,7 @@ from evercast.errors import EvercastError, InvalidDocument, InvalidInput
 from evercast.serve.folders import Document, document_text, read_text, write_text
 from evercast.serve.form_values import entries_of, represents, to_form
 from evercast.serve.forms import Trouble, build_form, free_key, walk
+from evercast.serve.known import asked_entry, identity
 from evercast.serve.pages import page, shown_document
 from evercast.serve.places import SideFile, digest_of, known_digest
 from evercast.serve.progress import progress_of, responses_of
@@ -106,7 +107,7 @@ def form(site: Site, _: Request, *, name: str) -> Response:
     return page(
         site, "form", name=name, root=root, left=left, files=listed, digest=text.digest, checked=checked,
         troubled=[(field, trouble) for field in walk(root) for trouble in field.troubles],
-        progress=progress_of(folder, site.jobs), limit=site.limits.file_bytes,
+        progress=progress_of(folder, site.jobs), limit=site.limits.file_bytes, analysis=_analysis(site, values),
     )  # fmt: skip
 
 
@@ -115,6 +116,12 @@ def _shown_digest(folder: Path, file: SideFile) -> str:
     if file.size_bytes <= _READ_AT_ONCE:
         return digest_of(folder, file.path)[0]
     return known_digest(folder, file.path) or ""
+
+
+def _analysis(site: Site, values: Mapping[str, str]) -> str | None:
+    """Return the identity of the analysis that is asked; None where the catalogue does not know it."""
+    entry = asked_entry(site, name=values.get("/analysis/name", ""), digest=values.get("/analysis/digest", ""))
+    return None if entry is None else identity(entry)
 
 
 def _values(shape: Shape, text: Document) -> Mapping[str, str] | None:
