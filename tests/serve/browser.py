@@ -25,7 +25,7 @@ _PLACED = (
 __all__ = ["Browser", "Page", "chromium", "open_browser"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-SECONDS = 60.0
+SECONDS = 240.0
 """How long anything may take before a test fails."""
 
 

@@ -57,7 +57,7 @@ class Server:
     def stop(self, number: int = signal.SIGINT) -> int:
         """End it and return its exit code."""
         self.process.send_signal(number)
-        code = self.process.wait(timeout=60)
+        code = self.process.wait(timeout=240)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code

@@ -24,7 +24,7 @@ def document(server: Server, name: str) -> dict[str, object]:
     return yaml.safe_load((server.requests / name / "request.yaml").read_text())
 
 
-def wait(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+def wait(condition: Callable[[], bool], *, seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
