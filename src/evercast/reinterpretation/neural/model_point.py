@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from scipy.stats import chi2
@@ -19,6 +20,7 @@ from evercast.inference.blinding import blind_channels
 from evercast.inference.fit import fit, poi_of
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel, ChannelModel, LikelihoodModel
+from evercast.reinterpretation.copies import ancestors
 from evercast.reinterpretation.neural.answers import ClsAt, ModelPointAnswer, UnitUse
 from evercast.reinterpretation.neural.derived import process_name, sample_change
 from evercast.reinterpretation.neural.domain import ArchivedDomains, largest_share, require_inside
@@ -31,6 +33,9 @@ from evercast.reinterpretation.requests.model import NewPoint
 from evercast.spec.model import Analysis, BinnedChannel, UnbinnedChannel
 
 __all__ = ["answer_model_point"]
+
+_FACTOR: Final = 1.5
+"""Between the expected events of a sample and of the model, beyond which a fit says nothing of the point."""
 
 
 def answer_model_point(
@@ -76,9 +81,11 @@ def answer_model_point(
 
 
 def _uses(derived: DerivedRun, sample: str) -> tuple[UnitUse, ...]:
-    """Return the units of the derived run that were needed: its selection, and those of the archive."""
-    units = derived.frozen.plan.units
-    return derived.uses(only=[u.id for u in units if u.name == sample or derived.origins.get(u.id) == "archive"])
+    """Return the units that were needed: the selection of the sample, what it rests on, and those of the archive."""
+    plan = derived.frozen.plan
+    own = [unit for unit in plan.of_stage("selection") if unit.name == sample]
+    archived = {unit.id for unit in plan.units if derived.origins.get(unit.id) == "archive"}
+    return derived.uses(only={unit.id for unit in own} | ancestors(derived.frozen, own) | archived)
 
 
 def _declared(analysis: Analysis, values: Mapping[str, float]) -> dict[str, float]:
@@ -96,6 +103,7 @@ def _with_results(
         if name in likelihood.names:
             theta[likelihood.index(name)] = value
     expected = likelihood.expected_events(theta)
+    _require_complete(answer.expected_events, {name: float(np.sum(values)) for name, values in expected.items()})
     inference = lean(analysis.inference, scan_range=analysis.inference.scan_range, limit=None)
     sample = _with_sample(model, analysis, networks, read_event_table(selection / "events.zarr"))
     closure, _ = computed(sample, inference, poi)
@@ -113,6 +121,22 @@ def _with_results(
         answer, observed=observed, twice_nll_ratio=ratio, p_value=float(chi2.sf(ratio, len(held))),
         cls=_cls(likelihood, poi, held),
     )  # fmt: skip
+
+
+def _require_complete(sample: Mapping[str, float], model: Mapping[str, float]) -> None:
+    """Refuse a sample with by far other expected events than the model: one without all of its processes.
+
+    Raises:
+        InvalidInput: ``request.incomplete-sample``.
+    """
+    for name, expected in model.items():
+        if not expected / _FACTOR <= sample[name] <= expected * _FACTOR:
+            message = (
+                f"channel '{name}': the sample has {sample[name]:.4g} expected events, the model {expected:.4g} at the "
+                "declared values"
+            )
+            hint = "a sample of the model holds all of its processes, weighted to one cross-section"
+            raise InvalidInput(message, code="request.incomplete-sample", hint=hint)
 
 
 def _cls(likelihood: Likelihood, poi: str, held: Mapping[str, float]) -> ClsAt | None:
