@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from response_checks import assert_shown, page_of, response_of
 from small_events import CHANNELS, hepmc, lhe, momenta, point, stated, write_analysis, write_request
 
 from evercast.cli import main
 from evercast.reinterpretation.requests.model import Events, Yields
 from evercast.reinterpretation.requests.signals import patch_of_yields
+from evercast.reinterpretation.requests.states import read_history
 from evercast.reinterpretation.wrapped.data import json_digest
+from response_checks import assert_shown, page_of, response_of
 from small_record import background
 
 SIGMA = {"value_pb": 2e-4, "relative_uncertainty": 0.05, "k_factor": 1.5, "filter_efficiency": 0.8}
@@ -195,6 +196,10 @@ def test_a_file_changed_after_it_was_submitted_is_refused(asked, selected, tmp_p
     shutil.copy2(asked[0] / "a.lhe", folder / "a.lhe")
     write_request(folder, {"lhe": asked[1]["lhe"]})
     assert main(["request", "submit", str(folder), "--analysis", str(selected)]) == 0
+    capsys.readouterr()
+    assert main(["respond", str(folder), "--profile", "nowhere", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "run.no-profile"
+    assert read_history(folder)[-1].state == "running"  # it can be run again, with another profile
     with (folder / "a.lhe").open("a") as stream:  # the one that was kept is the same file
         stream.write("\n")
     capsys.readouterr()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from evercast.runtime.run import Observer
 
 __all__ = [
-    "CORES", "JSON", "KEY", "PROFILE", "analysis_of", "answer_and_show", "opened_analysis", "show_status",
+    "CORES", "JSON", "KEY", "PROFILE", "analysis_of", "announce_reading", "answer_and_show", "opened_analysis",
+    "show_status",
 ]  # fmt: skip
 
 CORES = click.option(
@@ -39,6 +40,8 @@ KEY = click.option(
     "--sign", "key", type=click.Path(path_type=Path), envvar="EVERCAST_SIGNING_KEY",
     help="Private ed25519 key (PEM) that signs the states; the file in $EVERCAST_SIGNING_KEY by default, else nobody.",
 )  # fmt: skip
+_LARGE = 20_000_000
+"""Size of the files of events, byte, from which it is said that they are read."""
 JSON = click.option("--json", "as_json", is_flag=True, help="The outcome as JSON on stdout.")
 
 
@@ -80,6 +83,23 @@ def analysis_of(folder: Path, named: str | None) -> Preserved:
         message = f"the request asks {wanted.name}; {named} is {name}"
         raise InvalidInput(message, code="request.analysis", where=str(folder))
     return found
+
+
+def announce_reading(folder: Path, *, as_json: bool) -> None:
+    """Say on stderr that large files of events are read, which takes a while.
+
+    Raises:
+        InvalidDocument: the request is not valid.
+    """
+    from evercast.reinterpretation.requests.read import read_request
+    from evercast.reinterpretation.requests.run import REQUEST_FILE
+
+    points = read_request(folder / REQUEST_FILE).signal.points.values()
+    files = [file for point in points if point.events is not None for file in point.events.files]
+    size = sum(file.size_bytes for file in files)
+    if size > _LARGE and not as_json:
+        noun = "file" if len(files) == 1 else "files"
+        click.echo(f"reading {len(files)} {noun} of events, {size / 1e6:.0f} MB", err=True)
 
 
 def answer_and_show(

@@ -78,11 +78,12 @@ def new(
 @JSON
 def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
     """Check the request in FOLDER against its analysis, data and patches included; nothing is written or run."""
-    from evercast.cli.requests_shown import analysis_of
+    from evercast.cli.requests_shown import analysis_of, announce_reading
     from evercast.reinterpretation.requests.run import check_request
     from evercast.reinterpretation.wrapped.data import RecordData
 
     asked = analysis_of(folder, analysis)
+    announce_reading(folder, as_json=as_json)
     resolved = check_request(folder, asked)
     if isinstance(asked, RecordData):
         names = [point.name for point in resolved.points]
@@ -126,10 +127,12 @@ def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
 @JSON
 def submit(*, folder: Path, analysis: str | None, key: Path | None, as_json: bool) -> None:
     """Freeze the request in FOLDER for whoever answers it with `evercast respond`."""
-    from evercast.cli.requests_shown import analysis_of
+    from evercast.cli.requests_shown import analysis_of, announce_reading
     from evercast.reinterpretation.requests.run import submit_request
 
-    frozen = submit_request(folder, analysis_of(folder, analysis), key=key)
+    asked = analysis_of(folder, analysis)
+    announce_reading(folder, as_json=as_json)
+    frozen = submit_request(folder, asked, key=key)
     if as_json:
         click.echo(json.dumps({"run": frozen.run, "state": "submitted"}, indent=1))
         return
@@ -149,10 +152,12 @@ def run(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Submit the request in FOLDER and answer it: only points without a result are computed."""
-    from evercast.cli.requests_shown import analysis_of
+    from evercast.cli.requests_shown import analysis_of, announce_reading
     from evercast.reinterpretation.requests.run import submit_request
 
-    submit_request(folder, analysis_of(folder, analysis), key=key)
+    asked = analysis_of(folder, analysis)
+    announce_reading(folder, as_json=as_json)
+    submit_request(folder, asked, key=key)
     context.exit(answer_and_show(folder, cores=cores, profile=profile, key=key, as_json=as_json))
 
 
