@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,10 @@ def test_one_stage_is_made_anew_from_archived_inputs(toy_archive: Path, tmp_path
     assert [stage["stage"] for stage in record["stages"]] == ["evaluation"]
     made = {path.parent.parent.name for path in (tmp_path / "again" / "run" / "work").glob("*/*/receipt.json")}
     assert made == {"command", "selection", "training", "evaluation"}
+    assert evercast("catalogue", "add", str(toy_archive), cwd=tmp_path).returncode == 0
+    (entry,) = json.loads(evercast("catalogue", "search", record["archive"], "--json", cwd=tmp_path).stdout)
+    told = r"reproduced bit for bit on 20\d\d-\d\d-\d\d, stage evaluation alone"
+    assert re.fullmatch(told, entry["replayed"])
 
 
 def test_who_signed_is_demanded_and_told(small_archive: Path, tmp_path: Path) -> None:
