@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_events import write_analysis
 
 from evercast.artifacts.archive_transfer import transfer_archive
 from evercast.artifacts.bag_files import FolderFiles
+from evercast.artifacts.signatures import sign_file
 from evercast.artifacts.tar_files import TarFiles
 from evercast.cli import main
 from evercast.reinterpretation.catalogue import stored
@@ -402,3 +404,37 @@ def test_commands_are_shown_for_a_shell(golden: Path, user_folders: Path, capsys
     capsys.readouterr()
     (entry,) = listed(capsys, "ls")
     assert all(shlex.split(command["command"])[2] == str(folder) for command in entry["commands"])
+
+
+@pytest.mark.usefixtures("user_folders")
+def test_a_preserved_selection_is_compared_too(tmp_path: Path, capsys) -> None:
+    folder = write_analysis(tmp_path / "selected")
+    assert main(["catalogue", "add", str(folder)]) == 0
+    assert main(["catalogue", "check"]) == 0
+    assert "simulated events" in capsys.readouterr().out
+    place = folder / "selection.yaml"
+    place.write_text(place.read_text().replace("pt > 10", "pt > 11"))
+    assert main(["catalogue", "check", "--json"]) == 5
+    (row,) = json.loads(capsys.readouterr().out)
+    assert [problem["code"] for problem in row["problems"]] == ["wrapped.selection"]
+
+
+def test_the_signature_of_a_bundle_is_compared(preserved: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERCAST_KEYS", str(preserved.parent / "keys"))
+    bundle = preserved / "bundle"
+    bundle.chmod(0o755)
+    assert main(["keys", "new", "maker", "--json"]) == 0
+    sign_file(
+        bundle / "manifest-sha256.txt", key=preserved.parent / "keys" / "maker.pem",
+        signature=bundle / "manifest-sha256.txt.sig",
+    )  # fmt: skip
+    capsys.readouterr()
+    assert main(["catalogue", "check"]) == 0
+    other = preserved.parent / "other.txt"
+    other.write_text("another text")
+    (bundle / "manifest-sha256.txt.sig").unlink()
+    sign_file(other, key=preserved.parent / "keys" / "maker.pem", signature=bundle / "manifest-sha256.txt.sig")
+    capsys.readouterr()
+    assert main(["catalogue", "check", "--json"]) == 5
+    codes = [problem["code"] for row in json.loads(capsys.readouterr().out) for problem in row["problems"]]
+    assert codes == ["signature.wrong"]
