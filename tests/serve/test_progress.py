@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evercast.errors import InvalidInput
 from evercast.reinterpretation.requests.states import add_state
 from evercast.runtime.execute import execute_unit
 from evercast.runtime.folders import RunFolder
@@ -14,7 +15,7 @@ from evercast.runtime.plans import freeze_plan, plan_document
 from evercast.runtime.settings import RunSettings, write_settings
 from evercast.serve.jobs import Jobs
 from evercast.serve.progress import progress_of
-from evercast.serve.records import error_of, troubles_of
+from evercast.serve.records import error_of, read_record, troubles_of
 from evercast.serve.units import stages_done
 from workflow_documents import small_body, write_document
 
@@ -72,3 +73,25 @@ def test_a_command_that_says_nothing_has_its_last_words_as_reason(tmp_path: Path
     assert error_of(tmp_path / "out", code=0, words=tmp_path / "err") is None
     (tmp_path / "out").write_text('{"verdict": "1 of 2 has no number"}')  # an answer, with exit code 7
     assert error_of(tmp_path / "out", code=7, words=tmp_path / "err") is None
+
+
+def test_what_waits_for_its_turn_can_be_stopped(tmp_path: Path) -> None:
+    jobs = Jobs()
+    for _ in range(2):
+        jobs._turns["run"].acquire()  # as two runs that go on
+    try:
+        assert jobs.start(tmp_path, "run", document="")
+        assert not jobs.start(tmp_path, "run", document="")
+        found = jobs.active(tmp_path, "run")
+        assert found is not None
+        assert found.pid is None
+        jobs.cancel(tmp_path)
+        jobs.wait(tmp_path, "run", seconds=60)
+        record = read_record(tmp_path, "run")
+        assert record is not None
+        assert (record.cancelled, record.pid, record.exit_code) == (True, None, None)
+        with pytest.raises(InvalidInput, match="goes on"):
+            jobs.cancel(tmp_path)
+    finally:
+        jobs.close()
+    assert not jobs.start(tmp_path, "run", document="")

@@ -23,6 +23,8 @@ __all__ = ["Jobs"]
 
 _AT_A_TIME: Final = 2
 """Checks, and runs, that go on beside each other; those that come later wait."""
+_POLL_SECONDS: Final = 0.2
+"""How often a job that waits for its turn looks whether it is still wanted."""
 _PATIENCE_SECONDS: Final = 30.0
 """How long a process that was asked to stop may take: the engine gives its own jobs 20 s."""
 
@@ -117,9 +119,15 @@ class Jobs:
 
     def _follow(self, job: _Job) -> None:
         """Wait for a turn, run the command, and write down how it ended."""
+        turns = self._turns[job.record.kind]
         try:
-            with self._turns[job.record.kind]:
+            while not (has_turn := turns.acquire(timeout=_POLL_SECONDS)) and not job.record.cancelled:
+                pass
+            try:
                 self._run(job)
+            finally:
+                if has_turn:
+                    turns.release()
         finally:
             with self._lock:
                 del self._jobs[job.folder, job.record.kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import signal
 import socket
@@ -50,6 +51,9 @@ def serve(
         EnvironmentUnfit: ``serve.port``: the port is not to be had; the disk refuses.
     """
     make_folder(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        message = f"requests cannot be kept in {folder}: it is not writable"
+        raise EnvironmentUnfit(message, code="disk.read-only", where=str(folder), hint="name another one with --folder")
     listening = _listening(port)
     gate = Gate(token=secrets.token_urlsafe(24), port=listening.getsockname()[1])
     jobs = Jobs(options)
