@@ -14,6 +14,7 @@ import pytest
 
 from evercast.artifacts.files import sha256_file
 from evercast.cli import main
+from evercast.reinterpretation.requests.read import read_request
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "is-my-model-excluded.md").read_text()
 BLOCKS: dict[str, str] = dict(re.findall(r'```\w+ title="([^"]+)"\n(.*?)```', PAGE, re.DOTALL))
@@ -94,3 +95,12 @@ def test_the_signal_of_an_slha_file_is_a_request_that_passes(
     capsys.readouterr()
     assert main(["request", "check", str(folder), "--analysis", str(analysis), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["points"] == ["my_sbottom"]
+
+
+def test_the_request_to_a_neural_likelihood_is_one_that_is_shipped(repository: Path) -> None:
+    shipped = re.findall(r"cp (specs/[^ ]+\.yaml) [a-z-]+/request\.yaml", BLOCKS["neural"])
+    assert len(shipped) == 1
+    request = read_request(repository / shipped[0])
+    assert f"evercast catalogue describe {request.analysis.name} " in BLOCKS["neural"]
+    (point,) = request.signal.points.values()
+    assert point.process is not None
