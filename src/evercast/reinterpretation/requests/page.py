@@ -81,7 +81,7 @@ def _points_section(frozen: FrozenRequest, answers: Answers, body: JsonView) -> 
     return Section(
         anchor="checks",
         title="All points",
-        blocks=(Table(title=f"{len(rows)} points", headers=headers, rows=rows, folded=len(rows) > 20), *_remarks(body)),
+        blocks=(Table(title=f"{len(rows)} point{'' if len(rows) == 1 else 's'}", headers=headers, rows=rows, folded=len(rows) > 20), *_remarks(body)),
         lead=mu + " Expected values are medians of the background alone.",
     )
 
