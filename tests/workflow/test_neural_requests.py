@@ -18,11 +18,15 @@ from scipy.stats import norm
 
 from evercast.artifacts.arrays import read_arrays
 from evercast.artifacts.event_table import read_event_table
+from evercast.artifacts.files import sha256_file
+from evercast.artifacts.likelihood_file import read_likelihood
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
 from evercast.events.sources import search_path_from_environment
+from evercast.inference.fit import fit
 from evercast.inference.limits import upper_limit
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel, BinnedSample, LikelihoodModel, NormSys, ParameterModel
+from evercast.publication.bundle_verify import verify_bundle
 from evercast.reinterpretation.archived import ArchivedRun, open_archived
 from evercast.reinterpretation.catalogue.stored import Catalogue
 from evercast.reinterpretation.neural import (
@@ -33,9 +37,11 @@ from evercast.reinterpretation.neural import (
     read_frozen_neural,
 )
 from evercast.reinterpretation.neural.answers import ModelPointAnswer, ParametrisationAnswer, ProcessAnswer
+from evercast.reinterpretation.neural.response import write_neural_response
 from evercast.reinterpretation.requests.kinds import open_preserved
 from evercast.reinterpretation.requests.read import read_request
 from evercast.spec import analysis_to_json, load_analysis
+from response_checks import assert_shown, page_of, response_of
 from workflow_documents import ROOT
 
 BACKGROUND, SIGNAL, BUMP = ((0.0, 0.0), 1.0), ((1.5, 1.0), 0.8), ((0.8, -1.2), 0.5)
@@ -398,3 +404,89 @@ def test_requests_that_are_shipped_fit_their_analyses(document: Path, archived: 
     assert resolved.request.analysis.name == analysis.name
     assert resolved.likelihood == "neural"
     assert all(signal.generator is not None for signal in resolved.signals.values())
+
+
+@pytest.fixture(scope="module")
+def responded(second: _Answered) -> Path:
+    """The response to all three points."""
+    frozen = [read_frozen_neural(second.folder, run.name) for run in (second.folder / "runs").iterdir()]
+    asked = next(entry for entry in frozen if len(entry.points) == len(second.answers.points))
+    return write_neural_response(asked, second.answers)
+
+
+def test_the_response_says_what_was_found(second: _Answered, responded: Path) -> None:
+    body = response_of(responded)
+    bump, doubled, kappa = body["points"]
+    assert body["verdict"].endswith(f"signals are excluded at {100 * LEVEL:g} % confidence level: bump, doubled.")
+    assert body["counts"] == {
+        "points": 3, "excluded": 2, "not_excluded": 0, "no_events": 0, "failed": 0, "refused": 0
+    }  # fmt: skip
+    assert second.bump.limits is not None
+    assert bump["limit"]["expected"] == list(second.bump.limits.expected)
+    assert bump["process"]["neyman"]["high"] == (second.bump.neyman.high if second.bump.neyman else None)
+    assert bump["process"]["injection"][0]["mean"] == second.bump.injection[0].mean
+    assert {check["outcome"] for check in bump["process"]["checks"]} <= {"green", "amber", "red", "not-applicable"}
+    assert any(check["id"].startswith("closure.ratios.") for check in bump["process"]["checks"])
+    scan = bump["process"]["scans"][0]
+    assert scan["data"] == "observed"
+    assert min(value for value in scan["twice_nll_ratio"] if value is not None) == pytest.approx(0.0, abs=0.05)
+    elsewhere = second.answers.points[1]
+    assert isinstance(elsewhere, ModelPointAnswer)
+    assert doubled["model_point"]["pulls"] == dict(elsewhere.pulls)
+    assert kappa["parametrisation"]["parameter"] == "kappa"
+    assert {unit["origin"] for unit in body["units"]} == {"archive", "present", "computed"}
+    kept = [unit["id"] for unit in body["units"] if unit["origin"] != "computed"]
+    assert body["reused"]["units"] == kept
+
+
+def test_shapes_of_the_signal_are_those_of_its_density(responded: Path) -> None:
+    """In bins of x the learned samples have the shares of the Gaussian densities they were drawn from."""
+    (bump, *_) = response_of(responded)["points"]
+    found = next(entry for entry in bump["process"]["distributions"] if entry["quantity"] == "x")
+    edges = np.array(found["edges"])
+    inner = slice(1, -1)  # the first and last bin hold what lies beyond
+    for curve in found["curves"]:
+        shape = {"new signal": BUMP, "S": SIGNAL, "B": BACKGROUND}.get(curve["name"])
+        if shape is None:
+            continue
+        (mean, _), width = shape
+        inside = 1.0 - ndtr((-0.5 - mean) / width)
+        exact = np.diff(ndtr((np.maximum(edges, -0.5) - mean) / width)) / inside
+        pull = (np.array(curve["fraction"]) - exact)[inner] / np.maximum(np.array(curve["error"])[inner], 1e-4)
+        assert np.abs(pull).max() < 5.0
+    names = {curve["name"] for curve in found["curves"]}
+    assert names == {"new signal", "S", "B", "reference", "data"}
+
+
+def test_the_page_of_an_archived_run_shows_the_same_numbers(responded: Path) -> None:
+    body = response_of(responded)
+    page, cells = page_of(responded)
+    for anchor in (
+        "limits",
+        "profile-0",
+        "domain-0",
+        "shapes-0-observable",
+        "shapes-0-log-ratio",
+        "injection-0",
+        "checks",
+    ):
+        assert f'id="{anchor}"' in page
+    bump = body["points"][0]
+    assert_shown(cells, *bump["limit"]["expected"], bump["limit"]["observed"], bump["process"]["neyman"]["high"])
+    assert_shown(cells, bump["cls"]["observed"], bump["process"]["domain"][0]["effective_events"])
+    assert any(cell.startswith(f"{bump['process']['injection'][0]['mean']:.4g} ±") for cell in cells)
+    assert f"{len(body['units'])} units of work" in page
+
+
+def test_the_updated_likelihood_verifies(second: _Answered, responded: Path) -> None:
+    (bump, *_) = response_of(responded)["points"]
+    said = bump["process"]["bundle"]
+    verified = verify_bundle(responded / said["folder"])
+    assert said["manifest"] == sha256_file(responded / said["folder"] / "manifest.json")
+    assert verified.bundle.manifest["disclosure"] == said["disclosure"]
+    model = read_likelihood(responded / said["folder"])
+    assert model.poi is not None
+    assert model.poi.name == "mu_new"
+    best = fit(Likelihood(model))
+    assert second.bump.observed is not None
+    assert best.value("mu_new") == pytest.approx(second.bump.observed.value, abs=1e-3)
