@@ -22,9 +22,9 @@ from evercast.errors import EnvironmentUnfit, InvalidInput, RunFailed
 from evercast.plan.recipes import GenerationRecipe, Task
 from evercast.plan.seeds import derive_seed
 from evercast.spec.model import Generator
-from evercast.stages.hepmc_output import HepmcOutput
-from evercast.stages.pythia_record import event_schema, event_table, event_weights
-from evercast.stages.slha import SlhaFacts, check_decays, check_masses, read_slha
+from evercast.stages.generation.hepmc_output import HepmcOutput
+from evercast.stages.generation.record import event_schema, event_table, event_weights
+from evercast.stages.generation.slha import SlhaFacts, check_decays, check_masses, read_slha
 
 if TYPE_CHECKING:
     import awkward as ak

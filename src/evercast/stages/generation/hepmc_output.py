@@ -16,7 +16,7 @@ import numpy as np
 from evercast.artifacts.files import disk_errors
 from evercast.errors import RunFailed
 from evercast.events.truth import is_hadron
-from evercast.stages.pythia_record import event_weights
+from evercast.stages.generation.record import event_weights
 
 if TYPE_CHECKING:
     import awkward as ak
