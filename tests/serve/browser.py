@@ -80,6 +80,7 @@ class Browser:
         page = Page(self, session)
         page.call("Page.enable")
         page.resize(width, height)
+        page.dark(dark=False)
         page.call("Emulation.setScriptExecutionDisabled", value=not script)
         page.go(address)
         return page
@@ -103,8 +104,12 @@ class Page:
 
     def dark(self, *, dark: bool) -> None:
         """Prefer dark or light colours."""
-        value = "dark" if dark else "light"
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
+        self._prefer("dark" if dark else "light")
+
+    def _prefer(self, colours: str) -> None:
+        wanted = {"prefers-color-scheme": colours, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wanted.items()]
+        self.call("Emulation.setEmulatedMedia", features=features)
 
     def go(self, address: str) -> None:
         """Open an address and wait until it is there."""
@@ -137,11 +142,15 @@ class Page:
 
     def click(self, selector: str) -> None:
         """Click in the middle of an element with the mouse, as a person does."""
-        where = self.tell(
+        middle = (
             f"(() => {{ const it = document.querySelector({json.dumps(selector)}); if (!it) return null;"
             "it.scrollIntoView({block: 'center', behavior: 'instant'}); const box = it.getBoundingClientRect();"
             "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
+        where, before = self.tell(middle), None
+        while where != before:  # the page still scrolls to where its address leads, or styles come late
+            time.sleep(0.05)
+            where, before = self.tell(middle), where
         assert where, f"there is no {selector}: {self.text()[:2000]}"
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=where[0], y=where[1], button="left", clickCount=1)
