@@ -11,7 +11,7 @@ from evercast.publication.report.page import render_page, without_marks
 from evercast.publication.report.view import JsonView
 from evercast.reinterpretation.neural.page_checks import checks_sections
 from evercast.reinterpretation.neural.page_limits import result_section
-from evercast.reinterpretation.neural.page_signal import domain_section, injection_section, shapes_section
+from evercast.reinterpretation.neural.page_signal import domain_section, injection_section, is_inside, shapes_section
 from evercast.reinterpretation.neural.response_points import PointParts
 from evercast.reinterpretation.requests.page_shared import cite_section, label_of, provenance_section
 from evercast.reinterpretation.requests.page_signal import selection_section
@@ -76,7 +76,7 @@ def _lights(body: JsonView) -> tuple[Light, ...]:
     if shares:
         outside = max(share.number("outside") or 0.0 for share in shares)
         refused = any(share.flag("refused") for share in shares)
-        tone: Tone = "bad" if refused else "look" if outside > 0 else "good"
+        tone: Tone = "bad" if refused else "good" if all(is_inside(share) for share in shares) else "look"
         lights.append(Light(tone=tone, text=f"{100 * outside:.2g} % outside of the training domain"))
     if failed := body.whole("counts", "failed"):
         lights.append(Light(tone="bad", text=f"{failed} without a number"))

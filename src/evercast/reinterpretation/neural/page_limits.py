@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ def result_section(analysis: Analysis, parts: Sequence[PointParts], body: JsonVi
     bands = [drawn for drawn in (_bands(parts, label), _along(parts, label)) if drawn]
     if scans or bands:
         blocks.append(Gallery(drawings=(*bands, *scans)))
-    blocks += [table for table in (_limits(parts), _best(parts), _points(body)) if table]
+    blocks += [table for table in (_limits(parts), _best(parts), _elsewhere(parts), _points(body)) if table]
     level = 100 * (body.number("wanted", "confidence_level") or 0.95)
     lead = (
         f"Limits at {level:.4g} % confidence level: CLs with the test statistic q-tilde and asymptotic formulas; where "
@@ -195,6 +195,29 @@ def _best(parts: Sequence[PointParts]) -> Table | None:
         return None
     headers = ("signal", "data", "parameter", "best value", "interval", "significance [σ]", "status")
     return Table(title="Best values", headers=headers, rows=tuple(rows), stacked=True)
+
+
+def _elsewhere(parts: Sequence[PointParts]) -> Table | None:
+    """Return the samples of the model at other values: what the data say of these, and whether the sample closes."""
+    rows = [
+        (
+            Cell(answer.name, "code"), Cell(", ".join(f"{name} = {number(v)}" for name, v in answer.declared.items())),
+            Cell(number(answer.twice_nll_ratio), "number"), Cell(number(answer.p_value, 3), "number"),
+            Cell(", ".join(f"{name}: {number(pull, 2)}" for name, pull in answer.pulls.items()) or "–", "number"),
+            Cell(_events(answer.expected_events), "number"), Cell(_events(answer.model_events), "number"),
+        )
+        for answer in (part.answer for part in parts)
+        if isinstance(answer, ModelPointAnswer)
+    ]  # fmt: skip
+    if not rows:
+        return None
+    headers = ("signal", "at", "−2 ln λ of the data", "p", "pulls of the sample", "its events", "events of the model")
+    note = "The pulls are of a fit to the sample itself: with the archived networks it should give its values back."
+    return Table(title="The model at other values", headers=headers, rows=tuple(rows), note=note, stacked=True)
+
+
+def _events(events: Mapping[str, float]) -> str:
+    return ", ".join(f"{channel}: {number(value)}" for channel, value in events.items()) or "–"
 
 
 def _value(found: Fitted) -> str:

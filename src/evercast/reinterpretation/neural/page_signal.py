@@ -24,14 +24,21 @@ from evercast.reinterpretation.neural.shapes import Curve, Distribution
 from evercast.reinterpretation.requests.page_shared import number, percent
 from evercast.spec.model import Analysis
 
-__all__ = ["domain_section", "injection_section", "shapes_section"]
+__all__ = ["domain_section", "injection_section", "is_inside", "shapes_section"]
 
 _KINDS = ("process", "model_point")
 _SIGNAL = "#bd1f01"
 _PROCESSES = tuple(color for color in PALETTE if color not in {_SIGNAL, MUTED})
 _SHAPE = Frame(width=5.0, height=4.4, top=0.45)
+_NOISE = 1.5
+"""Over the rate of events that belong there: what small samples scatter."""
 _FULL = 3
 """Points up to which every figure of each is on the page."""
+
+
+def is_inside(share: JsonView) -> bool:
+    """Return whether no more of a signal is outside than of events that belong there, within the noise of small samples."""
+    return (share.number("outside") or 0.0) <= _NOISE * (share.number("expected_rate") or 0.0)
 
 
 def domain_section(body: JsonView) -> Section | None:
@@ -68,8 +75,8 @@ def _overall(entries: Sequence[tuple[str, JsonView]]) -> Table:
             Cell(percent(share.number("outside_support")), "number"),
             Cell(percent(share.number("expected_rate")), "number"), Cell(percent(outside), "number"),
             Cell(percent(share.number("largest")), "number"),
-            Cell("refused" if refused else "inside" if outside <= 0 else "partly outside",
-                 "bad" if refused else "good" if outside <= 0 else "look"),
+            Cell("refused" if refused else "inside" if is_inside(share) else "partly outside",
+                 "bad" if refused else "good" if is_inside(share) else "look"),
         ))  # fmt: skip
     headers = (
         "signal", "networks", "events", "effective", "beyond a range", "far from all", "of events that belong",

@@ -43,8 +43,11 @@ def neural_verdict(answers: NeuralAnswers, confidence_level: float) -> str:
     level = f"{100 * confidence_level:.4g} % confidence level"
     if len(answers.points) == 1:
         return _single(answers.points[0], level, confidence_level)
-    verdicts = {answer.name: excluded(answer, confidence_level) for answer in answers.points}
+    signals = [answer for answer in answers.points if not isinstance(answer, ParametrisationAnswer)]
+    verdicts = {answer.name: excluded(answer, confidence_level) for answer in signals}
     out = [name for name, verdict in verdicts.items() if verdict]
+    if len(signals) == 1:
+        return _single(signals[0], level, confidence_level)
     verb = "is" if len(out) == 1 else "are"
     text = f"{len(out)} of {len(verdicts)} signals {verb} excluded at {level}"
     notes = [
