@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
 from evercast.likelihood.foreign import HS3_HINT, is_hs3
 from evercast.likelihood.histfactory import apply_patch, read_workspace
 from evercast.likelihood.model import LikelihoodModel
-from evercast.reinterpretation.requests.model import Events, NewPoint, PatchFile, Request, SignalPoint, Yields
+from evercast.reinterpretation.requests.model import NewPoint, PatchFile, Request, SignalPoint
+from evercast.reinterpretation.requests.resolve_events import (
+    EVENT_FORMS,
+    one_event,
+    point_of_events,
+    preserved_of,
+)
 from evercast.reinterpretation.requests.side_files import read_side_file
 from evercast.reinterpretation.requests.signals import patch_of_yields, signal_events
 from evercast.reinterpretation.wrapped.data import RecordData, json_digest
 from evercast.reinterpretation.wrapped.json_text import kind_of_document, parse_json
 from evercast.reinterpretation.wrapped.model import Regions, WrappedAnalysis, analysis_digest
-from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis
 from evercast.spec.report import did_you_mean
 
-__all__ = ["EVENT_FORMS", "Resolved", "refuse_negative", "resolve"]
-
-EVENT_FORMS: Final = frozenset({"events", "generate"})
-"""Forms of a signal whose events the preserved selection selects."""
+__all__ = ["Resolved", "refuse_negative", "resolve"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +76,7 @@ def resolve(request: Request, data: RecordData, *, folder: Path, remember: bool 
     _check_collision(request, analysis)
     likelihood, regions = analysis.regions(request.analysis.likelihood)
     background = data.background(regions)
-    selection = _preserved(request, data, likelihood, regions)
+    selection = preserved_of(request, data, likelihood, regions)
     points = (
         *_published(request, data, regions, background),
         *_new(request, analysis, regions, background, folder, selection, remember=remember),
@@ -131,20 +132,6 @@ def _ranges(analysis: WrappedAnalysis) -> str:
     )
 
 
-def _preserved(request: Request, data: RecordData, likelihood: str, regions: Regions) -> Analysis | None:
-    """Return the preserved document where a point brings events; None where none does."""
-    asked = [name for name, point in request.signal.points.items() if point.form in EVENT_FORMS]
-    if not asked:
-        return None
-    from evercast.reinterpretation.requests.preserved import preserved_selection, selection_of  # noqa: PLC0415 - heavy
-
-    where = f"$.signal.points.{asked[0]}"
-    if not set(selection_of(data.analysis, where=where).channels) & set(regions.channels):
-        message = f"the preserved selection fills no channel of the likelihood '{likelihood}'"
-        raise InvalidInput(message, code="request.no-selection", where=where)
-    return preserved_selection(data)
-
-
 def _new(
     request: Request,
     analysis: WrappedAnalysis,
@@ -162,7 +149,7 @@ def _new(
             raise InvalidInput(message, code="request.multiplicity", where=where)
         try:
             if selection is not None and stated.form in EVENT_FORMS:
-                yield _of_events(request, name, stated, analysis, selection, folder, remember=remember)
+                yield point_of_events(request, name, stated, analysis, selection, folder, remember=remember)
                 continue
             point = _new_point(name, stated, regions, background, folder, where=where)
         except EvercastError as err:
@@ -170,35 +157,6 @@ def _new(
             raise
         _check_events(point, stated, analysis, where=where)
         yield point
-
-
-def _of_events(
-    request: Request, name: str, stated: NewPoint, analysis: WrappedAnalysis, selection: Analysis, folder: Path, *,
-    remember: bool,
-) -> SignalPoint:  # fmt: skip
-    """Return a point whose events are selected when the request is run."""
-    from evercast.reinterpretation.requests.declaring import declare_signal  # noqa: PLC0415 - heavy
-
-    assert request.collision is not None  # noqa: S101 - by the checks of the document
-    assert analysis.selection is not None  # noqa: S101 - there is a selection
-    where = f"$.signal.points.{name}"
-    signal = declare_signal(
-        stated,
-        selection,
-        collision=request.collision,
-        folder=folder,
-        where=where,
-        requires=analysis.selection.requires,
-        remember=remember,
-    )
-    digest = signal.key(
-        selection=analysis.selection.sha256, channels=to_json(analysis.selection.channels),
-        luminosity_fb=analysis.metadata.luminosity_fb,
-    )  # fmt: skip
-    return SignalPoint(
-        name=name, values=stated.values, origin="events" if stated.events is not None else "generate", patch=(),
-        digest=digest, cross_section_pb=signal.cross_section_pb, events={}, signal=signal,
-    )  # fmt: skip
 
 
 def _new_point(
@@ -297,7 +255,7 @@ def _check_mu(
     """Refuse a tested value outside of the bounds that the record gives the parameter of interest."""
     if not points:
         raise InvalidInput("the analysis has no published signal point", code="request.no-signal")
-    patch = points[0].patch or patch_of_yields(background, _one_event(regions), poi=regions.poi, where="$.signal")
+    patch = points[0].patch or patch_of_yields(background, one_event(regions), poi=regions.poi, where="$.signal")
     model = read_workspace(apply_patch(background, patch), measurement=regions.measurement)
     low, high = _bounds(model, regions.poi)
     if not low <= request.wanted.mu <= high:
@@ -310,8 +268,3 @@ def _bounds(model: LikelihoodModel, poi: str) -> tuple[float, float]:
         if parameter.name == poi:
             return parameter.bounds
     raise InvalidInput(f"the patched background has no parameter '{poi}'", code="request.no-poi")
-
-
-def _one_event(regions: Regions) -> Yields:
-    """Return an event in every bin, to ask the likelihood what it allows before any event is selected."""
-    return Yields(channels={name: Events(events=(1.0,) * bins) for name, bins in regions.channels.items()})
