@@ -12,7 +12,7 @@ from evercast.publication.report.view import JsonView
 from evercast.reinterpretation.neural.page_checks import checks_sections
 from evercast.reinterpretation.neural.page_limits import result_section
 from evercast.reinterpretation.neural.page_signal import domain_section, injection_section, is_inside, shapes_section
-from evercast.reinterpretation.neural.response_points import PointParts
+from evercast.reinterpretation.neural.point_parts import PointParts
 from evercast.reinterpretation.requests.page_shared import cite_section, label_of, provenance_section
 from evercast.reinterpretation.requests.page_signal import selection_section
 from evercast.spec.model import Analysis

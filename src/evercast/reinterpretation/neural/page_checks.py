@@ -11,7 +11,7 @@ from evercast.publication.report.diagnostic_figures import FigureStyle
 from evercast.publication.report.figures import Drawing
 from evercast.publication.report.sections_diagnostics import diagnostics_section
 from evercast.reinterpretation.neural.answers import ProcessAnswer
-from evercast.reinterpretation.neural.response_points import PointParts
+from evercast.reinterpretation.neural.point_parts import PointParts
 
 __all__ = ["checks_sections"]
 

@@ -22,7 +22,7 @@ from evercast.reinterpretation.neural.answers import (
     ParametrisationAnswer,
     ProcessAnswer,
 )
-from evercast.reinterpretation.neural.response_points import PointParts, Scan
+from evercast.reinterpretation.neural.point_parts import PointParts, Scan
 from evercast.reinterpretation.requests.page_shared import number
 from evercast.spec.model import Analysis
 

@@ -19,7 +19,7 @@ from evercast.publication.report import figures
 from evercast.publication.report.blocks import Block, Cell, Gallery, Section, Table
 from evercast.publication.report.figures import Frame
 from evercast.publication.report.view import JsonView
-from evercast.reinterpretation.neural.response_points import PointParts
+from evercast.reinterpretation.neural.point_parts import PointParts
 from evercast.reinterpretation.neural.shapes import Curve, Distribution
 from evercast.reinterpretation.requests.page_shared import number, percent
 from evercast.spec.model import Analysis
@@ -37,7 +37,7 @@ _FULL = 3
 
 
 def is_inside(share: JsonView) -> bool:
-    """Return whether no more of a signal is outside than of events that belong there, within the noise of small samples."""
+    """Return whether no more of a signal is outside than of events that belong there, within what samples scatter."""
     return (share.number("outside") or 0.0) <= _NOISE * (share.number("expected_rate") or 0.0)
 
 

@@ -13,7 +13,8 @@ from evercast.errors import IntegrityError
 from evercast.reinterpretation.neural.answers import NeuralAnswers, ProcessAnswer, UnitUse
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.page import neural_page
-from evercast.reinterpretation.neural.response_points import PointParts, point_body, point_parts
+from evercast.reinterpretation.neural.point_parts import PointParts, point_parts
+from evercast.reinterpretation.neural.response_points import point_body
 from evercast.reinterpretation.neural.updated import write_updated_bundle
 from evercast.reinterpretation.neural.verdict import excluded, neural_verdict
 from evercast.reinterpretation.requests.response import finish_response, provenance

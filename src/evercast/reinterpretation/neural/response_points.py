@@ -3,117 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
-import numpy as np
-
-from evercast.artifacts.event_table import read_event_table
 from evercast.artifacts.files import canonical_json, read_json
-from evercast.publication.diagnostics.contents import RunContents
-from evercast.publication.report.checks import Diagnostics
 from evercast.publication.report.view import JsonView
 from evercast.reinterpretation.neural.answers import (
     ClsAt,
-    DomainShare,
-    Fitted,
-    Injected,
-    Limits,
     ModelPointAnswer,
     ParametrisationAnswer,
     ProcessAnswer,
 )
-from evercast.reinterpretation.neural.contents import checks_of, run_contents
 from evercast.reinterpretation.neural.frozen import FrozenNeural
-from evercast.reinterpretation.neural.shapes import Distribution, distributions
-from evercast.reinterpretation.neural.updated import UpdatedBundle
+from evercast.reinterpretation.neural.point_parts import AnyAnswer, PointParts
+from evercast.reinterpretation.neural.response_terms import (
+    limit_body,
+    model_point_body,
+    parametrisation_body,
+    process_body,
+)
 from evercast.reinterpretation.requests.answers import efficiency_limit
 from evercast.reinterpretation.requests.model import NewPoint
-from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis
 
-__all__ = ["PointParts", "Scan", "point_body", "point_parts"]
-
-AnyAnswer = ProcessAnswer | ModelPointAnswer | ParametrisationAnswer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """-2 ln of the profile likelihood ratio: values of the parameter, and the ratio there, None where a fit failed."""
-
-    data: str
-    values: tuple[float, ...]
-    ratio: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PointParts:
-    """An answer with what its derived run says beside it.
-
-    Args:
-        answer: to one point.
-        sample: name of the new sample; None without one.
-        contents: the derived run; None where there is none.
-        checks: of the new term.
-        shapes: the signal beside what the archive has.
-        scans: of the parameter of interest.
-        bundle: the updated one; `bundle_folder` below the response; `bundle_reason` why there is none.
-    """
-
-    answer: AnyAnswer
-    sample: str | None = None
-    contents: RunContents | None = None
-    checks: Diagnostics = field(default_factory=Diagnostics)
-    shapes: tuple[Distribution, ...] = ()
-    scans: tuple[Scan, ...] = ()
-    bundle: UpdatedBundle | None = None
-    bundle_folder: str | None = None
-    bundle_reason: str | None = None
-
-    def with_bundle(self, made: UpdatedBundle | str, *, folder: str) -> PointParts:
-        """Return the parts with a bundle, or with why there is none."""
-        if isinstance(made, str):
-            return replace(self, bundle_reason=made)
-        return replace(self, bundle=made, bundle_folder=folder)
-
-
-def point_parts(answer: AnyAnswer, frozen: FrozenNeural) -> PointParts:
-    """Return an answer with its checks, shapes and scans, read from the derived run.
-
-    Raises:
-        IntegrityError: a file of the run is damaged.
-    """
-    if isinstance(answer, ParametrisationAnswer):
-        return PointParts(answer=answer)
-    sample = None if answer.selection is None else read_event_table(answer.selection / "events.zarr").sample
-    if answer.plan is None or answer.status not in {"ok", "at-bound"}:
-        reason = "the signal was not added to the likelihood" if isinstance(answer, ProcessAnswer) else None
-        return PointParts(answer=answer, sample=sample, bundle_reason=reason)
-    contents = run_contents(answer.plan)
-    wanted = frozen.asked().wanted
-    names = {answer.likelihood, *([sample] if sample else [])}
-    if isinstance(answer, ProcessAnswer):
-        names.add(answer.process)
-    shapes = (
-        distributions(contents, likelihood=answer.likelihood, signal=sample, observed=wanted.observed) if sample else ()
-    )
-    scans = _scans(contents.result_view(answer.likelihood)) if isinstance(answer, ProcessAnswer) else ()
-    return PointParts(
-        answer=answer, sample=sample, contents=contents, checks=checks_of(contents, names), shapes=shapes, scans=scans,
-        bundle_reason="the derived run is not at hand" if answer.run is None else None,
-    )  # fmt: skip
-
-
-def _scans(result: JsonView) -> tuple[Scan, ...]:
-    found = []
-    for side in ("observed", "expected"):
-        values, ratio = result.numbers(side, "scan", "values"), result.numbers(side, "scan", "t")
-        if values.size > 1 and values.shape == ratio.shape:
-            data = "observed" if side == "observed" else result.text(side, "asimov") or "expected"
-            finite = tuple(float(value) if np.isfinite(value) else None for value in ratio)
-            found.append(Scan(data=data, values=tuple(values.tolist()), ratio=finite))
-    return tuple(found)
+__all__ = ["point_body"]
 
 
 def point_body(
@@ -132,7 +43,7 @@ def point_body(
     new = isinstance(answer, ProcessAnswer)
     return {
         "name": answer.name, "values": [], "origin": _origin(asked), "status": answer.status, "excluded": excluded,
-        "cls": _cls(answer), "limit": _limit(limits), "cross_section_pb": sigma,
+        "cls": _cls(answer), "limit": limit_body(limits), "cross_section_pb": sigma,
         "limit_pb": seen * sigma if new and seen is not None and sigma is not None else None,
         "events": {name: [value] for name, value in events.items()},
         "efficiency": sum(events.values()) / produced if new and produced and events else None,
@@ -141,9 +52,9 @@ def point_body(
         "guard": None, "remarks": _remarks(answer), "failure": _failure(answer), "patch_sha256": None,
         "key": _key(answer), "computed": any(unit.origin == "computed" for unit in answer.units),
         "selection": _selection(parts, asked),
-        "process": _process(parts) if isinstance(answer, ProcessAnswer) else None,
-        "model_point": _model_point(parts) if isinstance(answer, ModelPointAnswer) else None,
-        "parametrisation": _parametrisation(answer) if isinstance(answer, ParametrisationAnswer) else None,
+        "process": process_body(parts) if isinstance(answer, ProcessAnswer) else None,
+        "model_point": model_point_body(parts) if isinstance(answer, ModelPointAnswer) else None,
+        "parametrisation": parametrisation_body(answer) if isinstance(answer, ParametrisationAnswer) else None,
     }  # fmt: skip
 
 
@@ -159,12 +70,6 @@ def _cls(answer: AnyAnswer) -> dict[str, object] | None:
         return None
     best = answer.observed.value if answer.observed is not None and found.observed is not None else None
     return {"mu": found.value, "observed": found.observed, "expected": list(found.expected), "mu_hat": best}
-
-
-def _limit(limits: Limits | None) -> dict[str, object] | None:
-    if limits is None or len(limits.expected) != 5:
-        return None
-    return {"observed": limits.observed, "expected": list(limits.expected)}
 
 
 def _remarks(answer: AnyAnswer) -> list[str]:
@@ -219,93 +124,3 @@ def _cut_flow(answer: ProcessAnswer | ModelPointAnswer) -> tuple[list[dict[str, 
         for step in steps
     ]  # fmt: skip
     return cuts, steps[0].number("sum_of_weights") if steps else None
-
-
-def _process(parts: PointParts) -> dict[str, object]:
-    answer = parts.answer
-    assert isinstance(answer, ProcessAnswer)  # noqa: S101 - the caller looked
-    bundle = parts.bundle
-    return {
-        "likelihood": answer.likelihood, "process": answer.process, "parameter": answer.parameter,
-        "coefficient": answer.coefficient, "nominal": answer.nominal, "expected_events": dict(answer.expected_events),
-        "events": dict(answer.events), "domain": [_domain(share) for share in answer.domain],
-        "observed": _fitted(answer.observed), "expected": _fitted(answer.expected),
-        "scans": [
-            {"data": scan.data, "values": list(scan.values), "twice_nll_ratio": list(scan.ratio)}
-            for scan in parts.scans
-        ],
-        "limit_inside": _limit(answer.inside),
-        "neyman": None if answer.neyman is None else to_json(answer.neyman),
-        "injection": [_injected(entry) for entry in answer.injection],
-        "closure": [to_json(entry) for entry in answer.closure],
-        "training_statistics": [to_json(entry) for entry in answer.training_statistics],
-        "checks": _checks(parts), "distributions": _distributions(parts.shapes),
-        "bundle": None if bundle is None else {
-            "folder": parts.bundle_folder, "manifest": bundle.manifest, "disclosure": bundle.disclosure,
-            "verified": True, "checked": list(bundle.checked),
-        },
-        "bundle_reason": None if bundle is not None else parts.bundle_reason or "the archive publishes none",
-    }  # fmt: skip
-
-
-def _model_point(parts: PointParts) -> dict[str, object]:
-    answer = parts.answer
-    assert isinstance(answer, ModelPointAnswer)  # noqa: S101 - the caller looked
-    return {
-        "likelihood": answer.likelihood, "declared": dict(answer.declared),
-        "expected_events": dict(answer.expected_events), "events": dict(answer.events),
-        "domain": [_domain(share) for share in answer.domain], "model_events": dict(answer.model_events),
-        "closure": _fitted(answer.closure), "pulls": dict(answer.pulls), "observed": _fitted(answer.observed),
-        "twice_nll_ratio": answer.twice_nll_ratio, "p_value": answer.p_value, "checks": _checks(parts),
-        "distributions": _distributions(parts.shapes),
-    }  # fmt: skip
-
-
-def _parametrisation(answer: ParametrisationAnswer) -> dict[str, object]:
-    return {
-        "likelihood": answer.likelihood, "parameters": list(answer.parameters), "parameter": answer.parameter,
-        "observed": _fitted(answer.observed), "expected": _fitted(answer.expected), "scans": [],
-    }  # fmt: skip
-
-
-def _domain(share: DomainShare) -> dict[str, object]:
-    return {**to_json(share), "refused": share.refused}
-
-
-def _fitted(found: Fitted | None) -> dict[str, object] | None:
-    if found is None:
-        return None
-    parameters = {name: {"value": v, "uncertainty": error} for name, (v, error) in found.parameters.items()}
-    return {**to_json(found), "parameters": parameters}
-
-
-def _injected(entry: Injected) -> dict[str, Any]:
-    coverage = [{"confidence_level": level, "share": share, "error": error} for level, share, error in entry.coverage]
-    return {**to_json(entry), "coverage": coverage}
-
-
-def _checks(parts: PointParts) -> list[Mapping[str, object]]:
-    return [
-        {
-            "id": check.id, "name": check.name, "subject": check.subject, "outcome": check.status,
-            "value": check.value, "message": check.message,
-        }
-        for check in parts.checks.checks
-    ]  # fmt: skip
-
-
-def _distributions(shapes: Sequence[Distribution]) -> list[Mapping[str, object]]:
-    return [
-        {
-            "region": shape.region, "quantity": shape.quantity, "kind": shape.kind, "unit": shape.unit,
-            "edges": shape.edges.tolist(),
-            "curves": [
-                {
-                    "name": curve.name, "role": curve.role, "fraction": curve.fraction.tolist(),
-                    "error": curve.error.tolist(),
-                }
-                for curve in shape.curves
-            ],
-        }
-        for shape in shapes
-    ]  # fmt: skip

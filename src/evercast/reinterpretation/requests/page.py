@@ -78,10 +78,12 @@ def _points_section(frozen: FrozenRequest, answers: Answers, body: JsonView) -> 
     points = body.entries("points")
     rows = tuple(_row(answer, count, point) for answer, point in zip(answers.answers, points, strict=True))
     mu = f"CLs at signal strength {frozen.wanted.mu:g}."
+    many = "1 point" if len(rows) == 1 else f"{len(rows)} points"
+    table = Table(title=many, headers=headers, rows=rows, folded=len(rows) > 20)
     return Section(
         anchor="checks",
         title="All points",
-        blocks=(Table(title=f"{len(rows)} point{'' if len(rows) == 1 else 's'}", headers=headers, rows=rows, folded=len(rows) > 20), *_remarks(body)),
+        blocks=(table, *_remarks(body)),
         lead=mu + " Expected values are medians of the background alone.",
     )
 

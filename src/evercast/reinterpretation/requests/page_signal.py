@@ -243,5 +243,6 @@ def cut_flow_tables(point: JsonView, *, folded: bool) -> list[Block]:
     )  # fmt: skip
     headers = ("after", "simulated events", "expected", *(("published", "ratio") if published else ()))
     title = f"Cut flow of {point.text('name')}"
-    note = "Expected events at the luminosity of the analysis." + ("" if published else " The record has none of this point.")
+    without = "" if published else " The record has none of this point."
+    note = f"Expected events at the luminosity of the analysis.{without}"
     return [Table(title=title, headers=headers, rows=rows, note=note, folded=folded)]
