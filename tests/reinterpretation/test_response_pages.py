@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyhf
 import pytest
-from response_checks import assert_shown, page_of, response_of
 
 from evercast.cli import main
 from evercast.inference.fit import fit
@@ -20,6 +19,7 @@ from evercast.reinterpretation.requests.backgrounds import channel_contents
 from evercast.reinterpretation.requests.frozen import FrozenRequest, read_frozen
 from evercast.reinterpretation.requests.points import compute_points
 from evercast.reinterpretation.requests.response import write_response
+from response_checks import assert_shown, page_of, response_of
 
 HOSTILE = '</title><script>alert(1)</script><img src=x onerror=alert(2)> & "quoted" \\e[31m'
 OWN = """\
@@ -107,3 +107,15 @@ def test_data_that_were_left_out_are_nowhere(draft: Path, capsys: pytest.Capture
     assert "the data not looked at" in str(body["verdict"])
     assert not re.search(r">\s*Data\s*<", page)
     assert 'id="limits"' in page
+
+
+def test_control_characters_reach_neither_page_nor_terminal(draft: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = draft / "request.yaml"
+    text = document.read_text()
+    document.write_text(text.replace("# title: what is asked, for people", 'title: "\\u001b[31mred\\u202e"'))
+    assert main(["request", "check", str(draft)]) == 3
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "\u202e" not in said.out + said.err
+    assert "request.yaml:5: " in said.err
+    assert "U+001B" in said.err
