@@ -93,7 +93,7 @@ def _selected(
         )  # fmt: skip
         yields = yields_of(found, systematic=signal.systematic)
         refuse_negative({name: bins.events for name, bins in found.bins.items()}, where=where)
-        patch = patch_of_yields(background, yields, poi=regions.poi, where=where)
+        patch = patch_of_yields(background, yields, poi=regions.poi, where=where, validation=regions.validation or ())
         apply_patch(background, patch)
     except EvercastError as err:
         err.where = where if err.where is None or err.where.startswith("$") else f"{where}: {err.where}"

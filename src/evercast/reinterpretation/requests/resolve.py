@@ -165,7 +165,9 @@ def _new_point(
     patch: Sequence[object]
     generated = None
     if stated.yields is not None:
-        patch = patch_of_yields(background, stated.yields, poi=regions.poi, where=where)
+        patch = patch_of_yields(
+            background, stated.yields, poi=regions.poi, where=where, validation=regions.validation or ()
+        )
         generated = stated.yields.generated_events
     else:
         assert stated.patch is not None  # noqa: S101 - one of the two, by the checks of the document
@@ -255,7 +257,9 @@ def _check_mu(
     """Refuse a tested value outside of the bounds that the record gives the parameter of interest."""
     if not points:
         raise InvalidInput("the analysis has no published signal point", code="request.no-signal")
-    patch = points[0].patch or patch_of_yields(background, one_event(regions), poi=regions.poi, where="$.signal")
+    patch = points[0].patch or patch_of_yields(
+        background, one_event(regions), poi=regions.poi, where="$.signal", validation=regions.validation or ()
+    )
     model = read_workspace(apply_patch(background, patch), measurement=regions.measurement)
     low, high = _bounds(model, regions.poi)
     if not low <= request.wanted.mu <= high:

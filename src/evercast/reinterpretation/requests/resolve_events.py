@@ -73,5 +73,6 @@ def point_of_events(
 
 
 def one_event(regions: Regions) -> Yields:
-    """Return an event in every bin, to ask the likelihood what it allows before any event is selected."""
-    return Yields(channels={name: Events(events=(1.0,) * bins) for name, bins in regions.channels.items()})
+    """Return an event in every bin that is fitted, to ask the likelihood what it allows before any is selected."""
+    fitted = {name: bins for name, bins in regions.channels.items() if name not in (regions.validation or ())}
+    return Yields(channels={name: Events(events=(1.0,) * bins) for name, bins in fitted.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from evercast.errors import InvalidInput
@@ -46,7 +46,9 @@ def uses_luminosity(workspace: Mapping[str, object]) -> bool:
     )
 
 
-def patch_of_yields(workspace: Mapping[str, object], yields: Yields, *, poi: str, where: str) -> list[object]:
+def patch_of_yields(
+    workspace: Mapping[str, object], yields: Yields, *, poi: str, where: str, validation: Collection[str] = ()
+) -> list[object]:
     """Return the JSON patch that adds a signal of stated events to each of its channels.
 
     The events scale with the parameter of interest, with the luminosity where the background does, with one nuisance
@@ -57,15 +59,17 @@ def patch_of_yields(workspace: Mapping[str, object], yields: Yields, *, poi: str
         yields: the events.
         poi: parameter of interest.
         where: of the request, for messages.
+        validation: channels that are not fitted; the patch removes them, as those of the record do.
 
     Raises:
         InvalidInput: ``request.channel``, ``request.bins``, or the name of the new sample or parameter is taken.
     """
     channels = entries_of(workspace, "channels", "$")
     names = [text_of(entry, "name", "$.channels") for entry in channels]
-    unknown = [name for name in yields.channels if name not in names]
+    fitted = [name for name in names if name not in validation]
+    unknown = [name for name in yields.channels if name not in fitted]
     if unknown:
-        message = f"the background has no channel '{unknown[0]}'; it has {', '.join(names)}"
+        message = f"the background has no channel '{unknown[0]}' that is fitted; it has {', '.join(fitted)}"
         raise InvalidInput(message, code="request.channel", where=where)
     lumi = uses_luminosity(workspace)
     patch: list[object] = []
@@ -84,7 +88,8 @@ def patch_of_yields(workspace: Mapping[str, object], yields: Yields, *, poi: str
         sample = SIGNAL_SAMPLE if SIGNAL_SAMPLE not in taken else f"{SIGNAL_SAMPLE}_of_request"
         value = {"name": sample, "data": list(stated.events), "modifiers": _modifiers(name, yields, poi, lumi=lumi)}
         patch.append({"op": "add", "path": f"/channels/{number}/samples/0", "value": value})
-    return patch
+    removed = [number for number, name in enumerate(names) if name in validation]
+    return patch + [{"op": "remove", "path": f"/channels/{number}"} for number in reversed(removed)]
 
 
 def _modifiers(channel: str, yields: Yields, poi: str, *, lumi: bool) -> Sequence[Mapping[str, object]]:

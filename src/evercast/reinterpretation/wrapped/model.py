@@ -64,7 +64,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regions:
-    """One set of regions: a background, and patches that add a signal to it."""
+    """One set of regions: a background, and patches that add a signal to it.
+
+    Args:
+        validation: channels of the background that are not fitted: its patches remove them, so do those of requests.
+    """
 
     background: Place
     channels: Mapping[str, int]
@@ -72,6 +76,7 @@ class Regions:
     title: str | None = None
     measurement: str | None = None
     patches: Mapping[str, Place] = field(default_factory=dict)
+    validation: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

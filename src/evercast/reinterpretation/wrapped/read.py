@@ -30,6 +30,10 @@ def _check(analysis: WrappedAnalysis, report: Report) -> None:
             report.add(("files", name, "path"), "spec.unsafe-path", message, found=shown(file.path))
     for name, regions in analysis.likelihoods.items():
         _check_place(analysis, regions.background, ("likelihoods", name, "background"), report)
+        for number, channel in enumerate(regions.validation or ()):
+            if channel not in regions.channels:
+                where = ("likelihoods", name, "validation", number)
+                report.add(where, "wrapped.unknown-channel", "the likelihood has no such channel", found=shown(channel))
         for point, place in regions.patches.items():
             _check_place(analysis, place, ("likelihoods", name, "patches", point), report)
     _check_points(analysis, report)
