@@ -212,6 +212,9 @@ def test_what_cannot_be_stated_is_refused_by_the_schema(
         ({"settings": ["SLHA:file = a.slha"]}, "request.setting", "SLHA:file"),
         ({"settings": ["PDF:pSet = LHAGrid1:/etc/passwd"]}, "request.setting", "/etc/passwd"),
         ({"settings": ["Random:seed = 5"]}, "request.setting", "seed"),
+        ({"settings": ["PDF:pSet = LHAGrid1:others"]}, "request.setting", "LHAGrid1"),
+        ({"settings": ["Vincia:MEplugin = others"]}, "request.setting", "MEplugin"),
+        ({"settings": ["MultipartonInteractions:initFile = others"]}, "request.setting", "initFile"),
         ({"jobs": 7}, "request.parts", "7 equal parts"),
         (
             {"slha": {"path": "a.slha", "sha256": "0" * 64, "size_bytes": 4}},

@@ -28,6 +28,10 @@ _BEAMS: Final[Mapping[str, tuple[int, int]]] = {
 }  # fmt: skip
 _OWN_SETTINGS: Final = re.compile(r"\W*(random|print|next|init|main|beams|merging|slha:file|slha:readfrom)\b.*", re.I)
 """Settings that the engine makes itself, or by which a card would read a file."""
+_FILE_SETTINGS: Final = re.compile(
+    r"[^\s=]*((?<!pro)file|plugin|reuseinit)\b.*|pdf:[^\s=]*set[^\s=]*[\s=]+[^\s\d=-].*|xmlpath\b.*", re.I
+)
+"""Settings by which Pythia reads or writes a file of its own choice, or loads a library."""
 _SUFFIX: Final = re.compile(r"(\.[a-z0-9]{1,8}){1,2}", re.I)
 
 
@@ -149,7 +153,8 @@ def _place(digest: str, path: str) -> str:
 
 def _check_setting(setting: str, *, where: str) -> None:
     text = setting.strip()
-    if _OWN_SETTINGS.fullmatch(text) or "/" in text or "\n" in text or text.lower().startswith("include"):
+    files = _FILE_SETTINGS.fullmatch(text)
+    if _OWN_SETTINGS.fullmatch(text) or files or "/" in text or "\n" in text or text.lower().startswith("include"):
         message = f"the setting {text!r} is not taken from a request: beams, seed and files are set by the engine"
         hint = "sqrt(s) and beams stand in collision, the seed in seed, a spectrum in slha"
         raise InvalidInput(message, code="request.setting", where=where, hint=hint)
