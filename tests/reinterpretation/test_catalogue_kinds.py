@@ -318,6 +318,11 @@ def test_what_an_index_lists_elsewhere_is_not_fetched_unless_asked(golden: Path,
     (found,) = listed(capsys, "search", "leptons")
     assert found["url"] == entry["url"]
     assert found["askable"]
+    again = tmp_path / "again.yaml"
+    assert main(["catalogue", "index", "small", "--output", str(again)]) == 0
+    assert main(["catalogue", "rm", str(tmp_path / "index.json")]) == 0
+    assert main(["catalogue", "add", str(again)]) == 0  # with digest and size, without which it is no index
+    capsys.readouterr()
     assert main(["request", "new", str(tmp_path / "ask"), "--analysis", "small", "--json"]) == 6
     assert error(capsys)["code"] == "catalogue.elsewhere"
     assert main(["catalogue", "get", "small", str(tmp_path / "here"), "--json"]) == 6  # offline, not in the cache

@@ -145,9 +145,19 @@ def _listed(entry: Entry, folder: Path) -> dict[str, object]:
         "experiment": entry.experiment, "signatures": list(entry.signatures),
     }  # fmt: skip
     if entry.url is not None:
-        return {**{key: value for key, value in said.items() if value}, "url": entry.url}
+        kept = _as_listed(entry)
+        content = {} if kept is None else {"sha256": kept.sha256, "size_bytes": kept.size_bytes}
+        return {key: value for key, value in {**said, "url": entry.url, **content}.items() if value}
     relative = os.path.relpath(entry.path.resolve(), folder.resolve())
     if unsafe_reason(relative) is not None:
         message = f"{entry.name} lies at {entry.path}, which is not below the folder of the index"
         raise InvalidInput(message, code="catalogue.outside", hint="put the index into a folder above all it lists")
     return {**{key: value for key, value in said.items() if value}, "path": relative}
+
+
+def _as_listed(entry: Entry) -> Listed | None:
+    """Return what the index of an entry says of it: digest and size of a file at an address stand nowhere else."""
+    if entry.index is None:
+        return None
+    known = {(one.name, one.digest): one for one in read_index(entry.index).entries}
+    return known.get((entry.name, entry.digest or ""))
