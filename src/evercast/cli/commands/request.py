@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +19,9 @@ from evercast.cli.requests_shown import (
     answer_and_show,
     opened_analysis,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from evercast.reinterpretation.requests.declared import DeclaredSignal
 
 __all__ = ["command"]
 
@@ -90,20 +95,13 @@ def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
         body = {
             "analysis": resolved.analysis.name, "digest": resolved.digest, "likelihood": resolved.likelihood,
             "background": resolved.regions.background.sha256, "points": names,
-            "signals": {
-                point.name: {
-                    "files": len(point.signal.inputs), "effective_events": point.signal.effective_events,
-                    "cross_section_pb": point.signal.cross_section_pb,
-                    "file_cross_section_pb": point.signal.file_cross_section_pb, "remarks": list(point.signal.remarks),
-                }
-                for point in resolved.points if point.signal is not None
-            },
+            "signals": _signals({point.name: point.signal for point in resolved.points if point.signal is not None}),
         }  # fmt: skip
     else:
         names = list(resolved.request.signal.points)
         body = {
             "analysis": asked.version.record.name, "digest": asked.version.bag.id, "likelihood": resolved.likelihood,
-            "background": None, "points": names,
+            "background": None, "points": names, "signals": _signals(resolved.signals),
         }  # fmt: skip
     if as_json:
         click.echo(json.dumps(body, indent=1))
@@ -115,9 +113,21 @@ def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
     )
     if body["background"]:
         click.echo(f"background sha256 {body['background']}")
-    for name, told in body.get("signals", {}).items():
+    for name, told in body["signals"].items():
         for remark in told["remarks"]:
             click.echo(f"{name}: {remark}")
+
+
+def _signals(signals: Mapping[str, DeclaredSignal]) -> dict[str, Any]:
+    """Return what the files of the signals hold, by point."""
+    return {
+        name: {
+            "files": len(signal.inputs), "effective_events": signal.effective_events,
+            "cross_section_pb": signal.cross_section_pb, "file_cross_section_pb": signal.file_cross_section_pb,
+            "remarks": list(signal.remarks),
+        }
+        for name, signal in signals.items()
+    }  # fmt: skip
 
 
 @command.command(epilog="Example: evercast request submit my-scan")
