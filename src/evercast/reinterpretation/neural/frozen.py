@@ -15,9 +15,9 @@ from typing import Any, Final
 from evercast import __version__
 from evercast.artifacts.files import atomic_write_bytes, atomic_write_json, canonical_json, make_folder, read_json
 from evercast.errors import IntegrityError
-from evercast.reinterpretation.neural.files import check_inputs, keep_inputs, kept_file
 from evercast.reinterpretation.neural.resolve import NeuralResolved
 from evercast.reinterpretation.requests.declared import DeclaredSignal
+from evercast.reinterpretation.requests.kept import check_inputs, keep_file, keep_inputs
 from evercast.reinterpretation.requests.model import Request, SideFile, request_to_json
 from evercast.spec.codec import from_json, to_json
 
@@ -122,11 +122,10 @@ def freeze_neural(resolved: NeuralResolved, *, root: Path, document: Path) -> Fr
         root=root, run=run, request=body, archive=archived.folder.resolve(), archive_id=identity,
         analysis=said["analysis"], likelihood=resolved.likelihood, signals=resolved.signals,
     )  # fmt: skip
-    for signal in resolved.signals.values():
-        keep_inputs(root, frozen.inputs, signal)
+    keep_inputs(root, frozen.inputs, resolved.signals.values())
     stated = resolved.request.signal.parametrisation
     if stated is not None:
-        kept_file(root / stated.path, frozen.parametrisation(stated))
+        keep_file(root / stated.path, frozen.parametrisation(stated), digest=stated.sha256)
     make_folder(frozen.folder)
     atomic_write_bytes(frozen.folder / "request.yaml", document.read_bytes())
     atomic_write_json(frozen.folder / "request.json", body)
@@ -163,6 +162,5 @@ def read_frozen_neural(root: Path, run: str) -> FrozenNeural:
         analysis=said["analysis"], likelihood=said["likelihood"],
         signals={name: from_json(DeclaredSignal, body) for name, body in said["signals"].items()},
     )  # fmt: skip
-    for signal in frozen.signals.values():
-        check_inputs(frozen.inputs, signal)
+    check_inputs(frozen.inputs, frozen.signals.values())
     return frozen

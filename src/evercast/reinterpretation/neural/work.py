@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from evercast.reinterpretation.archived import ArchivedRun
 from evercast.reinterpretation.copies import ancestors, import_unit, lay_out, merge_patch
 from evercast.reinterpretation.neural.answers import Origin, UnitUse
 from evercast.reinterpretation.replay import archive_environment, environment_set, require_signer, unit_seconds
-from evercast.reinterpretation.requests.derived import Watch
+from evercast.reinterpretation.requests.derived import Silent, Watch
 from evercast.runtime.job_markers import marker_of
 from evercast.runtime.plans import FrozenPlan, read_jobs
 from evercast.runtime.pseudo import bring_sources
@@ -98,6 +98,10 @@ class WorkFolder:
     def derive(self, name: str, change: Mapping[str, Any]) -> DerivedRun:
         """Write a derived document, plan it, and take from the archive what has the same key; nothing is run.
 
+        Args:
+            name: of the point; each has a document of its own, by which its bundle is made.
+            change: of the archived document.
+
         Raises:
             InvalidInput: the change makes no valid document.
             IntegrityError: a file of the archive is not what it must be; ``replay.unsigned``.
@@ -153,19 +157,11 @@ class WorkFolder:
             frozen, document=derived.document, profile=self.profile, cores=self.cores, extra=extra
         )
         try:
-            run_plan(frozen, command, observer=_Silent() if self.watch is None else self.watch(frozen))
+            run_plan(frozen, command, observer=Silent() if self.watch is None else self.watch(frozen))
         except RunFailed as err:
             done = all(is_finished(unit, receipt_file=frozen.folder.receipt(unit)) for unit in wanted)
             if stage is None or err.code != "run.incomplete" or not done:
                 raise
-
-
-class _Silent:
-    def finished(self, unit: Unit) -> None:
-        """Say nothing."""
-
-    def put_aside(self, units: Sequence[Unit], reason: str) -> None:
-        """Say nothing."""
 
 
 @contextmanager

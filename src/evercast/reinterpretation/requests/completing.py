@@ -8,13 +8,7 @@ from dataclasses import replace
 from evercast.artifacts.files import atomic_write_json, read_json
 from evercast.errors import EvercastError, IntegrityError
 from evercast.likelihood.histfactory import apply_patch
-from evercast.reinterpretation.requests.derived import (
-    DerivedRun,
-    Watch,
-    check_inputs,
-    derived_run,
-    run_derived,
-)
+from evercast.reinterpretation.requests.derived import DerivedRun, Watch, derived_run, run_derived, work_of
 from evercast.reinterpretation.requests.frozen import (
     SELECTED_FILE,
     SELECTION_FILE,
@@ -23,6 +17,7 @@ from evercast.reinterpretation.requests.frozen import (
     SelectedPoint,
     with_selected,
 )
+from evercast.reinterpretation.requests.kept import check_inputs
 from evercast.reinterpretation.requests.resolve import refuse_negative
 from evercast.reinterpretation.requests.selecting import selected_signal, yields_of
 from evercast.reinterpretation.requests.signals import patch_of_yields
@@ -53,7 +48,7 @@ def complete(frozen: FrozenRequest, *, cores: int, profile: str, watch: Watch | 
     signals = [point.signal for point in frozen.points if point.signal is not None]
     if not any(point.is_waiting for point in frozen.points):
         return frozen
-    check_inputs(frozen.root, signals)
+    check_inputs(work_of(frozen.root), signals)
     body = read_json(frozen.folder / SELECTION_FILE)
     if not isinstance(body, dict):
         raise IntegrityError("the preserved document is damaged", code="request.frozen", where=str(frozen.folder))

@@ -6,15 +6,12 @@ made again, so that a new point makes its own units alone.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evercast.artifacts.files import atomic_write_json, disk_errors, make_folder
+from evercast.artifacts.files import atomic_write_json, make_folder
 from evercast.errors import IntegrityError
-from evercast.events.identity import content_digest
 from evercast.plan import Unit
 from evercast.plan.graph import make_selection_plan
 from evercast.plan.recipes import SelectionRecipe
@@ -27,7 +24,7 @@ from evercast.runtime.run import Observer, run_plan, snakemake_command
 from evercast.spec import analysis_to_json
 from evercast.spec.model import Analysis
 
-__all__ = ["DerivedRun", "Watch", "derived_run", "keep_inputs", "run_derived", "unit_of", "units_of", "work_of"]
+__all__ = ["DerivedRun", "Silent", "Watch", "derived_run", "run_derived", "unit_of", "units_of", "work_of"]
 
 Watch = Callable[[FrozenPlan], Observer]
 """Makes what is told how a run goes on."""
@@ -48,7 +45,9 @@ class DerivedRun:
     finished: frozenset[str]
 
 
-class _Silent:
+class Silent:
+    """Is told how a run goes on, and says nothing."""
+
     def finished(self, unit: Unit) -> None:
         """Say nothing."""
 
@@ -59,41 +58,6 @@ class _Silent:
 def work_of(root: Path) -> Path:
     """Return where the derived run of a request lies."""
     return root / "work"
-
-
-def keep_inputs(root: Path, signals: Collection[DeclaredSignal]) -> None:
-    """Keep the files of signals for the run: as hard links where the disk has them, else as copies.
-
-    Raises:
-        IntegrityError: ``request.file-digest``: a file changed since it was checked.
-        EnvironmentUnfit: the disk refuses.
-    """
-    folder = work_of(root)
-    for signal in signals:
-        for entry in signal.inputs:
-            target = folder / entry.place
-            if target.exists() and content_digest(target) == entry.sha256:
-                continue
-            make_folder(target.parent)
-            with disk_errors(target):
-                _remove(target)  # what an earlier submission kept, and somebody changed
-                _link(root / entry.path, target)
-    check_inputs(root, signals)
-
-
-def check_inputs(root: Path, signals: Collection[DeclaredSignal]) -> None:
-    """Refuse files that are no longer those that were submitted.
-
-    Raises:
-        IntegrityError: ``request.frozen``.
-    """
-    for signal in signals:
-        for entry in signal.inputs:
-            place = work_of(root) / entry.place
-            found = content_digest(place) if place.exists() else "nothing"
-            if found != entry.sha256:
-                message = f"the file {entry.path} has the digest {found}; {entry.sha256} was submitted"
-                raise IntegrityError(message, code="request.frozen", where=str(place), hint="submit the request again")
 
 
 def derived_run(root: Path, selection: Analysis, signals: Sequence[DeclaredSignal]) -> DerivedRun:
@@ -147,7 +111,7 @@ def run_derived(run: DerivedRun, *, profile: str, cores: int, watch: Watch | Non
     command = snakemake_command(
         frozen, document=run.document, profile=profile, cores=cores if profile == "default" else None, extra=()
     )
-    observer: Observer = _Silent() if watch is None else watch(frozen)
+    observer: Observer = Silent() if watch is None else watch(frozen)
     run_plan(frozen, command, observer=observer)
 
 
@@ -173,28 +137,3 @@ def units_of(frozen: FrozenPlan, unit: Unit) -> tuple[Unit, ...]:
                 wanted.add(name)
                 waiting.append(known[name])
     return tuple(each for each in frozen.plan.units if each.id in wanted)
-
-
-def _remove(target: Path) -> None:
-    if target.is_dir():
-        shutil.rmtree(target)
-    else:
-        target.unlink(missing_ok=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Link or copy a file, or every file of a folder; a folder appears whole."""
-    if source.is_dir():
-        trial = target.with_name(f".{target.name}.new")
-        shutil.rmtree(trial, ignore_errors=True)
-        shutil.copytree(source, trial, copy_function=_link_file)
-        trial.rename(target)
-        return
-    _link_file(str(source), str(target))
-
-
-def _link_file(source: str, target: str) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, target, follow_symlinks=False)

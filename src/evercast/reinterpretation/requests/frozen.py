@@ -183,11 +183,12 @@ def freeze(resolved: Resolved, *, root: Path, document: Path) -> FrozenRequest:
 
 def _keep_events(resolved: Resolved, root: Path, folder: Path) -> None:
     """Keep the files of the signals and the preserved document; in the shared work nothing is run yet."""
-    from evercast.reinterpretation.requests.derived import keep_inputs  # noqa: PLC0415 - heavy, for events alone
+    from evercast.reinterpretation.requests.derived import work_of  # noqa: PLC0415 - heavy, for events alone
+    from evercast.reinterpretation.requests.kept import keep_inputs  # noqa: PLC0415 - likewise
     from evercast.spec import analysis_to_json  # noqa: PLC0415 - likewise
 
     assert resolved.selection is not None  # noqa: S101 - it was asked before
-    keep_inputs(root, [point.signal for point in resolved.points if point.signal is not None])
+    keep_inputs(root, work_of(root), [point.signal for point in resolved.points if point.signal is not None])
     atomic_write_json(folder / SELECTION_FILE, analysis_to_json(resolved.selection))
 
 
