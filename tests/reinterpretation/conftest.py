@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_record import OPTIONS, PATTERN, write_record
 
 from evercast.cli import main
+from small_record import OPTIONS, PATTERN, write_record
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jsonschema import Draft202012Validator
-from small_record import POINTS, background, patch
 
 from evercast.artifacts.signatures import read_private_key
 from evercast.cli import main
@@ -24,6 +23,7 @@ from evercast.reinterpretation.requests.engine import run_batch
 from evercast.reinterpretation.requests.frozen import read_frozen
 from evercast.reinterpretation.requests.states import add_state, read_history
 from evercast.schemas import load_schema, registry
+from small_record import POINTS, background, patch
 
 HOSTILE = "'<script>alert(1)</script> =cmd|calc'"
 OWN = """\

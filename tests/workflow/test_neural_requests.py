@@ -366,11 +366,17 @@ def test_what_does_not_fit_the_archive_is_refused(archived: ArchivedRun, tmp_pat
     assert code("process: {parameter: mu}") == "request.parameter"
     assert code("process: {parameter: norm_b}") == "request.parameter"
     assert code('process: {parameter: a, coefficient: "a * b"}') == "request.coefficient"
-    assert code("process: {parameter: a, bounds: [1, 2], initial: 1}") == "request.bounds"
+    assert code("process: {parameter: a, bounds: [1, 2]}") == "request.bounds"
+    assert code('process: {parameter: a, coefficient: "1 + a"}') == "request.coefficient"  # nothing is absent at 0
+    assert code('process: {parameter: a, coefficient: "-a"}') == "request.coefficient"
+    assert code('process: {parameter: a, coefficient: "log(a)"}') == "request.coefficient"
+    assert code("process: {parameter: a, bounds: [0, 0.5]}") == "request.mu"  # CLs is asked at 1
     assert code("model_point: {nu: 1}") == "request.parameter"
     assert code("model_point: {mu: 7}") == "request.bounds"
     assert code(PROCESS, "{toys: 100, neyman: true}") == "request.toys"
     assert code(PROCESS, "{toys: 100, injection: [20]}") == "request.bounds"
+    twice = _point("one", file, 0.04, PROCESS) + _point("two", file, 0.04, PROCESS)
+    assert _refused(tmp_path, archived, twice) == "request.duplicate-point"
     shorter = file.replace("events: 100", "events: 120")
     assert _refused(tmp_path, archived, _point("bump", shorter, 0.04, PROCESS)) == "request.file-events"
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from evercast.reinterpretation.neural.asked import coefficient_of, nominal_of, process_of, unbinned_ensembles
 from evercast.reinterpretation.neural.frozen import FrozenNeural
-from evercast.reinterpretation.neural.resolve import coefficient_of, process_of, unbinned_ensembles
 from evercast.reinterpretation.requests.declared import generator_name
 from evercast.reinterpretation.requests.model import NewPoint, Wanted
 from evercast.spec.codec import to_json
@@ -87,7 +87,7 @@ def process_name(analysis: Analysis, point: str) -> str:
 
 def nominal_value(point: NewPoint) -> float:
     """Return the value of the new parameter at which expected results are: 1, or the largest one below it."""
-    return min(1.0, process_of(point).bounds[1])
+    return nominal_of(process_of(point))
 
 
 def sample_change(frozen: FrozenNeural, name: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from evercast.errors import InvalidInput
 from evercast.publication.validity import OUTSIDE, ensemble_domain
 from evercast.reinterpretation.archived import ArchivedRun
 from evercast.reinterpretation.neural.answers import DomainShare, ObservableShare
-from evercast.reinterpretation.neural.resolve import unbinned_ensembles
+from evercast.reinterpretation.neural.asked import unbinned_ensembles
 from evercast.spec.model import Analysis
 
 __all__ = ["ArchivedDomains", "largest_share", "require_inside"]

@@ -22,9 +22,10 @@ from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import BinnedChannelModel, ChannelModel, LikelihoodModel
 from evercast.reinterpretation.copies import ancestors
 from evercast.reinterpretation.neural.answers import ClsAt, ModelPointAnswer, UnitUse
-from evercast.reinterpretation.neural.derived import process_name, sample_change
+from evercast.reinterpretation.neural.derived import sample_change
 from evercast.reinterpretation.neural.domain import ArchivedDomains, largest_share, require_inside
 from evercast.reinterpretation.neural.frozen import FrozenNeural
+from evercast.reinterpretation.neural.gather import read_body
 from evercast.reinterpretation.neural.networks import ArchivedNetworks
 from evercast.reinterpretation.neural.outcomes import computed, lean
 from evercast.reinterpretation.neural.process import selected_events
@@ -52,18 +53,19 @@ def answer_model_point(
     clock = time.monotonic()
     analysis, wanted = domains.analysis, frozen.asked().wanted
     sample = frozen.signals[name].sample
-    derived = work.derive(process_name(analysis, name), sample_change(frozen, name))
+    derived = work.derive(name, sample_change(frozen, name))
     work.run(derived, stage="selection", name=sample)
     selection = derived.folder("selection", sample)
     shares = domains.shares(selection, largest=largest_share(analysis, wanted.largest_share_outside))
     expected, events = selected_events(analysis, frozen.likelihood, selection)
     networks = ArchivedNetworks(archived=domains.archived)
     model = open_likelihood(networks.likelihoods, frozen.likelihood)
-    generated = sum(file.events for file in point.events.files) if point.events is not None else None
+    read = read_body(selection / "summary.json").get("n_read")
     answer = ModelPointAnswer(
         name=name, status="ok" if any(events.values()) else "no-events", likelihood=frozen.likelihood,
         declared=_declared(analysis, point.model_point), expected_events=expected, model_events={}, events=events,
-        generated_events=generated, domain=shares, selection=selection, run=derived.frozen.folder.root,
+        generated_events=read if isinstance(read, int) else None, domain=shares, selection=selection,
+        run=derived.frozen.folder.root,
     )  # fmt: skip
     try:
         require_inside(shares, where=f"$.signal.points.{name}")

@@ -19,6 +19,7 @@ from evercast.inference.limits import upper_limit
 from evercast.likelihood.evaluate import Likelihood
 from evercast.likelihood.model import LikelihoodModel, UnbinnedChannelModel
 from evercast.reinterpretation.neural.answers import ClsAt, DomainShare, Limits, ProcessAnswer
+from evercast.reinterpretation.neural.asked import coefficient_of, process_of, unbinned_ensembles
 from evercast.reinterpretation.neural.derived import Studies, nominal_value, process_change, process_name, sample_change
 from evercast.reinterpretation.neural.domain import ArchivedDomains, largest_share, require_inside
 from evercast.reinterpretation.neural.frozen import FrozenNeural
@@ -31,7 +32,6 @@ from evercast.reinterpretation.neural.gather import (
     read_body,
     training_statistics_of,
 )
-from evercast.reinterpretation.neural.resolve import coefficient_of, process_of, unbinned_ensembles
 from evercast.reinterpretation.neural.work import DerivedRun, WorkFolder
 from evercast.reinterpretation.requests.model import NewPoint, Wanted
 from evercast.spec.model import Analysis, UnbinnedChannel
@@ -61,7 +61,7 @@ class _Asked:
         change = process_change(
             self.frozen, self.analysis, self.name, self.point, self.wanted, studies, channels=channels
         )
-        return self.work.derive(self.new, change)
+        return self.work.derive(self.name, change)
 
 
 def answer_process(
@@ -78,7 +78,7 @@ def answer_process(
     clock = time.monotonic()
     wanted = frozen.asked().wanted
     asked = _Asked(work=work, frozen=frozen, analysis=domains.analysis, name=name, point=point, wanted=wanted)
-    derived = work.derive(asked.new, sample_change(frozen, name))
+    derived = work.derive(name, sample_change(frozen, name))
     sample = frozen.signals[name].sample
     work.run(derived, stage="selection", name=sample)
     selection = derived.folder("selection", sample)

@@ -10,20 +10,28 @@ from typing import Final
 
 from evercast.errors import IntegrityError, InvalidInput
 from evercast.reinterpretation.archived import ArchivedRun
+from evercast.reinterpretation.neural.asked import (
+    check_wanted,
+    coefficient_at,
+    coefficient_of,
+    nominal_of,
+    process_of,
+    refuse_same,
+    unbinned_ensembles,
+)
 from evercast.reinterpretation.requests.declared import DeclaredSignal
 from evercast.reinterpretation.requests.declaring import declare_signal
 from evercast.reinterpretation.requests.model import NewPoint, NewProcess, Request
 from evercast.reinterpretation.requests.side_files import check_side_file
 from evercast.spec.expressions import names as names_in
 from evercast.spec.expressions import parse_coefficient
-from evercast.spec.model import Analysis, UnbinnedChannel
+from evercast.spec.model import Analysis
 from evercast.spec.report import did_you_mean
 from evercast.spec.systematics import parameter_of
 
-__all__ = ["NeuralResolved", "check_neural", "coefficient_of", "process_of", "unbinned_ensembles"]
+__all__ = ["NeuralResolved", "check_neural"]
 
-_BEYOND: Final = 10
-"""Pseudo-experiments that must lie beyond a quantile of the Neyman construction."""
+_NOTHING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,8 +76,9 @@ def check_neural(request: Request, archived: ArchivedRun, *, folder: Path) -> Ne
         _check_point(name, point, analysis)
     if request.signal.parametrisation is not None:
         check_side_file(folder, request.signal.parametrisation)
-    _check_toys(request)
+    check_wanted(request, analysis, likelihood)
     signals = dict(_declared(request, analysis, folder))
+    refuse_same(request, signals)
     return NeuralResolved(request=request, archived=archived, likelihood=likelihood, folder=folder, signals=signals)
 
 
@@ -80,22 +89,6 @@ def _declared(request: Request, analysis: Analysis, folder: Path) -> Iterator[tu
             message = "a request with signals of its own must say for which collisions they were computed"
             raise InvalidInput(message, code="request.no-collision", where=where)
         yield name, declare_signal(point, analysis, collision=request.collision, folder=folder, where=where)
-
-
-def process_of(point: NewPoint) -> NewProcess:
-    """Return the process that events are; one with all defaults where the request says nothing of it."""
-    return point.process or NewProcess()
-
-
-def coefficient_of(process: NewProcess) -> str:
-    """Return what multiplies a new process."""
-    return process.coefficient or process.parameter
-
-
-def unbinned_ensembles(analysis: Analysis, likelihood: str) -> tuple[str, ...]:
-    """Return the ensembles whose networks a likelihood uses."""
-    channels = analysis.likelihoods[likelihood].channels.values()
-    return tuple(dict.fromkeys(one.ensemble for one in channels if isinstance(one, UnbinnedChannel)))
 
 
 def _check_collision(request: Request, analysis: Analysis) -> None:
@@ -157,6 +150,18 @@ def _check_process(process: NewProcess, analysis: Analysis, *, where: str) -> No
     if not low <= 0.0 < high:
         message = f"0, the absence of the process, must be a value of '{process.parameter}': {low:g} to {high:g}"
         raise InvalidInput(message, code="request.bounds", where=where)
+    absent, there = (coefficient_at(process, value, analysis) for value in (0.0, nominal_of(process)))
+    if absent is None or there is None or abs(absent) > _NOTHING or there <= 0.0:
+        message = (
+            f"the coefficient '{coefficient_of(process)}' is {_shown(absent)} at {process.parameter} = 0 and "
+            f"{_shown(there)} at {nominal_of(process):g}; without the process it must be 0, and positive with it"
+        )
+        hint = "CLs compares with the absence of the process, at 0"
+        raise InvalidInput(message, code="request.coefficient", where=where, hint=hint)
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:g}"
 
 
 def _check_model_point(values: Mapping[str, float], analysis: Analysis, *, where: str) -> None:
@@ -169,24 +174,3 @@ def _check_model_point(values: Mapping[str, float], analysis: Analysis, *, where
         if not low <= value <= high:
             message = f"{name} = {value:g} lies outside of its bounds, {low:g} to {high:g}"
             raise InvalidInput(message, code="request.bounds", where=where)
-
-
-def _check_toys(request: Request) -> None:
-    wanted = request.wanted
-    needed = math.ceil(_BEYOND / (1 - wanted.confidence_level))
-    if wanted.neyman and wanted.toys < needed:
-        message = (
-            f"{wanted.toys} pseudo-experiments are too few for the Neyman construction at {wanted.confidence_level:g}"
-        )
-        raise InvalidInput(message, code="request.toys", where="$.wanted.toys", hint=f"at least {needed}")
-    if wanted.injection and not wanted.toys:
-        message = "an injection needs pseudo-experiments"
-        raise InvalidInput(message, code="request.toys", where="$.wanted.toys", hint="e.g. toys: 200")
-    for name, point in request.signal.points.items():
-        low, high = process_of(point).bounds
-        outside = [] if point.model_point else [value for value in wanted.injection if not low <= value <= high]
-        if outside:
-            message = (
-                f"the injected value {outside[0]:g} lies outside of the bounds of point {name}: {low:g} to {high:g}"
-            )
-            raise InvalidInput(message, code="request.bounds", where="$.wanted.injection")

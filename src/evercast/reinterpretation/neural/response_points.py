@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 from evercast.artifacts.files import canonical_json, read_json
 from evercast.publication.report.view import JsonView
@@ -12,6 +13,7 @@ from evercast.reinterpretation.neural.answers import (
     ParametrisationAnswer,
     ProcessAnswer,
 )
+from evercast.reinterpretation.neural.asked import coefficient_at, process_of
 from evercast.reinterpretation.neural.frozen import FrozenNeural
 from evercast.reinterpretation.neural.point_parts import AnyAnswer, PointParts
 from evercast.reinterpretation.neural.response_terms import (
@@ -22,6 +24,8 @@ from evercast.reinterpretation.neural.response_terms import (
 )
 from evercast.reinterpretation.requests.answers import efficiency_limit
 from evercast.reinterpretation.requests.model import NewPoint
+from evercast.spec.expressions import names as names_in
+from evercast.spec.expressions import parse_coefficient
 from evercast.spec.model import Analysis
 
 __all__ = ["point_body"]
@@ -38,24 +42,41 @@ def point_body(
     events = {} if isinstance(answer, ParametrisationAnswer) else answer.expected_events
     produced = None if sigma is None else sigma * 1000.0 * analysis.metadata.luminosity_fb
     generated = None if isinstance(answer, ParametrisationAnswer) else answer.generated_events
+    signal = frozen.signals.get(answer.name)
+    if signal is not None and signal.effective_events is not None:
+        generated = max(math.floor(signal.effective_events), 1)  # as many equal events say as much
     limits = None if isinstance(answer, ModelPointAnswer) else answer.limits
-    seen = None if limits is None else limits.observed
     new = isinstance(answer, ProcessAnswer)
     return {
         "name": answer.name, "values": [], "origin": _origin(asked), "status": answer.status, "excluded": excluded,
         "cls": _cls(answer), "limit": limit_body(limits), "cross_section_pb": sigma,
-        "limit_pb": seen * sigma if new and seen is not None and sigma is not None else None,
+        "limit_pb": _limit_pb(answer, asked, analysis, sigma),
         "events": {name: [value] for name, value in events.items()},
         "efficiency": sum(events.values()) / produced if new and produced and events else None,
         "efficiency_limit": efficiency_limit(generated, wanted.confidence_level)
         if answer.status == "no-events" else None,
-        "guard": None, "remarks": _remarks(answer), "failure": _failure(answer), "patch_sha256": None,
+        "guard": None, "remarks": [*(signal.remarks if signal is not None else ()), *_remarks(answer)],
+        "failure": _failure(answer), "patch_sha256": None,
         "key": _key(answer), "computed": any(unit.origin == "computed" for unit in answer.units),
         "selection": _selection(parts, asked),
         "process": process_body(parts) if isinstance(answer, ProcessAnswer) else None,
         "model_point": model_point_body(parts) if isinstance(answer, ModelPointAnswer) else None,
         "parametrisation": parametrisation_body(answer) if isinstance(answer, ParametrisationAnswer) else None,
     }  # fmt: skip
+
+
+def _limit_pb(answer: AnyAnswer, asked: NewPoint | None, analysis: Analysis, sigma: float | None) -> float | None:
+    """Return the cross-section at the limit: the stated one times the coefficient there.
+
+    Returns:
+        None without a number, and where the coefficient follows fitted parameters too.
+    """
+    if not isinstance(answer, ProcessAnswer) or answer.limits is None or asked is None or sigma is None:
+        return None
+    seen, process = answer.limits.observed, process_of(asked)
+    alone = names_in(parse_coefficient(answer.coefficient)) == {process.parameter}
+    coefficient = coefficient_at(process, seen, analysis) if alone and seen is not None else None
+    return None if coefficient is None else coefficient * sigma
 
 
 def _origin(asked: NewPoint | None) -> str:

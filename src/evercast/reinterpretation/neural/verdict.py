@@ -95,7 +95,8 @@ def _process(answer: ProcessAnswer, level: str, confidence_level: float) -> str:
         by = median if seen is None else f"{seen:.3g} observed, {median}"
         parts.append(f"upper limit on {answer.parameter} {by} (CLs)")
     if answer.neyman is not None and answer.neyman.high is not None:
-        parts.append(f"{answer.neyman.high:.3g} by the Neyman construction")
+        least = "at least " if answer.neyman.open_high else ""  # the largest tested value is accepted
+        parts.append(f"{least}{answer.neyman.high:.3g} by the Neyman construction")
     if not parts and answer.observed is not None:
         parts.append(f"{answer.observed.parameter} = {answer.observed.value:.3g} for {answer.name}")
     outside = max((share.outside for share in answer.domain), default=0.0)

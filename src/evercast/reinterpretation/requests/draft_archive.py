@@ -54,13 +54,13 @@ signal:
   #     events:
   #       files: [{{path: signal.parquet, sha256: "...", size_bytes: 1000, events: 10000}}]
   #       weights: unit
-  #     process: {{parameter: mu_new, bounds: [0, 20], initial: 0}}
+  #     process: {{parameter: mu_new, bounds: [0, 20]}}
   #   my_point:                      # or events of the archived model at other values of {known}
   #     cross_section: {{value_pb: 0.01, relative_uncertainty: 0.05}}
   #     events: {{files: [{{path: other.parquet, sha256: "...", size_bytes: 1000, events: 10000}}], weights: unit}}
   #     model_point: {{{poi}: 2.0}}
   # parametrisation: {{path: parametrisation.yaml, sha256: "...", size_bytes: 100}}   # or new formulas alone
-wanted: {{limits: true, confidence_level: 0.95, observed: true, toys: 200}}
+wanted: {{limits: true, confidence_level: 0.95, observed: true, toys: 200}}   # toys: of a new process
 """
 
 

@@ -135,7 +135,6 @@ class NewProcess:
     parameter: str = "mu_new"
     coefficient: str | None = None
     bounds: tuple[float, float] = (0.0, 20.0)
-    initial: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,9 +102,6 @@ def _check_process(process: NewProcess, place: Place, report: Report) -> None:
     low, high = process.bounds
     if not low < high:
         report.add((*place, "bounds"), "request.bounds", "the bounds are not in order", found=f"{low:g}, {high:g}")
-    elif not low <= process.initial <= high:
-        message = f"the initial value lies outside of the bounds, {low:g} to {high:g}"
-        report.add((*place, "initial"), "request.bounds", message, found=f"{process.initial:g}")
 
 
 def _check_sample(sample: EventSample, place: Place, report: Report) -> None:
