@@ -99,8 +99,8 @@ def _selected(
 
 
 def _of_likelihood(frozen: FrozenRequest) -> PreservedSelection:
-    """Return the selection with the channels of the likelihood that is asked."""
+    """Return the selection with the fitted channels of the likelihood that is asked."""
     selection = frozen.analysis.selection
     assert selection is not None  # noqa: S101 - the request has events
-    known = frozen.analysis.likelihoods[frozen.likelihood].channels
+    known = frozen.analysis.likelihoods[frozen.likelihood].fitted
     return replace(selection, channels={name: part for name, part in selection.channels.items() if name in known})

@@ -48,7 +48,7 @@ def draft_text(analysis: WrappedAnalysis, *, name: str, likelihood: str | None, 
         raise InvalidInput(message, code="request.unknown-point", hint=f"e.g. {some}")
     listed = "[" + ", ".join(points) + "]" if points else "all"
     published = f"  published: {listed}" if regions.patches else "  # published: the record has no signal points"
-    channel, bins = next(iter(regions.channels.items()))
+    channel, bins = next(iter(regions.fitted.items()))
     metadata = analysis.metadata
     values = "[" + ", ".join("0" for _ in analysis.axes) + "]"
     axes = ", ".join(axis.name + ("" if axis.unit == "1" else f" [{axis.unit}]") for axis in analysis.axes)

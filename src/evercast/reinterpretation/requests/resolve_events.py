@@ -32,7 +32,7 @@ def preserved_of(request: Request, data: RecordData, likelihood: str, regions: R
     from evercast.reinterpretation.requests.preserved import preserved_selection, selection_of  # noqa: PLC0415 - heavy
 
     where = f"$.signal.points.{asked[0]}"
-    if not set(selection_of(data.analysis, where=where).channels) & set(regions.channels):
+    if not set(selection_of(data.analysis, where=where).channels) & set(regions.fitted):
         message = f"the preserved selection fills no channel of the likelihood '{likelihood}'"
         raise InvalidInput(message, code="request.no-selection", where=where)
     return preserved_selection(data)
@@ -74,5 +74,4 @@ def point_of_events(
 
 def one_event(regions: Regions) -> Yields:
     """Return an event in every bin that is fitted, to ask the likelihood what it allows before any is selected."""
-    fitted = {name: bins for name, bins in regions.channels.items() if name not in (regions.validation or ())}
-    return Yields(channels={name: Events(events=(1.0,) * bins) for name, bins in fitted.items()})
+    return Yields(channels={name: Events(events=(1.0,) * bins) for name, bins in regions.fitted.items()})

@@ -78,6 +78,11 @@ class Regions:
     patches: Mapping[str, Place] = field(default_factory=dict)
     validation: tuple[str, ...] | None = None
 
+    @property
+    def fitted(self) -> Mapping[str, int]:
+        """Channels that are fitted, and their bins; a signal can be in these alone."""
+        return {name: bins for name, bins in self.channels.items() if name not in (self.validation or ())}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:

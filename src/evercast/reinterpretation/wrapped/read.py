@@ -34,6 +34,10 @@ def _check(analysis: WrappedAnalysis, report: Report) -> None:
             if channel not in regions.channels:
                 where = ("likelihoods", name, "validation", number)
                 report.add(where, "wrapped.unknown-channel", "the likelihood has no such channel", found=shown(channel))
+        if not regions.fitted:
+            report.add(
+                ("likelihoods", name, "validation"), "wrapped.nothing-fitted", "no channel is left that is fitted"
+            )
         for point, place in regions.patches.items():
             _check_place(analysis, place, ("likelihoods", name, "patches", point), report)
     _check_points(analysis, report)
