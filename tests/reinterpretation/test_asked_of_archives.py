@@ -95,10 +95,17 @@ def answer(**more: object) -> ProcessAnswer:
     return ProcessAnswer(**(said | more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("open_high", "says"), [(False, "CLs), 3 by the Ney"), (True, "CLs), at least 3 by the Ney")])
-def test_the_last_tested_value_is_no_limit(open_high: bool, says: str) -> None:
+@pytest.mark.parametrize(
+    ("low", "open_high", "says"),
+    [
+        (0.0, False, "CLs), 3 by the Ney"),
+        (0.0, True, "CLs), at least 3 by the Ney"),
+        (0.5, False, "CLs), from 0.5 to 3 by the Ney"),
+    ],
+)
+def test_the_last_tested_value_is_no_limit_and_an_interval_has_two_ends(low: float, open_high: bool, says: str) -> None:
     neyman = NeymanUpper(
-        confidence_level=0.95, low=0.0, high=3.0, open_low=True, open_high=open_high, asymptotic_high=3.0,
+        confidence_level=0.95, low=low, high=3.0, open_low=low == 0.0, open_high=open_high, asymptotic_high=3.0,
         values=(0.0, 3.0), toys=200, failed=0,
     )  # fmt: skip
     limits = Limits(confidence_level=0.95, observed=2.0, expected=(1.0, 1.5, 2.0, 2.5, 3.0), remarks=())

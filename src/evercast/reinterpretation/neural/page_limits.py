@@ -105,7 +105,7 @@ def _bands(parts: Sequence[PointParts], label: Label) -> Drawing | None:
     if answer.inside is not None:
         title = "CLs, events outside of the domain left out"
         rows.append(LimitBand(title=title, expected=np.array(answer.inside.expected), observed=answer.inside.observed))
-    if answer.neyman is not None and answer.neyman.high is not None:
+    if answer.neyman is not None and answer.neyman.high is not None and not answer.neyman.open_high:
         rows.append(LimitBand(title="Neyman construction", expected=np.zeros(0), observed=answer.neyman.high))
 
     def draw(ax: Axes, content: tuple[LimitBand, ...]) -> None:
@@ -156,6 +156,7 @@ def _limits(parts: Sequence[PointParts]) -> Table | None:
         if isinstance(answer, ProcessAnswer) and answer.neyman is not None:
             found = answer.neyman
             high = "–" if found.high is None else f"{'≥ ' if found.open_high else ''}{number(found.high)}"
+            high = high if found.low is None or found.open_low else f"{number(found.low)} to {high}"
             what = f"Neyman construction, {found.toys} pseudo-experiments at each of {len(found.values)} values"
             rows.append((
                 Cell(answer.name, "code"), Cell(parameter, "code"), Cell(what), Cell(high, "number"),

@@ -7,6 +7,7 @@ from typing import Final
 from evercast.reinterpretation.neural.answers import (
     ModelPointAnswer,
     NeuralAnswers,
+    NeymanUpper,
     ParametrisationAnswer,
     ProcessAnswer,
 )
@@ -95,14 +96,19 @@ def _process(answer: ProcessAnswer, level: str, confidence_level: float) -> str:
         by = median if seen is None else f"{seen:.3g} observed, {median}"
         parts.append(f"upper limit on {answer.parameter} {by} (CLs)")
     if answer.neyman is not None and answer.neyman.high is not None:
-        least = "at least " if answer.neyman.open_high else ""  # the largest tested value is accepted
-        parts.append(f"{least}{answer.neyman.high:.3g} by the Neyman construction")
+        parts.append(f"{_neyman(answer.neyman, answer.neyman.high)} by the Neyman construction")
     if not parts and answer.observed is not None:
         parts.append(f"{answer.observed.parameter} = {answer.observed.value:.3g} for {answer.name}")
     outside = max((share.outside for share in answer.domain), default=0.0)
     if outside > _NOTABLE:
         parts.append(f"{100 * outside:.2g} % of the signal lies where the networks were not trained")
     return f"{', '.join(parts) or f'{answer.name} was added to the likelihood'}."
+
+
+def _neyman(found: NeymanUpper, high: float) -> str:
+    """Return the upper end, or both where the smallest value is not accepted; the largest tested one is no limit."""
+    upper = f"{'at least ' if found.open_high else ''}{high:.3g}"
+    return upper if found.open_low or found.low is None else f"from {found.low:.3g} to {upper}"
 
 
 def _model_point(answer: ModelPointAnswer, level: str, confidence_level: float) -> str:
