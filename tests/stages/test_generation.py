@@ -111,10 +111,11 @@ def test_a_wrong_setting_is_named(tmp_path, setting):
     assert list(task.output.iterdir()) == []
 
 
-def test_settings_without_a_process_are_refused(tmp_path):
+def test_settings_without_a_process_are_refused_and_pythia_says_why(tmp_path, capfd):
     with pytest.raises(InvalidInput) as caught:
         generation.run(make_task(tmp_path / "out", settings=("Beams:eCM = 8000.",)))
     assert caught.value.code == "generator.init"
+    assert "no process switched on" in "".join(capfd.readouterr())
 
 
 def test_a_part_without_events_is_refused(tmp_path):

@@ -37,6 +37,12 @@ _MAX_SEED: Final = 900_000_000  # the range of Pythia's Random:seed is 1 to this
 _BATCH: Final = 1000
 _PB_PER_MB: Final = 1e9
 _FLAG_VALUES: Final = frozenset({"on", "off", "true", "false", "yes", "no", "ok", "1", "0"})
+_NO_TABLES: Final = (
+    "Init:showProcesses = off", "Init:showMultipartonInteractions = off", "Init:showChangedSettings = off",
+    "Init:showChangedParticleData = off", "Next:numberCount = 0", "Next:numberShowLHA = 0", "Next:numberShowInfo = 0",
+    "Next:numberShowProcess = 0", "Next:numberShowEvent = 0",
+)  # fmt: skip
+"""No tables in the log, and all of Pythia's own words on trouble, which ``Print:quiet`` would silence."""
 _RESERVED: Final = ("random:", "print:", "next:", "init:", "main:")
 _FILES: Final = ("slha:file", "beams:lhef", "include")
 
@@ -105,8 +111,7 @@ def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None
             hint="install the extra 'generate' (README.md of evercast, Installation)",
         ) from err
     pythia = pythia8mc.Pythia("", False)  # noqa: FBT003  (no banner)
-    quiet = ("Print:quiet = on", "Print:errors = on")  # no tables and banners, but Pythia's own words on trouble
-    for setting in (*quiet, "Random:setSeed = on", f"Random:seed = {seed}"):
+    for setting in (*_NO_TABLES, "Random:setSeed = on", f"Random:seed = {seed}"):
         pythia.readString(setting)
     facts = SlhaFacts() if generator.slha is None else read_slha(pythia, generator.slha, slha, name=name)
     for index, setting in enumerate(generator.settings):
