@@ -131,6 +131,7 @@ SIGMA = {"value_pb": 0.5, "relative_uncertainty": 0.05}
         (weighted([1.0]), 3, "request.effective-events", "1 events"),
         (weighted([2.0] * 40), 3, "request.weights", "does not say what they mean"),
         (weighted([2.0] * 40, weights="unit"), 3, "request.weights", "the largest is 2"),
+        (weighted([-1.0] * 40, weights="unit"), 3, "request.weights", "their mean -1"),
         (weighted([2.0] * 40, weights="sum"), 3, "request.file-cross-section", "the sum of the weights gives 80 pb"),
         (weighted([2.0] * 40, weights="mean"), 3, "request.file-cross-section", "the mean of the weights gives 2 pb"),
         (one("a.lhe", lhe(EVENTS, cross_section=0.6)), 3, "request.file-cross-section", "the header gives 0.6 pb"),
@@ -154,7 +155,7 @@ SIGMA = {"value_pb": 0.5, "relative_uncertainty": 0.05}
             3, "request.nominal-weight", "no weight 'c'; the file has: a, b",
         ),
         (one("a.hepmc", hepmc(EVENTS, names=("a", "a"), weights=[(1.0, 2.0)] * 40)), 3, "sample.format", "weight"),
-        (one("a.csv", csv(VALUES)), 3, "sample.column", "'particles'"),
+        (one("a.csv", csv(VALUES)), 3, "sample.column", "'particles'; the file has"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_named(

@@ -58,14 +58,18 @@ def _columns(source: EventSource, names: Sequence[str], collections: Collections
         if name in TRUTH_COLUMNS:
             raise no_heavy_flavour(str(source.path), name)
     if missing:
-        known = ", ".join([*collections, *source.columns][:60])
-        raise InvalidInput(
-            f"there is no column {missing[0]!r} ({len(missing)} are missing); the file has: {known}",
-            code="sample.column",
-            where=str(source.path),
-            hint="correct the name, or group columns with 'collections'",
-        )
+        raise _no_column(source, missing, collections)
     return list(dict.fromkeys(wanted)) or list(source.columns[:1])
+
+
+def _no_column(source: EventSource, missing: Sequence[str], collections: Collections) -> InvalidInput:
+    known = ", ".join([*collections, *source.columns][:60])
+    many = f" ({len(missing)} are missing)" if len(missing) > 1 else ""
+    hint = "correct the name, or group columns with 'collections'"
+    if missing[0] == "particles":
+        hint = "particles are those of LHE and HepMC files; nothing in this one shows either, so it was read as a table"
+    message = f"there is no column {missing[0]!r}{many}; the file has: {known}"
+    return InvalidInput(message, code="sample.column", where=str(source.path), hint=hint)
 
 
 def _value(name: str, checked: Mapping[str, ak.Array], collections: Collections, path: Path) -> ak.Array:

@@ -153,8 +153,10 @@ def _check_convention(sample: EventSample, scanned: Sequence[ScannedFile], where
         raise InvalidInput(message, code="request.weights", where=where, hint=hint)
     if sample.weights == "unit" and not plain:
         largest = max(found.largest_weight for found in scanned)
+        mean = sum(found.sum_of_weights for found in scanned) / sum(found.events for found in scanned)
         message = (
-            f"the request says that every event weighs 1; the files have other weights, the largest is {largest:g}"
+            f"the request says that every event weighs 1; the files have other weights, the largest is {largest:g} "
+            f"in size, their mean {mean:g}"
         )
         raise InvalidInput(message, code="request.weights", where=where, hint=hint)
 
