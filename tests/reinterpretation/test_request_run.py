@@ -153,6 +153,25 @@ def test_what_was_submitted_is_answered_whatever_is_edited_then(draft: Path, cap
     assert 'id="limits"' in page
 
 
+def test_results_that_somebody_brought_are_computed_again_where_that_is_asked(draft: Path, capsys) -> None:
+    document = draft / "request.yaml"
+    document.write_text(document.read_text().replace("published: all", "published: [P_300_50]"))
+    assert main(["request", "submit", str(draft), "--json"]) == 0
+    frozen = read_frozen(draft, str(told(capsys)["run"]))
+    brought = frozen.result(frozen.points[0].key)
+    brought.parent.mkdir()
+    wrong = {"mu": 1.0, "observed": 1e-6, "expected": [1e-6] * 5, "mu_hat": 0.0}
+    body = {"schema": "point/1.0.0", "key": frozen.points[0].key, "status": "ok", "cls": wrong, "limit": None}
+    brought.write_text(json.dumps(body | {"guard": None, "remarks": [], "failure": None, "seconds": 1.0}))
+    (draft / "work" / "read").mkdir(parents=True)
+    (draft / "work" / "inputs").mkdir()
+    assert main(["respond", str(draft), "--fresh", "--json"]) == 0
+    answer = told(capsys)
+    assert answer["computed"] == 1
+    assert str(answer["verdict"]).startswith("P_300_50 is not excluded at 95 % confidence level: CLs = ")
+    assert [place.name for place in (draft / "work").iterdir()] == ["inputs"]
+
+
 def test_copies_that_were_changed_are_not_answered(draft: Path, capsys) -> None:
     assert main(["request", "submit", str(draft), "--json"]) == 0
     frozen = read_frozen(draft, str(told(capsys)["run"]))

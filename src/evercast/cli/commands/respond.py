@@ -8,28 +8,34 @@ from pathlib import Path
 
 import click
 
-from evercast.cli.requests_shown import CORES, JSON, KEY, PROFILE, answer_and_show
+from evercast.cli.requests_shown import CORES, FOLDER, JSON, KEY, PROFILE, answer_and_show
 
 __all__ = ["command"]
 
 
 @click.command(epilog="Example: evercast respond my-scan --cores 4")
-@click.argument("folder", type=click.Path(path_type=Path))
+@FOLDER
 @click.option("--refuse", "reason", help="Refuse the request for this reason instead.")
+@click.option("--fresh", is_flag=True, help="Compute all again: take no result that lies in FOLDER.")
 @CORES
 @PROFILE
 @KEY
 @JSON
 @click.pass_context
 def command(
-    context: click.Context, *, folder: Path, reason: str | None, cores: int | None, profile: str, key: Path | None,
-    as_json: bool,
+    context: click.Context, *, folder: Path, reason: str | None, fresh: bool, cores: int | None, profile: str,
+    key: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Answer the submitted request in FOLDER from its frozen copies, or refuse it.
 
-    The response is response.json, response.html and patchset.json with the background that it belongs to.
+    The response is response.json, response.html and patchset.json with the background that it belongs to. Of a folder
+    that somebody else sent take --fresh, and compare the digest of the analysis in the response with yours.
     """
     if reason is None:
+        if fresh:
+            from evercast.reinterpretation.requests.run import forget_results
+
+            forget_results(folder)
         context.exit(answer_and_show(folder, cores=cores, profile=profile, key=key, as_json=as_json))
     import json
 

@@ -28,7 +28,7 @@ _LAST_WORDS: Final = 3000
 
 
 def compute_missing(
-    frozen: FrozenRequest, *, cores: int, observe: Callable[[FrozenPoint], None], fresh: bool = False
+    frozen: FrozenRequest, *, cores: int, observe: Callable[[FrozenPoint], None]
 ) -> tuple[FrozenPoint, ...]:
     """Compute those points of a request that have no result, and return them.
 
@@ -36,15 +36,11 @@ def compute_missing(
         frozen: the request.
         cores: batches at a time.
         observe: told of every point when its result appears, and at once of those that have one.
-        fresh: compute all again.
 
     Raises:
         EvercastError: the first error of a batch, with its exit code.
         RunFailed: ``request.interrupted``, ``request.workflow``.
     """
-    if fresh:
-        for point in frozen.points:
-            frozen.result(point.key).unlink(missing_ok=True)
     missing = tuple(point for point in frozen.points if not has_result(frozen, point))
     for point in frozen.points:
         if point not in missing:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evercast.artifacts.files import atomic_write_bytes, make_folder, read_json
 from evercast.errors import EvercastError, IntegrityError, InvalidInput
+from evercast.reinterpretation.requests.forget import remove_results
 from evercast.reinterpretation.requests.frozen import FrozenPoint, FrozenRequest, freeze
 from evercast.reinterpretation.requests.kinds import Preserved, neural, read_frozen_of, refuse_neural_form
 from evercast.reinterpretation.requests.read import read_request
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from evercast.reinterpretation.requests.derived import Watch
 
 __all__ = [
-    "REQUEST_FILE", "Outcome", "answer_request", "check_request", "new_request", "refuse_request", "submit_request",
+    "REQUEST_FILE", "Outcome", "answer_request", "check_request", "forget_results", "new_request", "refuse_request",
+    "submit_request",
 ]  # fmt: skip
 
 REQUEST_FILE: Final = "request.yaml"
@@ -113,6 +115,17 @@ def refuse_request(folder: Path, reason: str, *, key: Path | None = None) -> Sta
     with _held(folder):
         last = _submitted(folder)
         return add_state(folder, "refused", reason=reason, code="request.declined", run=last.run, key=key)
+
+
+def forget_results(folder: Path) -> None:
+    """Remove what was computed of a submitted request; its copies stay, and all is computed again when it is answered.
+
+    Raises:
+        InvalidInput: ``request.state``: it is not submitted.
+        EnvironmentUnfit: the disk refuses.
+    """
+    with _held(folder):
+        remove_results(folder, _submitted(folder).run or "")
 
 
 def answer_request(
