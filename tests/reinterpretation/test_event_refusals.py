@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -221,6 +222,11 @@ def test_what_cannot_be_stated_is_refused_by_the_schema(
             {"slha": {"path": "a.slha", "sha256": "0" * 64, "size_bytes": 4}},
             "request.file-digest",
             "the request states",
+        ),
+        (
+            {"slha": {"path": "a.slha", "sha256": hashlib.sha256(b"BLK\n").hexdigest(), "size_bytes": 4}},
+            "generator.slha",
+            "states no masses",
         ),
         ({"container": "x"}, "spec.unknown-key", "container"),
     ],

@@ -19,6 +19,7 @@ from evercast.reinterpretation.requests.model import Collision, CrossSection, Ev
 from evercast.reinterpretation.requests.side_files import check_side_file
 from evercast.spec.codec import to_json
 from evercast.spec.model import Analysis, EventFile, Generator, Normalisation, Sample, SlhaFile
+from evercast.stages.generation.slha import SLHA_LARGEST, slha_facts
 
 __all__ = ["declare_signal"]
 
@@ -108,7 +109,8 @@ def _of_card(
         raise InvalidInput(message, code="request.generator", where=where, hint=f"one of {', '.join(_BEAMS)}")
     inputs: tuple[InputFile, ...] = ()
     if card.slha is not None:
-        check_side_file(folder, card.slha)
+        with check_side_file(folder, card.slha).open("rb") as stream:
+            slha_facts(stream.read(SLHA_LARGEST + 1), where=f"{where}.slha")
         place = f"{_INPUTS}/{card.slha.sha256}.slha"
         inputs = (
             InputFile(

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import awkward as ak
     import pythia8mc
 
-__all__ = ["SlhaFacts", "check_decays", "check_masses", "read_slha"]
+__all__ = ["SLHA_LARGEST", "SlhaFacts", "check_decays", "check_masses", "read_slha", "slha_facts"]
 
-_LARGEST: Final = 10_000_000
+SLHA_LARGEST: Final = 10_000_000
+"""Size of a file, byte."""
 _NEW: Final = 1_000_000
 _TOLERANCE: Final = 1e-6
 
@@ -46,7 +47,7 @@ def read_slha(pythia: pythia8mc.Pythia, declared: SlhaFile, path: Path | None, *
         IntegrityError: ``generator.slha-checksum``.
     """
     where = f"$.generators.{name}.slha"
-    if path is None or not path.is_file() or path.stat().st_size > _LARGEST:
+    if path is None or not path.is_file() or path.stat().st_size > SLHA_LARGEST:
         raise InvalidInput(
             f"there is no SLHA file {declared.path!r} of ordinary size", code="generator.slha", where=where
         )
@@ -59,16 +60,26 @@ def read_slha(pythia: pythia8mc.Pythia, declared: SlhaFile, path: Path | None, *
             where=str(path),
             hint="restore the file, or correct the digest if it was meant to change",
         )
+    facts = slha_facts(content, where=str(path))
+    pythia.settings.word("SLHA:file", str(path))
+    pythia.readString("SLHA:verbose = 0")
+    return facts
+
+
+def slha_facts(content: bytes, *, where: str) -> SlhaFacts:
+    """Return what the content of a file states.
+
+    Raises:
+        InvalidInput: ``generator.slha``, it is too large, or states no mass, or one that is not finite.
+    """
+    if len(content) > SLHA_LARGEST:
+        message = f"the SLHA file is too large: at most {SLHA_LARGEST} bytes are read"
+        raise InvalidInput(message, code="generator.slha", where=where)
     text = content.decode("utf-8", errors="replace")
     facts = SlhaFacts(masses=dict(_numbers(text, "BLOCK MASS")), widths=dict(_numbers(text, "DECAY")))
     if not facts.masses or not all(map(math.isfinite, (*facts.masses.values(), *facts.widths.values()))):
-        raise InvalidInput(
-            "the SLHA file states no masses (a line 'BLOCK MASS', then lines of a PDG identity and a mass in GeV)",
-            code="generator.slha",
-            where=str(path),
-        )
-    pythia.settings.word("SLHA:file", str(path))
-    pythia.readString("SLHA:verbose = 0")
+        message = "the SLHA file states no masses (a line 'BLOCK MASS', then lines of a PDG identity and a mass in GeV)"
+        raise InvalidInput(message, code="generator.slha", where=where)
     return facts
 
 
