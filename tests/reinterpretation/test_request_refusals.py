@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,22 @@ def test_a_document_with_a_fault(text, exit_code, code, says, draft: Path, capsy
     assert code is None or code in {problem["code"] for problem in problems}
     assert says in json.dumps(found, ensure_ascii=False)
     assert not (draft / "runs").exists()
+
+
+def test_a_point_that_is_not_in_the_record_is_named_at_its_field(draft: Path, capsys) -> None:
+    (draft / "request.yaml").write_text(request("{published: [P_150_10]}"))
+    assert main(["request", "check", str(draft / "request.yaml"), "--json"]) == 3  # the document stands for its folder
+    found = error(capsys)
+    assert (found["code"], found["where"]) == ("request.unknown-point", "$.signal.published")
+
+
+def test_a_tar_file_of_an_archive_is_not_taken_for_a_document(draft: Path, tmp_path: Path, capsys) -> None:
+    with tarfile.open(tmp_path / "archive.tar", "w", format=tarfile.USTAR_FORMAT) as packed:
+        packed.add(draft, "v1")
+    (draft / "request.yaml").write_text(request("{published: all}"))
+    assert main(["request", "check", str(draft), "--analysis", str(tmp_path / "archive.tar"), "--json"]) == 2
+    found = error(capsys)
+    assert "evercast archive pull" in found["hint"]
 
 
 def test_signals_of_the_requester_need_a_cross_section_and_a_collision(draft: Path, capsys) -> None:

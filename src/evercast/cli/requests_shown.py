@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from evercast.runtime.run import Observer
 
 __all__ = [
-    "CORES", "JSON", "KEY", "PROFILE", "analysis_of", "announce_reading", "answer_and_show", "opened_analysis",
-    "show_status",
+    "CORES", "FOLDER", "JSON", "KEY", "PROFILE", "analysis_of", "announce_reading", "answer_and_show",
+    "opened_analysis", "show_status",
 ]  # fmt: skip
 
 CORES = click.option(
@@ -40,6 +40,14 @@ KEY = click.option(
     "--sign", "key", type=click.Path(path_type=Path), envvar="EVERCAST_SIGNING_KEY",
     help="Private ed25519 key (PEM) that signs the states; the file in $EVERCAST_SIGNING_KEY by default, else nobody.",
 )  # fmt: skip
+
+
+def _folder(_context: click.Context, _parameter: click.Parameter, named: Path) -> Path:
+    """Return the folder of a request that was named by its document."""
+    return named.parent if named.name == "request.yaml" and named.is_file() else named
+
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path), callback=_folder)
 _LARGE = 20_000_000
 """Size of the files of events, byte, from which it is said that they are read."""
 JSON = click.option("--json", "as_json", is_flag=True, help="The outcome as JSON on stdout.")
@@ -80,7 +88,7 @@ def analysis_of(folder: Path, named: str | None) -> Preserved:
     found = opened_analysis(named)
     name = found.analysis.name if isinstance(found, RecordData) else found.version.record.name
     if name != wanted.name:
-        message = f"the request asks {wanted.name}; {named} is {name}"
+        message = f"the request asks {wanted.name}; the analysis that is named for it is {name}"
         raise InvalidInput(message, code="request.analysis", where=str(folder))
     return found
 

@@ -81,7 +81,7 @@ def open_archived(path: Path, *, keys: KeyRing | None = None, key: Path | None =
     """
     if path.is_file():
         raise UsageError(
-            f"{path} is a file; a replay reads the folder of an archive",
+            f"{path} is a file; an archive is opened from its folder",
             code="replay.file",
             hint=f"unpack it: evercast archive pull {path} FOLDER",
         )

@@ -13,6 +13,7 @@ import click
 
 from evercast.cli.requests_shown import (
     CORES,
+    FOLDER,
     JSON,
     KEY,
     PROFILE,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 _ANALYSIS = click.option(
     "--analysis", help="Document or folder of the analysis. [default: looked up by name in the catalogue]"
 )
@@ -40,7 +40,7 @@ def command() -> None:
 
 
 @command.command(epilog="Example: evercast request new my-scan --analysis atlas-susy-2018-04")
-@_FOLDER
+@FOLDER
 @click.option("--analysis", required=True, help="Name in the catalogue, digest, document or folder of the analysis.")
 @click.option("--likelihood", help="Set of regions. [default: the first one of the analysis]")
 @click.option("--point", "points", multiple=True, help="A signal point of the record; may be repeated. [default: all]")
@@ -78,7 +78,7 @@ def new(
 
 
 @command.command(epilog="Example: evercast request check my-scan")
-@_FOLDER
+@FOLDER
 @_ANALYSIS
 @JSON
 def check(*, folder: Path, analysis: str | None, as_json: bool) -> None:
@@ -131,7 +131,7 @@ def _signals(signals: Mapping[str, DeclaredSignal]) -> dict[str, Any]:
 
 
 @command.command(epilog="Example: evercast request submit my-scan")
-@_FOLDER
+@FOLDER
 @_ANALYSIS
 @KEY
 @JSON
@@ -150,7 +150,7 @@ def submit(*, folder: Path, analysis: str | None, key: Path | None, as_json: boo
 
 
 @command.command(epilog="Example: evercast request run my-scan")
-@_FOLDER
+@FOLDER
 @_ANALYSIS
 @CORES
 @PROFILE
@@ -172,7 +172,7 @@ def run(
 
 
 @command.command(epilog="Example: evercast request status my-scan")
-@_FOLDER
+@FOLDER
 @JSON
 def status(*, folder: Path, as_json: bool) -> None:
     """Show the history of the request in FOLDER, and how many of its points have a result."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from evercast.artifacts.tar_files import is_tar
 from evercast.errors import InvalidInput
 from evercast.events.sources import SearchPath
 from evercast.reinterpretation.requests.catalogue import Catalogue, find_entry, open_wrapped
@@ -68,7 +69,7 @@ def open_preserved(name: str, catalogue: Catalogue, search_path: SearchPath, *, 
     """
     entry = find_entry(name, catalogue, digest=digest)
     path = Path(name) if entry is None else entry.path
-    if is_archive(path) or (entry is not None and entry.kind == "archive"):
+    if is_archive(path) or (entry is not None and entry.kind == "archive") or (path.is_file() and is_tar(path)):
         from evercast.reinterpretation.archived import open_archived  # noqa: PLC0415 - heavy, of archives only
 
         return open_archived(path)

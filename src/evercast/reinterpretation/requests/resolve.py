@@ -110,7 +110,8 @@ def _published(
         if name not in regions.patches:
             message = f"the record has no signal point '{name}'; it has {len(regions.patches)}"
             hint = did_you_mean(name, regions.patches) or f"e.g. {', '.join(list(regions.patches)[:3])}"
-            raise InvalidInput(f"{message}: {_ranges(data.analysis)}", code="request.unknown-point", hint=hint)
+            message = f"{message}: {_ranges(data.analysis)}"
+            raise InvalidInput(message, code="request.unknown-point", where="$.signal.published", hint=hint)
         patch = data.patch(regions.patches[name])
         point = data.analysis.points.get(name)
         yield SignalPoint(
