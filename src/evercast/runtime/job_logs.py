@@ -16,8 +16,8 @@ from evercast.runtime.slurm_jobs import own_job
 __all__ = ["append_to_log"]
 
 
-def append_to_log(plan_file: Path, *, stage: str, job: str) -> None:
-    """Let this process and all that it starts write to the end of the log of a job instead of to stderr.
+def append_to_log(plan_file: Path, *, stage: str, job: str, output: bool = True) -> None:
+    """Let this process and all that it starts write to the end of the log of a job instead of to stderr and stdout.
 
     A first line tells who writes from there on. Where the log cannot be written, what is said stays on stderr: a full
     disk must not hide its own error.
@@ -26,6 +26,7 @@ def append_to_log(plan_file: Path, *, stage: str, job: str) -> None:
         plan_file: the frozen plan.
         stage: of the job.
         job: its id.
+        output: whether stdout goes there too, where libraries such as Pythia speak.
     """
     file = log_of(stage, job, folder=RunFolder.of_plan(plan_file))
     slurm = f", SLURM job {own_job()}" if own_job() else ""
@@ -37,5 +38,8 @@ def append_to_log(plan_file: Path, *, stage: str, job: str) -> None:
             os.write(handle, head.encode())
             sys.stderr.flush()
             os.dup2(handle, 2)
+            if output:
+                sys.stdout.flush()
+                os.dup2(handle, 1)
         finally:
             os.close(handle)

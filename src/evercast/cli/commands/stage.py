@@ -24,7 +24,7 @@ __all__ = ["command"]
 @click.option("--log", is_flag=True, help="Append what is said to the log of the unit or batch in the run folder.")
 @click.option("--json", "as_json", is_flag=True, help="Errors as JSON on stdout.")
 def command(
-    *, name: str, plan_file: Path, unit_id: str | None, threads: int, gpus: int, log: bool, as_json: bool,  # noqa: ARG001
+    *, name: str, plan_file: Path, unit_id: str | None, threads: int, gpus: int, log: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run one unit or one batch of units of stage NAME, or publish the results of a plan with NAME export."""
     if name == "export":
@@ -34,7 +34,7 @@ def command(
             click.echo(str(path))
         return
     if log:
-        append_to_log(plan_file, stage=name, job=unit_id or "")
+        append_to_log(plan_file, stage=name, job=unit_id or "", output=not as_json)
     logger = logging.getLogger("evercast")
     logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))  # the log says what was done, also without -v
     for library in ("OMP", "OPENBLAS", "MKL"):
