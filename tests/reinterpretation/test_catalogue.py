@@ -11,6 +11,7 @@ from evercast.cli import main
 from evercast.cli.requests_shown import computed_line
 from evercast.reinterpretation.wrapped.model import analysis_digest
 from evercast.reinterpretation.wrapped.read import read_wrapped
+from small_record import background
 
 
 def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, object]]:
@@ -43,6 +44,16 @@ def test_an_analysis_is_described_by_name_digest_and_path(wrapped: Path, capsys)
         assert digest in text
         assert "6 signal points" in text
         assert "channels (bins): SR (3), CR (2)" in text
+
+
+def test_a_record_without_signal_points_is_not_asked_for_them(user_folders: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "BkgOnly.json").write_text(json.dumps(background()))
+    stated = ["--name", "alone", "--experiment", "TEST", "--sqrt-s", "13", "--luminosity", "1"]
+    assert main(["wrap", str(tmp_path / "BkgOnly.json"), *stated, "--output", str(tmp_path / "alone")]) == 0
+    assert main(["catalogue", "add", str(tmp_path / "alone")]) == 0
+    capsys.readouterr()
+    (entry,) = listed(capsys, "ls")
+    assert entry["inputs"] == ["JSON patches", "expected events in the bins"]
 
 
 @pytest.mark.parametrize("name", ["small-serch", "0123456789", "../small-search", "small-search/../x"])

@@ -50,7 +50,9 @@ def _wrapped(path: Path, analysis: WrappedAnalysis) -> Entry:
         ("licence", metadata.license),
         ("published numbers", str(len(analysis.published)) if analysis.published else ""),
     )
-    inputs = ("signal points of the record", "JSON patches", "expected events in the bins")
+    inputs: tuple[str, ...] = ("JSON patches", "expected events in the bins")
+    if any(regions.patches for regions in analysis.likelihoods.values()):
+        inputs = ("signal points of the record", *inputs)
     return Entry(
         path=path, kind="wrapped likelihood", name=analysis.name, title=analysis.title, digest=digest,
         experiment=metadata.experiment, signatures=metadata.signatures,
