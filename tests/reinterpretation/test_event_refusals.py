@@ -410,6 +410,13 @@ def test_a_final_state_without_b_hadrons_is_named_where_they_are_needed(
     assert "$.signal.points.mine" in found["where"]
 
 
+def test_a_table_without_particles_is_not_said_to_have_lost_its_b_hadrons(tmp_path, capsys, in_this_process) -> None:
+    analysis = write_analysis(tmp_path / "b-tags", requires=["b-hadrons"])
+    assert check(tmp_path / "ask", analysis, one("a.csv", csv(VALUES))) == 3
+    found = error(capsys)
+    assert (found["code"], "read as a table" in found["hint"]) == ("sample.column", True)
+
+
 def test_events_without_a_cross_section_are_refused(selected, tmp_path, capsys) -> None:
     def points(folder: Path) -> Mapping[str, object]:
         found = one("a.lhe", WHOLE)(folder)["mine"]

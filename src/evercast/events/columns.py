@@ -55,7 +55,7 @@ def _columns(source: EventSource, names: Sequence[str], collections: Collections
     there = {*source.columns, *getattr(source, "on_demand", ())}
     missing = [name for name in dict.fromkeys(wanted) if name not in there]
     for name in missing:
-        if name in TRUTH_COLUMNS:
+        if name in TRUTH_COLUMNS and "particles" not in missing:  # a file without any particle lacks more than these
             raise no_heavy_flavour(str(source.path), name)
     if missing:
         raise _no_column(source, missing, collections)
@@ -65,10 +65,11 @@ def _columns(source: EventSource, names: Sequence[str], collections: Collections
 def _no_column(source: EventSource, missing: Sequence[str], collections: Collections) -> InvalidInput:
     known = ", ".join([*collections, *source.columns][:60])
     many = f" ({len(missing)} are missing)" if len(missing) > 1 else ""
+    first = "particles" if "particles" in missing else missing[0]
     hint = "correct the name, or group columns with 'collections'"
-    if missing[0] == "particles":
+    if first == "particles":
         hint = "particles are those of LHE and HepMC files; nothing in this one shows either, so it was read as a table"
-    message = f"there is no column {missing[0]!r}{many}; the file has: {known}"
+    message = f"there is no column {first!r}{many}; the file has: {known}"
     return InvalidInput(message, code="sample.column", where=str(source.path), hint=hint)
 
 
