@@ -7,9 +7,12 @@ bytes: its seed follows from the seed of the generator and its number.
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -87,10 +90,11 @@ def run(task: Task[GenerationRecipe]) -> None:
             code="generator.events",
             hint="lower jobs",
         )
-    pythia, facts = _initialise(task.recipe.name, generator, seed, slha=task.inputs.get("slha"))
-    batches = _batches(pythia, n_events, name=task.recipe.name, widths=facts.widths)
-    write = _write_hepmc if generator.output == "hepmc3" else _write_parquet
-    sum_of_weights = write(task.output, pythia, generator, batches, n_events=n_events, seed=seed)
+    with _words_on_stderr():
+        pythia, facts = _initialise(task.recipe.name, generator, seed, slha=task.inputs.get("slha"))
+        batches = _batches(pythia, n_events, name=task.recipe.name, widths=facts.widths)
+        write = _write_hepmc if generator.output == "hepmc3" else _write_parquet
+        sum_of_weights = write(task.output, pythia, generator, batches, n_events=n_events, seed=seed)
     summary = _summary(pythia, n_events=n_events, sum_of_weights=sum_of_weights, seed=seed)
     atomic_write_json(task.output / "summary.json", asdict(summary))
     _LOG.info("%s: %d events, cross-section %.4g pb", task.recipe.name, n_events, summary.cross_section_pb)
@@ -99,6 +103,21 @@ def run(task: Task[GenerationRecipe]) -> None:
 def pythia_seed(generator: Generator, part: int) -> int:
     """Return the seed of a part in Pythia's range, 1 to 900,000,000."""
     return 1 + derive_seed("generation", generator.seed, part) % _MAX_SEED
+
+
+@contextmanager
+def _words_on_stderr() -> Iterator[None]:
+    """Let Pythia, which knows stdout alone, speak on stderr: on stdout may be the JSON of a command."""
+    library = ctypes.CDLL(None)
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        library.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _initialise(name: str, generator: Generator, seed: int, *, slha: Path | None) -> tuple[pythia8mc.Pythia, SlhaFacts]:
