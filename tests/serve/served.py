@@ -54,8 +54,8 @@ class Server:
         shutil.copytree(pristine, self.requests / name)
         return f"/requests/{name}"
 
-    def stop(self, number: int = signal.SIGINT) -> int:
-        """End it and return its exit code."""
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it and return its exit code; SIGINT is not heeded by what was begun in the background of a shell."""
         self.process.send_signal(number)
         code = self.process.wait(timeout=240)
         assert self.process.stdout is not None
