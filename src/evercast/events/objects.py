@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import awkward as ak
 import numpy as np
+from jaxtyping import Float64, UInt64
 
 from evercast.errors import InvalidInput
 from evercast.events.clustering import FLAVOUR, cluster_jets, flavour_by_distance, with_flavour
@@ -144,9 +145,7 @@ def _check_tagged(name: str, tag: str, items: ak.Array) -> None:
 
 def _happens(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stream: str) -> ak.Array:
     """Return, per item, whether a thing of this probability happens."""
-    chance = evaluate_items(formula, _items(items, scope), like=items, condition=False)
-    counts = ak.num(items, axis=1)
-    flat = ak.to_numpy(ak.flatten(chance, axis=1)).astype(np.float64)
+    flat = _flat_values(items, formula, scope)
     wrong = ~((flat >= 0) & (flat <= 1))
     if wrong.any():
         raise InvalidInput(
@@ -154,9 +153,20 @@ def _happens(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stre
             f"{formula.text}",
             code="sample.probability",
         )
-    event = np.repeat(scope.event, ak.to_numpy(counts))
-    number = ak.to_numpy(ak.flatten(items[ITEM_NUMBER], axis=1)).astype(np.uint64)
-    return ak.unflatten(ak.Array(counter_uniform(seed, stream, event, number) < flat), counts)
+    drawn = counter_uniform(seed, stream, *_identities(items, scope))
+    return ak.unflatten(ak.Array(drawn < flat), ak.num(items, axis=1))
+
+
+def _flat_values(items: ak.Array, formula: Formula, scope: Scope) -> Float64[np.ndarray, " items"]:
+    """Return a number for each item, those of all events in one array."""
+    values = evaluate_items(formula, _items(items, scope), like=items, condition=False)
+    return np.asarray(ak.to_numpy(ak.flatten(values, axis=1)), dtype=np.float64)
+
+
+def _identities(items: ak.Array, scope: Scope) -> tuple[UInt64[np.ndarray, " items"], UInt64[np.ndarray, " items"]]:
+    """Return the event of each item and its number in the input: what a random number of it is made from."""
+    event = np.repeat(scope.event, ak.to_numpy(ak.num(items, axis=1)))
+    return event, ak.to_numpy(ak.flatten(items[ITEM_NUMBER], axis=1)).astype(np.uint64)
 
 
 def _one_of(pdg: ak.Array, kept: tuple[int, ...]) -> ak.Array:
@@ -173,9 +183,7 @@ def _items(items: ak.Array, scope: Scope) -> Scope:
 
 
 def _smeared(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stream: str) -> ak.Array:
-    resolution = evaluate_items(formula, _items(items, scope), like=items, condition=False)
-    counts = ak.num(items, axis=1)
-    flat = ak.to_numpy(ak.flatten(resolution, axis=1)).astype(np.float64)
+    flat = _flat_values(items, formula, scope)
     wrong = ~(np.isfinite(flat) & (flat >= 0))
     if wrong.any():
         raise InvalidInput(
@@ -183,10 +191,8 @@ def _smeared(items: ak.Array, formula: Formula, scope: Scope, *, seed: int, stre
             f"negative: {formula.text}",
             code="sample.resolution",
         )
-    event = np.repeat(scope.event, ak.to_numpy(counts))
-    item = ak.to_numpy(ak.flatten(items[ITEM_NUMBER], axis=1)).astype(np.uint64)
-    scale = np.maximum(1.0 + flat * counter_normal(seed, stream, event, item), _LEAST_SCALE)
-    factor = ak.unflatten(ak.Array(scale), counts)
+    drawn = counter_normal(seed, stream, *_identities(items, scope))
+    factor = ak.unflatten(ak.Array(np.maximum(1.0 + flat * drawn, _LEAST_SCALE)), ak.num(items, axis=1))
     square = items.px**2 + items.py**2 + items.pz**2
     energy = np.sqrt(np.maximum(items.E**2 + (factor**2 - 1.0) * square, 0.0))
     return replaced(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from evercast.artifacts.files import atomic_write_bytes, canonical_json, make_folder, read_json
+from evercast.artifacts.files import atomic_write_bytes, make_folder, read_json
 from evercast.errors import IntegrityError
 from evercast.reinterpretation.neural.answers import NeuralAnswers, ProcessAnswer, UnitUse
 from evercast.reinterpretation.neural.frozen import FrozenNeural
@@ -17,7 +16,7 @@ from evercast.reinterpretation.neural.point_parts import PointParts, point_parts
 from evercast.reinterpretation.neural.response_points import point_body
 from evercast.reinterpretation.neural.updated import write_updated_bundle
 from evercast.reinterpretation.neural.verdict import excluded, neural_verdict
-from evercast.reinterpretation.requests.response import finish_response, provenance
+from evercast.reinterpretation.requests.response import asked_entry, finish_response, provenance
 from evercast.spec import analysis_from_json
 from evercast.spec.model import Analysis, Reference
 
@@ -94,11 +93,7 @@ def neural_body(
         "schema": "response/1.0.0",
         "kind": "run",
         "verdict": neural_verdict(answers, level),
-        "request": {
-            "name": frozen.request["name"], "title": frozen.request["title"],
-            "requester": frozen.request["requester"],
-            "digest": hashlib.sha256(canonical_json(frozen.request)).hexdigest(), "run": frozen.run,
-        },
+        "request": asked_entry(frozen.request, run=frozen.run),
         "analysis": _described(frozen, analysis, answers),
         "wanted": dict(frozen.request["wanted"]),
         "axes": [],

@@ -27,7 +27,7 @@ from evercast.reinterpretation.requests.verdict import verdict_sentence
 from evercast.reinterpretation.wrapped.model import Metadata, analysis_digest
 from evercast.schemas import load_schema, registry
 
-__all__ = ["finish_response", "provenance", "response_body", "write_response"]
+__all__ = ["asked_entry", "finish_response", "provenance", "response_body", "write_response"]
 
 _PACKAGES: Final = ("numpy", "scipy", "iminuit", "jsonpatch")
 
@@ -87,6 +87,17 @@ def _check(body: Mapping[str, object]) -> None:
         raise EvercastError(f"the response is not valid: {problem.json_path}: {problem.message}")
 
 
+def asked_entry(request: Mapping[str, object], *, run: str) -> dict[str, object]:
+    """Return what a response says of the request that it answers.
+
+    Args:
+        request: canonical form.
+        run: identity of the run.
+    """
+    digest = hashlib.sha256(canonical_json(request)).hexdigest()
+    return {**{key: request[key] for key in ("name", "title", "requester")}, "digest": digest, "run": run}
+
+
 def response_body(
     frozen: FrozenRequest, answers: Answers, contents: Sequence[ChannelContent], *, computed: Collection[str]
 ) -> dict[str, object]:
@@ -96,11 +107,7 @@ def response_body(
         "schema": "response/1.0.0",
         "kind": "likelihood",
         "verdict": verdict_sentence(frozen, answers),
-        "request": {
-            "name": frozen.request["name"], "title": frozen.request["title"],
-            "requester": frozen.request["requester"],
-            "digest": hashlib.sha256(canonical_json(frozen.request)).hexdigest(), "run": frozen.run,
-        },
+        "request": asked_entry(frozen.request, run=frozen.run),
         "analysis": _analysis(frozen),
         "wanted": dict(frozen.request["wanted"]),
         "axes": [{"name": axis.name, "title": axis.title, "unit": axis.unit} for axis in frozen.analysis.axes],
